@@ -1,0 +1,570 @@
+#include "modellib/graph/dim.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "modellib/graph/status_macros.h"
+
+namespace modellib {
+
+namespace {
+
+enum class AtomKind { kSymbol, kFloorDiv, kMod, kMin, kMax };
+
+// What a polynomial is made of: a symbol, or an operation that did not simplify.
+struct Atom {
+  AtomKind kind;
+  std::string key;  // its text, by which atoms are ordered and compared
+  Dim a, b;         // operands; unused for a symbol
+};
+using AtomPtr = std::shared_ptr<const Atom>;
+
+struct Term {
+  int64_t coefficient;
+  std::vector<AtomPtr> atoms;  // sorted by key; empty: the constant term
+};
+
+bool same_atoms(const Term& x, const Term& y) {
+  return std::equal(x.atoms.begin(), x.atoms.end(), y.atoms.begin(), y.atoms.end(),
+                    [](const AtomPtr& p, const AtomPtr& q) { return p->key == q->key; });
+}
+bool atoms_less(const Term& x, const Term& y) {
+  // Longer products first and the constant last, as one writes polynomials.
+  if (x.atoms.size() != y.atoms.size()) return x.atoms.size() > y.atoms.size();
+  return std::lexicographical_compare(
+      x.atoms.begin(), x.atoms.end(), y.atoms.begin(), y.atoms.end(),
+      [](const AtomPtr& p, const AtomPtr& q) { return p->key < q->key; });
+}
+
+absl::string_view function_name(AtomKind kind) {
+  switch (kind) {
+    case AtomKind::kFloorDiv:
+      return "floordiv";
+    case AtomKind::kMod:
+      return "mod";
+    case AtomKind::kMin:
+      return "min";
+    case AtomKind::kMax:
+      return "max";
+    case AtomKind::kSymbol:
+      break;
+  }
+  return "";
+}
+
+int64_t floor_div(int64_t a, int64_t b) {
+  const int64_t q = a / b;
+  return q - ((a % b != 0) && ((a < 0) != (b < 0)));
+}
+int64_t floor_mod(int64_t a, int64_t b) { return a - floor_div(a, b) * b; }
+
+// Adds, multiplies with saturation at the ends of int64; the upper end stands for "unbounded".
+int64_t saturating_add(int64_t a, int64_t b) {
+  int64_t r;
+  if (!__builtin_add_overflow(a, b, &r)) return r;
+  return a > 0 ? DimRange::kUnbounded : std::numeric_limits<int64_t>::min();
+}
+int64_t saturating_mul(int64_t a, int64_t b) {
+  int64_t r;
+  if (!__builtin_mul_overflow(a, b, &r)) return r;
+  return (a > 0) == (b > 0) ? DimRange::kUnbounded : std::numeric_limits<int64_t>::min();
+}
+
+}  // namespace
+
+struct Dim::Expr {
+  std::vector<Term> terms;
+  std::string key;
+};
+
+// The arithmetic on canonical forms; a class only so that Dim can befriend it.
+class DimAlgebra {
+ public:
+  static std::vector<Term> terms(const Dim& d) {
+    if (!d.is_static()) return d.expr_->terms;
+    if (d.value_ == 0) return {};
+    return {Term{d.value_, {}}};
+  }
+
+  // Sorts, merges equal products, drops zeros.
+  static Dim make(std::vector<Term> terms) {
+    std::sort(terms.begin(), terms.end(), atoms_less);
+    std::vector<Term> merged;
+    for (Term& t : terms) {
+      if (!merged.empty() && same_atoms(merged.back(), t)) {
+        merged.back().coefficient = saturating_add(merged.back().coefficient, t.coefficient);
+      } else {
+        merged.push_back(std::move(t));
+      }
+    }
+    std::erase_if(merged, [](const Term& t) { return t.coefficient == 0; });
+    if (merged.empty()) return Dim(0);
+    if (merged.size() == 1 && merged[0].atoms.empty()) return Dim(merged[0].coefficient);
+    auto expr = std::make_shared<Dim::Expr>();
+    expr->terms = std::move(merged);
+    expr->key = print(expr->terms);
+    return Dim(std::shared_ptr<const Dim::Expr>(std::move(expr)));
+  }
+
+  static Dim add(const Dim& a, const Dim& b, int64_t sign) {
+    std::vector<Term> sum = terms(a);
+    for (Term t : terms(b)) {
+      t.coefficient = saturating_mul(t.coefficient, sign);
+      sum.push_back(std::move(t));
+    }
+    return make(std::move(sum));
+  }
+
+  static Dim mul(const Dim& a, const Dim& b) {
+    std::vector<Term> product;
+    for (const Term& x : terms(a)) {
+      for (const Term& y : terms(b)) {
+        Term t{saturating_mul(x.coefficient, y.coefficient), x.atoms};
+        t.atoms.insert(t.atoms.end(), y.atoms.begin(), y.atoms.end());
+        std::sort(t.atoms.begin(), t.atoms.end(),
+                  [](const AtomPtr& p, const AtomPtr& q) { return p->key < q->key; });
+        product.push_back(std::move(t));
+      }
+    }
+    return make(std::move(product));
+  }
+
+  // Splits a = quotient * b + rest where the quotient takes all terms that b, a single product,
+  // divides exactly.
+  static std::pair<Dim, Dim> divide(const Dim& a, const Dim& b) {
+    const std::vector<Term> divisor = terms(b);
+    if (a == b) return {Dim(1), Dim(0)};
+    if (divisor.size() != 1) return {Dim(0), a};
+    std::vector<Term> quotient, rest;
+    for (const Term& t : terms(a)) {
+      Term q{t.coefficient / divisor[0].coefficient, t.atoms};
+      bool exact = t.coefficient % divisor[0].coefficient == 0;
+      for (const AtomPtr& atom : divisor[0].atoms) {
+        auto it = std::find_if(q.atoms.begin(), q.atoms.end(),
+                               [&](const AtomPtr& p) { return p->key == atom->key; });
+        if (it == q.atoms.end()) {
+          exact = false;
+          break;
+        }
+        q.atoms.erase(it);
+      }
+      (exact ? quotient : rest).push_back(exact ? std::move(q) : t);
+    }
+    return {make(std::move(quotient)), make(std::move(rest))};
+  }
+
+  static Dim atom(AtomKind kind, Dim a, Dim b) {
+    auto node = std::make_shared<Atom>();
+    node->kind = kind;
+    node->key = absl::StrCat(function_name(kind), "(", a.to_string(), ", ", b.to_string(), ")");
+    node->a = std::move(a);
+    node->b = std::move(b);
+    return make({Term{1, {std::move(node)}}});
+  }
+
+  static Dim symbol(absl::string_view name) {
+    auto node = std::make_shared<Atom>();
+    node->kind = AtomKind::kSymbol;
+    node->key = std::string(name);
+    return make({Term{1, {std::move(node)}}});
+  }
+
+  static std::string print(const std::vector<Term>& terms) {
+    std::string out;
+    for (const Term& t : terms) {
+      int64_t c = t.coefficient;
+      if (!out.empty()) {
+        absl::StrAppend(&out, c < 0 ? " - " : " + ");
+        if (c < 0 && c != std::numeric_limits<int64_t>::min()) c = -c;
+      }
+      if (t.atoms.empty()) {
+        absl::StrAppend(&out, c);
+        continue;
+      }
+      if (c == -1) {
+        absl::StrAppend(&out, "-");
+      } else if (c != 1) {
+        absl::StrAppend(&out, c, "*");
+      }
+      for (size_t i = 0; i < t.atoms.size(); ++i) {
+        absl::StrAppend(&out, i == 0 ? "" : "*", t.atoms[i]->key);
+      }
+    }
+    return out;
+  }
+
+  static int64_t apply(AtomKind kind, int64_t a, int64_t b) {
+    switch (kind) {
+      case AtomKind::kFloorDiv:
+        return floor_div(a, b);
+      case AtomKind::kMod:
+        return floor_mod(a, b);
+      case AtomKind::kMin:
+        return std::min(a, b);
+      case AtomKind::kMax:
+        return std::max(a, b);
+      case AtomKind::kSymbol:
+        break;
+    }
+    return 0;
+  }
+
+  static absl::StatusOr<int64_t> evaluate(const Dim& d, const DimBinding& binding) {
+    if (d.is_static()) return d.value_;
+    const auto overflow = [&] {
+      return absl::OutOfRangeError(absl::StrCat("extent ", d.to_string(), " overflows"));
+    };
+    int64_t sum = 0;
+    for (const Term& t : d.expr_->terms) {
+      int64_t product = t.coefficient;
+      for (const AtomPtr& a : t.atoms) {
+        int64_t value;
+        if (a->kind == AtomKind::kSymbol) {
+          auto it = binding.find(a->key);
+          if (it == binding.end()) {
+            return absl::InvalidArgumentError(absl::StrCat("dimension '", a->key, "' is not bound"));
+          }
+          value = it->second;
+        } else {
+          MODELLIB_ASSIGN_OR_RETURN(const int64_t x, evaluate(a->a, binding));
+          MODELLIB_ASSIGN_OR_RETURN(const int64_t y, evaluate(a->b, binding));
+          const bool divides = a->kind == AtomKind::kFloorDiv || a->kind == AtomKind::kMod;
+          if (divides && y <= 0) {
+            return absl::OutOfRangeError(absl::StrCat("extent ", d.to_string(), " divides by ", y));
+          }
+          value = apply(a->kind, x, y);
+        }
+        if (__builtin_mul_overflow(product, value, &product)) return overflow();
+      }
+      if (__builtin_add_overflow(sum, product, &sum)) return overflow();
+    }
+    return sum;
+  }
+
+  static DimRange range_of(const Atom& a, const DimRanges& symbols) {
+    if (a.kind == AtomKind::kSymbol) {
+      auto it = symbols.find(a.key);
+      return it == symbols.end() ? DimRange{} : it->second;
+    }
+    const DimRange x = a.a.range(symbols), y = a.b.range(symbols);
+    switch (a.kind) {
+      case AtomKind::kMin:
+        return {std::min(x.min, y.min), std::min(x.max, y.max)};
+      case AtomKind::kMax:
+        return {std::max(x.min, y.min), std::max(x.max, y.max)};
+      case AtomKind::kMod:
+        return {0, y.max == DimRange::kUnbounded ? y.max : std::max<int64_t>(0, y.max - 1)};
+      default: {
+        // Divisors are positive; an unbounded numerator stays so.
+        const int64_t lo = std::max<int64_t>(1, y.min), hi = std::max<int64_t>(lo, y.max);
+        const auto div = [](int64_t n, int64_t d) {
+          return n == DimRange::kUnbounded ? n : floor_div(n, d);
+        };
+        return {std::min(div(x.min, lo), div(x.min, hi)), std::max(div(x.max, lo), div(x.max, hi))};
+      }
+    }
+  }
+
+  static DimRange range(const Dim& d, const DimRanges& symbols) {
+    if (d.is_static()) return {d.value_, d.value_};
+    DimRange sum{0, 0};
+    for (const Term& t : d.expr_->terms) {
+      DimRange product{t.coefficient, t.coefficient};
+      for (const AtomPtr& a : t.atoms) {
+        const DimRange r = range_of(*a, symbols);
+        const int64_t corners[] = {
+            saturating_mul(product.min, r.min), saturating_mul(product.min, r.max),
+            saturating_mul(product.max, r.min), saturating_mul(product.max, r.max)};
+        product = {*std::min_element(corners, corners + 4), *std::max_element(corners, corners + 4)};
+      }
+      sum = {saturating_add(sum.min, product.min), saturating_add(sum.max, product.max)};
+    }
+    return sum;
+  }
+
+  static Dim substitute(const Dim& d, const absl::btree_map<std::string, Dim>& with) {
+    if (d.is_static()) return d;
+    Dim sum = 0;
+    for (const Term& t : d.expr_->terms) {
+      Dim product = t.coefficient;
+      for (const AtomPtr& a : t.atoms) {
+        if (a->kind == AtomKind::kSymbol) {
+          auto it = with.find(a->key);
+          product = product * (it == with.end() ? symbol(a->key) : it->second);
+        } else {
+          product = product * operate(a->kind, substitute(a->a, with), substitute(a->b, with));
+        }
+      }
+      sum = sum + product;
+    }
+    return sum;
+  }
+
+  static Dim operate(AtomKind kind, const Dim& a, const Dim& b) {
+    const bool both = a.is_static() && b.is_static();
+    switch (kind) {
+      case AtomKind::kFloorDiv: {
+        if (b == Dim(1) || a == Dim(0)) return a;
+        if (both && b.value_ > 0) return floor_div(a.value_, b.value_);
+        if (b.is_static() && b.value_ <= 0) return atom(kind, a, b);  // an error once evaluated
+        // (q*b + r) // b == q + r // b for every positive b.
+        auto [quotient, rest] = divide(a, b);
+        if (rest == Dim(0)) return quotient;
+        if (!(quotient == Dim(0))) return quotient + operate(kind, rest, b);
+        return atom(kind, a, b);
+      }
+      case AtomKind::kMod: {
+        if (b == Dim(1) || a == Dim(0)) return Dim(0);
+        if (both && b.value_ > 0) return floor_mod(a.value_, b.value_);
+        if (b.is_static() && b.value_ <= 0) return atom(kind, a, b);
+        auto [quotient, rest] = divide(a, b);
+        if (rest == Dim(0)) return Dim(0);
+        if (!(quotient == Dim(0))) return operate(kind, rest, b);
+        return atom(kind, a, b);
+      }
+      case AtomKind::kMin:
+      case AtomKind::kMax: {
+        if (a == b) return a;
+        if (both) return apply(kind, a.value_, b.value_);
+        const Dim difference = a - b;
+        if (difference.is_static()) {
+          return (difference.value_ < 0) == (kind == AtomKind::kMin) ? a : b;
+        }
+        return a.to_string() < b.to_string() ? atom(kind, a, b) : atom(kind, b, a);
+      }
+      case AtomKind::kSymbol:
+        break;
+    }
+    return a;
+  }
+
+  static void collect(const Dim& d, std::vector<std::string>& names) {
+    if (d.is_static()) return;
+    for (const Term& t : d.expr_->terms) {
+      for (const AtomPtr& a : t.atoms) {
+        if (a->kind == AtomKind::kSymbol) {
+          names.push_back(a->key);
+        } else {
+          collect(a->a, names);
+          collect(a->b, names);
+        }
+      }
+    }
+  }
+
+  static void postfix(const Dim& d, std::vector<Dim::Instruction>& code) {
+    using Op = Dim::Opcode;
+    const auto constant = [&](int64_t v) { code.push_back({Op::kConst, v, ""}); };
+    if (d.is_static()) return constant(d.value_);
+    bool first_term = true;
+    for (const Term& t : d.expr_->terms) {
+      bool first = t.coefficient == 1 && !t.atoms.empty();
+      if (!first) constant(t.coefficient);
+      for (const AtomPtr& a : t.atoms) {
+        if (a->kind == AtomKind::kSymbol) {
+          code.push_back({Op::kSymbol, 0, a->key});
+        } else {
+          postfix(a->a, code);
+          postfix(a->b, code);
+          const Op op = a->kind == AtomKind::kFloorDiv ? Op::kFloorDiv
+                        : a->kind == AtomKind::kMod    ? Op::kMod
+                        : a->kind == AtomKind::kMin    ? Op::kMin
+                                                       : Op::kMax;
+          code.push_back({op, 0, ""});
+        }
+        if (!first) code.push_back({Op::kMul, 0, ""});
+        first = false;
+      }
+      if (!first_term) code.push_back({Op::kAdd, 0, ""});
+      first_term = false;
+    }
+  }
+};
+
+Dim Dim::symbol(absl::string_view name) { return DimAlgebra::symbol(name); }
+
+bool Dim::is_symbol() const {
+  return !is_static() && expr_->terms.size() == 1 && expr_->terms[0].coefficient == 1 &&
+         expr_->terms[0].atoms.size() == 1 && expr_->terms[0].atoms[0]->kind == AtomKind::kSymbol;
+}
+
+std::string Dim::symbol_name() const { return is_symbol() ? expr_->key : ""; }
+
+std::vector<std::string> Dim::symbols() const {
+  std::vector<std::string> names;
+  DimAlgebra::collect(*this, names);
+  std::sort(names.begin(), names.end());
+  names.erase(std::unique(names.begin(), names.end()), names.end());
+  return names;
+}
+
+absl::StatusOr<int64_t> Dim::evaluate(const DimBinding& binding) const {
+  return DimAlgebra::evaluate(*this, binding);
+}
+DimRange Dim::range(const DimRanges& symbols) const { return DimAlgebra::range(*this, symbols); }
+Dim Dim::substitute(const absl::btree_map<std::string, Dim>& replacements) const {
+  return DimAlgebra::substitute(*this, replacements);
+}
+
+std::string Dim::to_string() const { return is_static() ? absl::StrCat(value_) : expr_->key; }
+
+std::vector<Dim::Instruction> Dim::to_postfix() const {
+  std::vector<Instruction> code;
+  DimAlgebra::postfix(*this, code);
+  return code;
+}
+
+bool operator==(const Dim& a, const Dim& b) {
+  if (a.is_static() || b.is_static()) {
+    return a.is_static() && b.is_static() && a.value_ == b.value_;
+  }
+  return a.expr_ == b.expr_ || a.expr_->key == b.expr_->key;
+}
+Dim operator+(const Dim& a, const Dim& b) { return DimAlgebra::add(a, b, 1); }
+Dim operator-(const Dim& a, const Dim& b) { return DimAlgebra::add(a, b, -1); }
+Dim operator*(const Dim& a, const Dim& b) { return DimAlgebra::mul(a, b); }
+Dim operator/(const Dim& a, const Dim& b) { return DimAlgebra::operate(AtomKind::kFloorDiv, a, b); }
+Dim operator%(const Dim& a, const Dim& b) { return DimAlgebra::operate(AtomKind::kMod, a, b); }
+Dim min(const Dim& a, const Dim& b) { return DimAlgebra::operate(AtomKind::kMin, a, b); }
+Dim max(const Dim& a, const Dim& b) { return DimAlgebra::operate(AtomKind::kMax, a, b); }
+Dim ceil_div(const Dim& a, const Dim& b) { return (a + b - 1) / b; }
+
+namespace {
+
+// Recursive descent over sums, products and atoms. `depth` bounds hostile nesting.
+class DimParser {
+ public:
+  explicit DimParser(absl::string_view text) : text_(text) {}
+
+  absl::StatusOr<Dim> parse() {
+    MODELLIB_ASSIGN_OR_RETURN(Dim d, sum(0));
+    skip();
+    if (at_ != text_.size()) return error("unexpected text");
+    return d;
+  }
+
+ private:
+  static constexpr int kMaxDepth = 64;
+
+  absl::Status error(absl::string_view what) const {
+    return absl::InvalidArgumentError(
+        absl::StrCat("dimension '", text_, "', column ", at_ + 1, ": ", what));
+  }
+  void skip() {
+    while (at_ < text_.size() && absl::ascii_isspace(text_[at_])) ++at_;
+  }
+  bool take(absl::string_view token) {
+    skip();
+    if (text_.substr(at_, token.size()) != token) return false;
+    at_ += token.size();
+    return true;
+  }
+
+  absl::StatusOr<Dim> sum(int depth) {
+    if (depth > kMaxDepth) return error("nested too deeply");
+    const bool negative = take("-");
+    MODELLIB_ASSIGN_OR_RETURN(Dim left, product(depth));
+    if (negative) left = Dim(0) - left;
+    while (true) {
+      if (take("+")) {
+        MODELLIB_ASSIGN_OR_RETURN(Dim right, product(depth));
+        left = left + right;
+      } else if (take("-")) {
+        MODELLIB_ASSIGN_OR_RETURN(Dim right, product(depth));
+        left = left - right;
+      } else {
+        return left;
+      }
+    }
+  }
+
+  absl::StatusOr<Dim> product(int depth) {
+    MODELLIB_ASSIGN_OR_RETURN(Dim left, atom(depth));
+    while (true) {
+      if (take("*")) {
+        MODELLIB_ASSIGN_OR_RETURN(Dim right, atom(depth));
+        left = left * right;
+      } else if (take("//")) {
+        MODELLIB_ASSIGN_OR_RETURN(Dim right, atom(depth));
+        left = left / right;
+      } else if (take("%")) {
+        MODELLIB_ASSIGN_OR_RETURN(Dim right, atom(depth));
+        left = left % right;
+      } else {
+        return left;
+      }
+      if (left.to_string().size() > 4096) return error("expression too large");
+    }
+  }
+
+  absl::StatusOr<Dim> atom(int depth) {
+    skip();
+    if (take("(")) {
+      MODELLIB_ASSIGN_OR_RETURN(Dim inner, sum(depth + 1));
+      if (!take(")")) return error("expected ')'");
+      return inner;
+    }
+    const size_t start = at_;
+    const auto is_name = [](char c) { return absl::ascii_isalnum(c) || c == '_' || c == '.'; };
+    while (at_ < text_.size() && is_name(text_[at_])) ++at_;
+    const absl::string_view word = text_.substr(start, at_ - start);
+    if (word.empty()) return error("expected a number, a name or '('");
+    if (absl::ascii_isdigit(word[0])) {
+      int64_t value;
+      if (!absl::SimpleAtoi(word, &value)) return error("not a 64-bit number");
+      return Dim(value);
+    }
+    if (!take("(")) return Dim::symbol(word);
+    MODELLIB_ASSIGN_OR_RETURN(Dim a, sum(depth + 1));
+    if (!take(",")) return error("expected ','");
+    MODELLIB_ASSIGN_OR_RETURN(Dim b, sum(depth + 1));
+    if (!take(")")) return error("expected ')'");
+    if (word == "floordiv") return a / b;
+    if (word == "mod") return a % b;
+    if (word == "min") return min(a, b);
+    if (word == "max") return max(a, b);
+    return error(absl::StrCat("unknown function '", word, "'"));
+  }
+
+  absl::string_view text_;
+  size_t at_ = 0;
+};
+
+}  // namespace
+
+absl::StatusOr<Dim> parse_dim(absl::string_view text) { return DimParser(text).parse(); }
+
+Dim element_count(absl::Span<const Dim> shape) {
+  Dim count = 1;
+  for (const Dim& d : shape) count = count * d;
+  return count;
+}
+
+std::string to_string(absl::Span<const Dim> shape) {
+  std::string out = "[";
+  for (size_t i = 0; i < shape.size(); ++i) {
+    absl::StrAppend(&out, i == 0 ? "" : ",", shape[i].to_string());
+  }
+  return out + "]";
+}
+
+bool is_static(absl::Span<const Dim> shape) {
+  return std::all_of(shape.begin(), shape.end(), [](const Dim& d) { return d.is_static(); });
+}
+
+absl::StatusOr<std::vector<int64_t>> static_extents(absl::Span<const Dim> shape) {
+  std::vector<int64_t> extents;
+  for (const Dim& d : shape) {
+    if (!d.is_static()) {
+      return absl::FailedPreconditionError(
+          absl::StrCat("dimension ", d.to_string(), " of ", to_string(shape), " is not bound"));
+    }
+    extents.push_back(d.value());
+  }
+  return extents;
+}
+
+}  // namespace modellib

@@ -1,0 +1,132 @@
+#include "modellib/graph/dim.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace modellib {
+namespace {
+
+using testing::ElementsAre;
+
+const Dim kBatch = Dim::symbol("batch");
+const Dim kSeq = Dim::symbol("seq");
+
+TEST(Dim, NumbersFold) {
+  EXPECT_EQ(Dim(7) / 2, Dim(3));
+  EXPECT_EQ(Dim(-7) / 2, Dim(-4));
+  EXPECT_EQ(Dim(-7) % 3, Dim(2));
+  EXPECT_EQ(min(Dim(3), Dim(5)), Dim(3));
+  EXPECT_EQ(ceil_div(Dim(7), Dim(2)), Dim(4));
+  EXPECT_TRUE((Dim(2) * 3).is_static());
+}
+
+TEST(Dim, EqualPolynomialsAreEqual) {
+  EXPECT_EQ((kBatch + 1) * (kSeq - 1), kSeq * kBatch + kSeq - kBatch - 1);
+  EXPECT_EQ(kBatch - kBatch, Dim(0));
+  EXPECT_EQ(kBatch * kSeq / kSeq, kBatch);
+  EXPECT_EQ((kBatch * 4 + 8) / 4, kBatch + 2);
+  EXPECT_EQ((kBatch * 4 + 3) / 4, kBatch);
+  EXPECT_EQ((kBatch * 4 + 3) % 4, Dim(3));
+  EXPECT_FALSE(kBatch == kSeq);
+  EXPECT_FALSE(kBatch == Dim(1));
+}
+
+TEST(Dim, MinAndMaxOfWhatDiffersByANumber) {
+  EXPECT_EQ(min(kBatch, kBatch + 3), kBatch);
+  EXPECT_EQ(max(kBatch, kBatch + 3), kBatch + 3);
+  EXPECT_EQ(min(kBatch, kSeq), min(kSeq, kBatch));
+}
+
+TEST(Dim, TextRoundTrip) {
+  for (const Dim& d : {Dim(-3), kBatch * 3 - 2, kBatch / 2 + kSeq % 3, min(kBatch, Dim(5)) * kSeq,
+                       max(kBatch + kSeq, kSeq * kSeq) - 7}) {
+    auto parsed = parse_dim(d.to_string());
+    ASSERT_TRUE(parsed.ok()) << parsed.status();
+    EXPECT_EQ(*parsed, d) << d.to_string();
+  }
+  EXPECT_EQ(*parse_dim("(batch + 1) * 2 // 2"), kBatch + 1);
+}
+
+TEST(Dim, ParserRefuses) {
+  for (const char* bad : {"", "+", "batch +", "foo(1, 2)", "min(1)", "1 2", "99999999999999999999"}) {
+    EXPECT_FALSE(parse_dim(bad).ok()) << bad;
+  }
+  EXPECT_FALSE(parse_dim(std::string(100000, '(')).ok());
+}
+
+TEST(Dim, Evaluate) {
+  const Dim d = kBatch * kSeq / 7 + min(kBatch, kSeq) - kSeq % 2;
+  EXPECT_EQ(*d.evaluate({{"batch", 5}, {"seq", 3}}), 15 / 7 + 3 - 1);
+  EXPECT_EQ(d.evaluate({{"batch", 5}}).status().code(), absl::StatusCode::kInvalidArgument);
+  const Dim huge = kBatch * kBatch * kBatch;
+  EXPECT_EQ(huge.evaluate({{"batch", int64_t{1} << 40}}).status().code(),
+            absl::StatusCode::kOutOfRange);
+  EXPECT_EQ((kBatch / kSeq).evaluate({{"batch", 1}, {"seq", 0}}).status().code(),
+            absl::StatusCode::kOutOfRange);
+}
+
+TEST(Dim, RangeHoldsEveryValue) {
+  const DimRanges ranges = {{"batch", {1, 9}}, {"seq", {2, 5}}};
+  for (const Dim& d : {kBatch * 3 - kSeq, kBatch / kSeq, kBatch % kSeq, min(kBatch, kSeq) * kBatch,
+                       max(kBatch - 4, kSeq)}) {
+    const DimRange r = d.range(ranges);
+    for (int64_t b = 1; b <= 9; ++b) {
+      for (int64_t s = 2; s <= 5; ++s) {
+        const int64_t v = *d.evaluate({{"batch", b}, {"seq", s}});
+        EXPECT_GE(v, r.min) << d.to_string();
+        EXPECT_LE(v, r.max) << d.to_string();
+      }
+    }
+  }
+  EXPECT_EQ(kBatch.range({}).max, DimRange::kUnbounded);
+}
+
+TEST(Dim, PostfixComputesTheSame) {
+  const Dim d = kBatch * kSeq * 3 / 7 + max(kBatch, kSeq) - 5;
+  std::vector<int64_t> stack;
+  for (const Dim::Instruction& i : d.to_postfix()) {
+    if (i.opcode == Dim::Opcode::kConst) {
+      stack.push_back(i.value);
+    } else if (i.opcode == Dim::Opcode::kSymbol) {
+      stack.push_back(i.symbol == "batch" ? 5 : 3);
+    } else {
+      const int64_t b = stack.back();
+      stack.pop_back();
+      int64_t& a = stack.back();
+      switch (i.opcode) {
+        case Dim::Opcode::kAdd:
+          a += b;
+          break;
+        case Dim::Opcode::kMul:
+          a *= b;
+          break;
+        case Dim::Opcode::kFloorDiv:
+          a /= b;
+          break;
+        case Dim::Opcode::kMax:
+          a = std::max(a, b);
+          break;
+        default:
+          FAIL();
+      }
+    }
+  }
+  EXPECT_THAT(stack, ElementsAre(5 * 3 * 3 / 7 + 5 - 5));
+}
+
+TEST(Dim, SubstituteAndSymbols) {
+  const Dim d = kBatch / 2 + kSeq;
+  EXPECT_THAT(d.symbols(), ElementsAre("batch", "seq"));
+  EXPECT_EQ(d.substitute({{"batch", 8}}), kSeq + 4);
+  EXPECT_TRUE(kBatch.is_symbol());
+  EXPECT_FALSE((kBatch * 2).is_symbol());
+}
+
+TEST(Shape, Text) {
+  EXPECT_EQ(to_string(Shape{kBatch, 784}), "[batch,784]");
+  EXPECT_EQ(element_count(Shape{kBatch, 7, 2}), kBatch * 14);
+  EXPECT_FALSE(static_extents(Shape{kBatch}).ok());
+}
+
+}  // namespace
+}  // namespace modellib
