@@ -1,13 +1,13 @@
 // What a kernel is to the runtime: a name, a check and a function.
 //
 // A plan's step names a kernel and gives it operands (addresses) and scalars (extents, strides,
-// options as 64-bit numbers). The work of a step is cut into chunks when the plan is made; chunks are
-// independent, run in any order on any worker, and their boundaries depend on scalars alone, so the
-// bits of the result do not depend on the number of workers. Partial results of chunks are combined
-// by a later step, in a fixed order.
+// options as 64-bit numbers). The work of a step is cut into chunks when the plan is made; chunks
+// are independent, run in any order on any worker, and their boundaries depend on scalars alone, so
+// the bits of the result do not depend on the number of workers. Partial results of chunks are
+// combined by a later step, in a fixed order.
 //
-// Kernels never allocate, lock or fail by exception. What a user can get wrong in the data (an index
-// out of range) is told to `KernelArgs::fault`.
+// Kernels never allocate, lock or fail by exception. What a user can get wrong in the data (an
+// index out of range) is told to `KernelArgs::fault`.
 #ifndef MODELLIB_EXECUTORS_RUNTIME_KERNEL_H_
 #define MODELLIB_EXECUTORS_RUNTIME_KERNEL_H_
 
@@ -48,17 +48,18 @@ class Fault {
   std::atomic<int64_t> limit_{0};
 };
 
-// What a kernel made once for its step at initialisation (a oneDNN primitive, say). Immutable after.
+// What a kernel made once for its step at initialisation (a oneDNN primitive, say). Immutable
+// after.
 class KernelState {
  public:
   virtual ~KernelState() = default;
 };
 
 struct KernelArgs {
-  std::byte* const* buffers;   // outputs, inputs, workspace, in the order of the step; absent: null
-  const int64_t* scalars;      // floats travel as the bits of a double
-  const std::byte* data;       // the step's bytes, 8-byte aligned, or null
-  const KernelState* state;    // from `initialise`, or null
+  std::byte* const* buffers;  // outputs, inputs, workspace, in the order of the step; absent: null
+  const int64_t* scalars;     // floats travel as the bits of a double
+  const std::byte* data;      // the step's bytes, 8-byte aligned, or null
+  const KernelState* state;   // from `initialise`, or null
   Fault* fault;
 
   float f32(int i) const { return static_cast<float>(std::bit_cast<double>(scalars[i])); }
@@ -77,8 +78,8 @@ struct StepView {
   absl::Span<const Range> scalars;
   Range chunks;
   absl::Span<const std::byte> data;
-  // aliases[i]: the input that shares its first byte with output i, or -1. Any other overlap between
-  // an output and an input was refused before.
+  // aliases[i]: the input that shares its first byte with output i, or -1. Any other overlap
+  // between an output and an input was refused before.
   absl::Span<const int> aliases;
 };
 
