@@ -7,8 +7,34 @@ def modellib_cc_library(**kwargs):
     )
 
 def modellib_cc_test(data = [], size = "small", **kwargs):
+    """A gtest. Tag it "san" if it belongs to the parsers, the runtime or the op table: ./test then runs it under the
+    sanitizers too. Tag it "exclusive" if it measures time."""
     native.cc_test(
         data = data + ["//third_party:tsan.supp"],
         size = size,
+        **kwargs
+    )
+
+def modellib_fuzz_test(name, corpus, deps = [], data = [], size = "small", tags = [], **kwargs):
+    """A libFuzzer target: the sources define LLVMFuzzerTestOneInput for one parser of untrusted bytes.
+
+    In an ordinary build it is a test that replays the corpus, each file of it also truncated and with bytes changed
+    (see fuzz_replay.cc); it runs under the sanitizers too. With --config=fuzz libFuzzer's driver takes its place:
+    `tools/fuzz SECONDS` builds and runs all of them.
+
+    Args:
+      name: ends in _fuzz_test.
+      corpus: files to start from, valid and hostile ones; a glob or labels, at least one.
+    """
+    native.cc_test(
+        name = name,
+        args = ["$(locations %s)" % label for label in corpus],
+        data = data + corpus + ["//third_party:tsan.supp"],
+        size = size,
+        tags = tags + ["fuzz", "san"],
+        deps = deps + select({
+            "//tools/bazel:fuzzing": ["//tools/bazel:fuzz_driver"],
+            "//conditions:default": ["//tools/bazel:fuzz_replay"],
+        }),
         **kwargs
     )
