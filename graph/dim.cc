@@ -151,7 +151,11 @@ class DimAlgebra {
         }
         q.atoms.erase(it);
       }
-      (exact ? quotient : rest).push_back(exact ? std::move(q) : t);
+      if (exact) {
+        quotient.push_back(std::move(q));
+      } else {
+        rest.push_back(t);
+      }
     }
     return {make(std::move(quotient)), make(std::move(rest))};
   }
@@ -225,7 +229,8 @@ class DimAlgebra {
         if (a->kind == AtomKind::kSymbol) {
           auto it = binding.find(a->key);
           if (it == binding.end()) {
-            return absl::InvalidArgumentError(absl::StrCat("dimension '", a->key, "' is not bound"));
+            return absl::InvalidArgumentError(
+                absl::StrCat("dimension '", a->key, "' is not bound"));
           }
           value = it->second;
         } else {
@@ -278,7 +283,8 @@ class DimAlgebra {
         const int64_t corners[] = {
             saturating_mul(product.min, r.min), saturating_mul(product.min, r.max),
             saturating_mul(product.max, r.min), saturating_mul(product.max, r.max)};
-        product = {*std::min_element(corners, corners + 4), *std::max_element(corners, corners + 4)};
+        product = {*std::min_element(corners, corners + 4),
+                   *std::max_element(corners, corners + 4)};
       }
       sum = {saturating_add(sum.min, product.min), saturating_add(sum.max, product.max)};
     }

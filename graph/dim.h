@@ -4,9 +4,9 @@
 //   Dim n = (batch * 4 + 8) / 4;             // prints "batch + 2"
 //   n.evaluate({{"batch", 3}})               // 5
 //
-// An expression is kept as a polynomial over atoms (a symbol, or a floordiv, mod, min or max that does
-// not simplify), so two expressions that are equal as polynomials compare equal. Divisors are taken to
-// be positive. A plain number costs no allocation.
+// An expression is kept as a polynomial over atoms (a symbol, or a floordiv, mod, min or max that
+// does not simplify), so two expressions that are equal as polynomials compare equal. Divisors are
+// taken to be positive. A plain number costs no allocation.
 #ifndef MODELLIB_GRAPH_DIM_H_
 #define MODELLIB_GRAPH_DIM_H_
 
@@ -37,7 +37,8 @@ using DimRanges = absl::btree_map<std::string, DimRange>;
 
 class Dim {
  public:
-  Dim(int64_t value = 0) : value_(value) {}  // NOLINT(google-explicit-constructor): a number is a Dim
+  // NOLINTNEXTLINE(google-explicit-constructor): a number is a Dim
+  Dim(int64_t value = 0) : value_(value) {}
   // `name` is an identifier ([A-Za-z_][A-Za-z0-9_.]*).
   static Dim symbol(absl::string_view name);
 
@@ -64,8 +65,8 @@ class Dim {
   enum class Opcode : uint8_t { kConst, kSymbol, kAdd, kSub, kMul, kFloorDiv, kMod, kMin, kMax };
   struct Instruction {
     Opcode opcode;
-    int64_t value;          // kConst
-    std::string symbol;     // kSymbol
+    int64_t value;       // kConst
+    std::string symbol;  // kSymbol
   };
   std::vector<Instruction> to_postfix() const;
 

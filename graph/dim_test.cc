@@ -48,7 +48,8 @@ TEST(Dim, TextRoundTrip) {
 }
 
 TEST(Dim, ParserRefuses) {
-  for (const char* bad : {"", "+", "batch +", "foo(1, 2)", "min(1)", "1 2", "99999999999999999999"}) {
+  for (const char* bad :
+       {"", "+", "batch +", "foo(1, 2)", "min(1)", "1 2", "99999999999999999999"}) {
     EXPECT_FALSE(parse_dim(bad).ok()) << bad;
   }
   EXPECT_FALSE(parse_dim(std::string(100000, '(')).ok());

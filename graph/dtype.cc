@@ -13,12 +13,24 @@ struct Info {
   absl::string_view name;
   int bits;
 };
-constexpr std::array<Info, kDTypeCount> kInfo = {{{"invalid", 0}, {"f64", 64},   {"f32", 32},
-                                                  {"f16", 16},    {"bf16", 16},  {"i4", 4},
-                                                  {"i8", 8},      {"i16", 16},   {"i32", 32},
-                                                  {"i64", 64},    {"u4", 4},     {"u8", 8},
-                                                  {"u16", 16},    {"u32", 32},   {"u64", 64},
-                                                  {"bool", 8},    {"f8e4m3", 8}, {"f8e5m2", 8},
+constexpr std::array<Info, kDTypeCount> kInfo = {{{"invalid", 0},
+                                                  {"f64", 64},
+                                                  {"f32", 32},
+                                                  {"f16", 16},
+                                                  {"bf16", 16},
+                                                  {"i4", 4},
+                                                  {"i8", 8},
+                                                  {"i16", 16},
+                                                  {"i32", 32},
+                                                  {"i64", 64},
+                                                  {"u4", 4},
+                                                  {"u8", 8},
+                                                  {"u16", 16},
+                                                  {"u32", 32},
+                                                  {"u64", 64},
+                                                  {"bool", 8},
+                                                  {"f8e4m3", 8},
+                                                  {"f8e5m2", 8},
                                                   {"string", 0}}};
 
 const Info& info(DType dtype) {
@@ -27,7 +39,8 @@ const Info& info(DType dtype) {
 }
 
 // Rounds `value` to a float of `exponent_bits` and `mantissa_bits` (sign apart), ties to even, and
-// returns its bits below the sign. `max_bits` is the largest finite pattern, `overflow` what lies above.
+// returns its bits below the sign. `max_bits` is the largest finite pattern, `overflow` what lies
+// above.
 uint32_t narrow(float value, int exponent_bits, int mantissa_bits, uint32_t max_bits,
                 uint32_t overflow) {
   const double magnitude = std::fabs(static_cast<double>(value));
@@ -48,10 +61,9 @@ float widen(uint32_t magnitude, bool negative, int exponent_bits, int mantissa_b
   const int bias = (1 << (exponent_bits - 1)) - 1;
   const int exponent = static_cast<int>(magnitude >> mantissa_bits);
   const auto mantissa = static_cast<float>(magnitude & ((1u << mantissa_bits) - 1));
-  const float value =
-      exponent == 0
-          ? std::ldexp(mantissa, 1 - bias - mantissa_bits)
-          : std::ldexp(mantissa + static_cast<float>(1 << mantissa_bits), exponent - bias - mantissa_bits);
+  const float value = exponent == 0 ? std::ldexp(mantissa, 1 - bias - mantissa_bits)
+                                    : std::ldexp(mantissa + static_cast<float>(1 << mantissa_bits),
+                                                 exponent - bias - mantissa_bits);
   return negative ? -value : value;
 }
 
@@ -102,7 +114,8 @@ float to_f32(Float16 value) {
   if (magnitude > 0x7c00) return std::numeric_limits<float>::quiet_NaN();
   const bool negative = value.bits >> 15;
   if (magnitude == 0x7c00) {
-    return negative ? -std::numeric_limits<float>::infinity() : std::numeric_limits<float>::infinity();
+    return negative ? -std::numeric_limits<float>::infinity()
+                    : std::numeric_limits<float>::infinity();
   }
   return widen(magnitude, negative, 5, 10);
 }
@@ -132,7 +145,8 @@ float f8e5m2_to_f32(uint8_t bits) {
   const uint32_t magnitude = bits & 0x7fu;
   if (magnitude > 0x7c) return std::numeric_limits<float>::quiet_NaN();
   if (magnitude == 0x7c) {
-    return bits >> 7 ? -std::numeric_limits<float>::infinity() : std::numeric_limits<float>::infinity();
+    return bits >> 7 ? -std::numeric_limits<float>::infinity()
+                     : std::numeric_limits<float>::infinity();
   }
   return widen(magnitude, bits >> 7, 5, 2);
 }

@@ -34,7 +34,8 @@ enum class DType : uint8_t {
 };
 inline constexpr int kDTypeCount = 19;
 
-// Bits of one element in memory; 4-bit types are packed two to a byte, low nibble first. 0: no size.
+// Bits of one element in memory; 4-bit types are packed two to a byte, low nibble first. 0: no
+// size.
 int bits_of(DType dtype);
 // Bytes of `count` elements, rounded up to whole bytes.
 int64_t bytes_of(DType dtype, int64_t count);

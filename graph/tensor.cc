@@ -81,7 +81,8 @@ absl::StatusOr<Tensor> Tensor::zeros(DType dtype, absl::Span<const int64_t> shap
   t.shape_.assign(shape.begin(), shape.end());
   t.elements_ = count;
   t.data_ = static_cast<const std::byte*>(memory);
-  t.owner_ = std::shared_ptr<const void>(memory, [](const void* p) { std::free(const_cast<void*>(p)); });
+  t.owner_ =
+      std::shared_ptr<const void>(memory, [](const void* p) { std::free(const_cast<void*>(p)); });
   return t;
 }
 
@@ -102,8 +103,8 @@ absl::StatusOr<Tensor> Tensor::borrowed(DType dtype, absl::Span<const int64_t> s
   MODELLIB_ASSIGN_OR_RETURN(const int64_t count, checked_elements(dtype, shape));
   if (static_cast<size_t>(bytes_of(dtype, count)) != size) {
     return absl::InvalidArgumentError(absl::StrCat(to_string(dtype), "[", absl::StrJoin(shape, ","),
-                                                   "] takes ", bytes_of(dtype, count), " bytes, got ",
-                                                   size));
+                                                   "] takes ", bytes_of(dtype, count),
+                                                   " bytes, got ", size));
   }
   Tensor t;
   t.dtype_ = dtype;

@@ -1,5 +1,5 @@
-// A dense array in host memory: element type, extents, and bytes that it owns, borrows or has mapped.
-// Rows follow each other without gaps (C order). Copies of a Tensor share the bytes.
+// A dense array in host memory: element type, extents, and bytes that it owns, borrows or has
+// mapped. Rows follow each other without gaps (C order). Copies of a Tensor share the bytes.
 #ifndef MODELLIB_GRAPH_TENSOR_H_
 #define MODELLIB_GRAPH_TENSOR_H_
 
