@@ -1,0 +1,52 @@
+#include "modellib/graph/op_def.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+
+namespace modellib {
+
+absl::Status InferenceContext::require_equal(const Dim& a, const Dim& b, absl::string_view reason) {
+  if (a == b) return absl::OkStatus();
+  if ((a - b).is_static()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(reason, ": ", a.to_string(), " and ", b.to_string(), " differ"));
+  }
+  constraints.push_back({a, b, std::string(reason)});
+  return absl::OkStatus();
+}
+
+absl::Status OpRegistry::add(OpDef op) {
+  const auto missing = [&](absl::string_view what) {
+    return absl::InvalidArgumentError(absl::StrCat("op '", op.name, "' has no ", what));
+  };
+  if (op.name.empty()) return absl::InvalidArgumentError("an op needs a name");
+  if (op.infer == nullptr) return missing("type inference");
+  if (op.kind == OpDef::Kind::kPrimitive && op.reference == nullptr) return missing("reference kernel");
+  if (op.kind == OpDef::Kind::kComposite && op.decompose == nullptr) return missing("decomposition");
+  if (op.differentiable == OpDef::Gradient::kRule && op.gradient == nullptr) {
+    return missing("gradient rule");
+  }
+  if (op.differentiable == OpDef::Gradient::kDecomposition && op.decompose == nullptr) {
+    return missing("decomposition to differentiate");
+  }
+  std::string name = op.name;
+  auto [it, inserted] = ops_.try_emplace(name, nullptr);
+  if (!inserted) return absl::AlreadyExistsError(absl::StrCat("op '", name, "' exists"));
+  it->second = std::make_unique<const OpDef>(std::move(op));
+  return absl::OkStatus();
+}
+
+const OpDef* OpRegistry::find(absl::string_view name) const {
+  auto it = ops_.find(name);
+  return it == ops_.end() ? nullptr : it->second.get();
+}
+
+std::vector<const OpDef*> OpRegistry::all() const {
+  std::vector<const OpDef*> ops;
+  for (const auto& [name, op] : ops_) ops.push_back(op.get());
+  std::sort(ops.begin(), ops.end(), [](const auto* a, const auto* b) { return a->name < b->name; });
+  return ops;
+}
+
+}  // namespace modellib
