@@ -9,9 +9,9 @@
 namespace modellib {
 
 absl::string_view kind_of(const AttributeValue& value) {
-  static constexpr absl::string_view kNames[] = {"bool",     "int",        "float", "string",
-                                                 "dtype",    "int list",   "float list", "shape",
-                                                 "tensor",   "graph"};
+  static constexpr absl::string_view kNames[] = {"bool",   "int",      "float",      "string",
+                                                 "dtype",  "int list", "float list", "shape",
+                                                 "tensor", "graph"};
   return kNames[value.index()];
 }
 

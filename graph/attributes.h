@@ -4,11 +4,13 @@
 //
 //   struct SoftmaxAttributes {
 //     int64_t axis = -1;
-//     static constexpr auto fields() { return std::make_tuple(field("axis", &SoftmaxAttributes::axis)); }
+//     static constexpr auto fields() { return std::make_tuple(field("axis",
+//     &SoftmaxAttributes::axis)); }
 //   };
 //
 // Printing, parsing, hashing, equality and serialisation derive from the list. A node holds its
-// attributes type-erased and immutable as `Attributes`; `as<SoftmaxAttributes>()` gives the struct back.
+// attributes type-erased and immutable as `Attributes`; `as<SoftmaxAttributes>()` gives the struct
+// back.
 #ifndef MODELLIB_GRAPH_ATTRIBUTES_H_
 #define MODELLIB_GRAPH_ATTRIBUTES_H_
 

@@ -81,8 +81,9 @@ Value GraphBuilder::variable(const Variable& variable) {
       variable_index_.try_emplace(variable.name, static_cast<int>(graph_.variables_.size()));
   if (inserted) {
     if (!is_static(variable.type.shape)) {
-      return poison(absl::InvalidArgumentError(absl::StrCat(
-          "variable '", variable.name, "' of type ", to_string(variable.type), " has a free dimension")));
+      return poison(absl::InvalidArgumentError(absl::StrCat("variable '", variable.name,
+                                                            "' of type ", to_string(variable.type),
+                                                            " has a free dimension")));
     }
     graph_.variables_.push_back({std::make_shared<const Variable>(variable), kNoValue, kNoValue});
   }
@@ -90,8 +91,8 @@ Value GraphBuilder::variable(const Variable& variable) {
   if (!(*use.variable == variable)) {
     return poison(absl::InvalidArgumentError(
         absl::StrCat("variable '", variable.name, "' is ", to_string(use.variable->type), " ",
-                     to_string(use.variable->kind), " elsewhere, here ", to_string(variable.type), " ",
-                     to_string(variable.kind))));
+                     to_string(use.variable->kind), " elsewhere, here ", to_string(variable.type),
+                     " ", to_string(variable.kind))));
   }
   if (use.assigned != kNoValue) return Value(this, use.assigned);
   if (use.value == kNoValue) {
@@ -107,8 +108,8 @@ void GraphBuilder::assign(const Variable& variable, Value value) {
     return;
   }
   if (parent_ != nullptr) {
-    poison(absl::InvalidArgumentError(
-        absl::StrCat("variable '", variable.name, "' is assigned inside a region; return its value instead")));
+    poison(absl::InvalidArgumentError(absl::StrCat(
+        "variable '", variable.name, "' is assigned inside a region; return its value instead")));
     return;
   }
   if (!(value.type() == variable.type)) {
@@ -167,9 +168,9 @@ void GraphBuilder::set_range(absl::string_view symbol, DimRange range) {
     it->second = {std::max(it->second.min, range.min), std::min(it->second.max, range.max)};
   }
   if (it->second.min > it->second.max) {
-    poison(absl::InvalidArgumentError(
-        absl::StrCat("dimension '", symbol, "' would lie in the empty range ", it->second.min, "..",
-                     it->second.max)));
+    poison(absl::InvalidArgumentError(absl::StrCat("dimension '", symbol,
+                                                   "' would lie in the empty range ",
+                                                   it->second.min, "..", it->second.max)));
   }
 }
 
@@ -200,7 +201,8 @@ Value GraphBuilder::captured(Value outer) {
     if ((*captures_)[i] == from_parent) return capture_inputs_[i];
   }
   captures_->push_back(from_parent);
-  capture_inputs_.push_back(input(absl::StrCat("captured", captures_->size() - 1), from_parent.type()));
+  capture_inputs_.push_back(
+      input(absl::StrCat("captured", captures_->size() - 1), from_parent.type()));
   return capture_inputs_.back();
 }
 
@@ -227,8 +229,8 @@ std::vector<Value> GraphBuilder::emit(const OpDef& op, absl::Span<const Value> i
   };
   const int count = static_cast<int>(inputs.size());
   if (count < op.min_inputs || (op.max_inputs != OpDef::kVariadic && count > op.max_inputs)) {
-    return fail(absl::InvalidArgumentError(absl::StrCat("takes ", op.min_inputs, " to ",
-                                                        op.max_inputs, " operands, got ", count)));
+    return fail(absl::InvalidArgumentError(
+        absl::StrCat("takes ", op.min_inputs, " to ", op.max_inputs, " operands, got ", count)));
   }
   if (op.attributes.parse != nullptr && attributes.empty()) {
     auto defaults = op.attributes.parse({});
@@ -317,7 +319,8 @@ GraphBuilder::Inlined GraphBuilder::inline_graph(const Graph& graph, absl::Span<
     result.assigned.resize(graph.variables().size());
     return result;
   }
-  for (size_t i = 0; i < inputs.size(); ++i) map[static_cast<size_t>(graph.inputs()[i])] = inputs[i];
+  for (size_t i = 0; i < inputs.size(); ++i)
+    map[static_cast<size_t>(graph.inputs()[i])] = inputs[i];
   for (size_t i = 0; i < graph.variables().size(); ++i) {
     const Graph::VariableUse& use = graph.variables()[i];
     if (use.value == kNoValue) continue;
@@ -337,7 +340,8 @@ GraphBuilder::Inlined GraphBuilder::inline_graph(const Graph& graph, absl::Span<
       const auto at = static_cast<size_t>(node.output(i));
       map[at] = static_cast<size_t>(i) < outputs.size() ? outputs[static_cast<size_t>(i)]
                                                         : Value(this, kNoValue);
-      if (!graph.value(node.output(i)).name.empty()) set_name(map[at], graph.value(node.output(i)).name);
+      if (!graph.value(node.output(i)).name.empty())
+        set_name(map[at], graph.value(node.output(i)).name);
     }
   }
   for (const Graph::Output& out : graph.outputs()) {
@@ -350,7 +354,8 @@ GraphBuilder::Inlined GraphBuilder::inline_graph(const Graph& graph, absl::Span<
   return result;
 }
 
-GraphBuilder::Region GraphBuilder::region(absl::string_view name, absl::Span<const TensorType> inputs,
+GraphBuilder::Region GraphBuilder::region(absl::string_view name,
+                                          absl::Span<const TensorType> inputs,
                                           const RegionBody& body) {
   Region result;
   GraphBuilder inner(registry_, name);

@@ -6,9 +6,9 @@
 //   b.output("logits", matmul(x, w, {.transpose_b = true}));
 //   absl::StatusOr<GraphRef> graph = b.build();
 //
-// Types are inferred on every emit, and equal nodes are made once. A mistake poisons the value that it
-// concerns: whatever is computed from it is poisoned too, and build() returns the first mistake with the
-// scopes it happened in. So model code needs no status plumbing. Not thread-safe.
+// Types are inferred on every emit, and equal nodes are made once. A mistake poisons the value that
+// it concerns: whatever is computed from it is poisoned too, and build() returns the first mistake
+// with the scopes it happened in. So model code needs no status plumbing. Not thread-safe.
 #ifndef MODELLIB_GRAPH_BUILDER_H_
 #define MODELLIB_GRAPH_BUILDER_H_
 
@@ -30,8 +30,8 @@ namespace modellib {
 class GraphBuilder;
 class OpRegistry;
 
-// A handle to a value of a graph under construction; two words, copied freely. A default-constructed
-// one is null: "absent" as an optional operand. Valid as long as its builder.
+// A handle to a value of a graph under construction; two words, copied freely. A
+// default-constructed one is null: "absent" as an optional operand. Valid as long as its builder.
 class Value {
  public:
   Value() = default;
@@ -98,7 +98,8 @@ class GraphBuilder {
   // has one poisoned output.
   std::vector<Value> emit(absl::string_view op, absl::Span<const Value> inputs,
                           Attributes attributes = {});
-  std::vector<Value> emit(const OpDef& op, absl::Span<const Value> inputs, Attributes attributes = {});
+  std::vector<Value> emit(const OpDef& op, absl::Span<const Value> inputs,
+                          Attributes attributes = {});
   // The first output of emit(): for the many ops that have one.
   Value emit_one(absl::string_view op, absl::Span<const Value> inputs, Attributes attributes = {});
   // A random op's stream: a hash of the scope path and of the call's number within it, so it is
@@ -106,8 +107,8 @@ class GraphBuilder {
   int64_t next_random_stream();
 
   // Copies `graph` (its variables and outputs apart) into this one. `inputs` stand for the graph's
-  // inputs, `variable_values`, if not empty, for the content of its variables in their order. Returns
-  // the values of its outputs, then those it assigns to variables (null: none).
+  // inputs, `variable_values`, if not empty, for the content of its variables in their order.
+  // Returns the values of its outputs, then those it assigns to variables (null: none).
   struct Inlined {
     std::vector<Value> outputs;
     std::vector<Value> assigned;  // in the order of graph.variables()
@@ -115,16 +116,17 @@ class GraphBuilder {
   Inlined inline_graph(const Graph& graph, absl::Span<const Value> inputs,
                        absl::Span<const Value> variable_values = {});
 
-  // A region for control flow: `body` gets a builder and the region's inputs, and returns its outputs.
-  // Values of this builder (or of its parents) that the body uses are captured: they become further
-  // inputs of the region, after `inputs`, and are returned in `captured`.
+  // A region for control flow: `body` gets a builder and the region's inputs, and returns its
+  // outputs. Values of this builder (or of its parents) that the body uses are captured: they
+  // become further inputs of the region, after `inputs`, and are returned in `captured`.
   struct Region {
     GraphRef graph;  // null if the body was poisoned
     std::vector<Value> captured;
   };
   using RegionBody =
       std::function<std::vector<Value>(GraphBuilder& builder, absl::Span<const Value> inputs)>;
-  Region region(absl::string_view name, absl::Span<const TensorType> inputs, const RegionBody& body);
+  Region region(absl::string_view name, absl::Span<const TensorType> inputs,
+                const RegionBody& body);
 
   // Names the scope of what is emitted while it lives: "encoder", then "layer0", … nest with dots.
   class [[nodiscard]] Scope {

@@ -32,7 +32,8 @@ std::vector<uint64_t> value_hashes(const Graph& g) {
   std::vector<uint64_t> hash(g.values().size());
   for (size_t i = 0; i < g.inputs().size(); ++i) {
     const ValueId id = g.inputs()[i];
-    hash[static_cast<size_t>(id)] = Hasher().add("input").add(i).add(g.value(id).name).add(to_string(g.type(id))).get();
+    hash[static_cast<size_t>(id)] =
+        Hasher().add("input").add(i).add(g.value(id).name).add(to_string(g.type(id))).get();
   }
   for (const Graph::VariableUse& use : g.variables()) {
     if (use.value == kNoValue) continue;
@@ -53,9 +54,8 @@ std::vector<uint64_t> value_hashes(const Graph& g) {
 std::vector<const Graph::VariableUse*> sorted_variables(const Graph& g) {
   std::vector<const Graph::VariableUse*> uses;
   for (const Graph::VariableUse& use : g.variables()) uses.push_back(&use);
-  std::sort(uses.begin(), uses.end(), [](const auto* a, const auto* b) {
-    return a->variable->name < b->variable->name;
-  });
+  std::sort(uses.begin(), uses.end(),
+            [](const auto* a, const auto* b) { return a->variable->name < b->variable->name; });
   return uses;
 }
 
@@ -114,7 +114,8 @@ class Comparison {
       if (u.producer < 0 || v.producer < 0 || u.output_index != v.output_index) return false;
       const Graph::Node &m = a_.node(u.producer), &n = b_.node(v.producer);
       if (m.op->name != n.op->name || m.num_outputs != n.num_outputs ||
-          m.inputs.size() != n.inputs.size() || !(m.attributes == n.attributes) || !(u.type == v.type)) {
+          m.inputs.size() != n.inputs.size() || !(m.attributes == n.attributes) ||
+          !(u.type == v.type)) {
         return false;
       }
       for (size_t i = 0; i < m.inputs.size(); ++i) todo.emplace_back(m.inputs[i], n.inputs[i]);

@@ -1,10 +1,10 @@
 // A Graph: an immutable dataflow program in static single assignment form.
 //
 // Values are numbered; a value is an input, the content of a variable at entry, or an output of a
-// node. Nodes stand in topological order in one array. Variables are not mutated by nodes: a graph may
-// name, for each variable it uses, the value that the variable has after the run, so a training step is
-// as pure as an inference. A graph is made by a GraphBuilder or by the parser of the text form, is
-// verified then, and never changes; any thread may share it.
+// node. Nodes stand in topological order in one array. Variables are not mutated by nodes: a graph
+// may name, for each variable it uses, the value that the variable has after the run, so a training
+// step is as pure as an inference. A graph is made by a GraphBuilder or by the parser of the text
+// form, is verified then, and never changes; any thread may share it.
 #ifndef MODELLIB_GRAPH_GRAPH_H_
 #define MODELLIB_GRAPH_GRAPH_H_
 
@@ -37,7 +37,8 @@ using NodeId = int32_t;
 // An optional operand that is absent.
 inline constexpr ValueId kNoValue = -1;
 
-// State that outlives a run. Graphs of one program that name the same variable share one definition.
+// State that outlives a run. Graphs of one program that name the same variable share one
+// definition.
 struct Variable {
   enum class Kind : uint8_t {
     kShared,   // one for all sessions: weights, optimizer slots, running statistics
@@ -99,8 +100,8 @@ class Graph {
   const ValueInfo& value(ValueId id) const { return values_[static_cast<size_t>(id)]; }
   const TensorType& type(ValueId id) const { return value(id).type; }
 
-  // Nodes that read each value, in order, each once per operand; index by ValueId. Graph outputs and
-  // variable assignments are not in it.
+  // Nodes that read each value, in order, each once per operand; index by ValueId. Graph outputs
+  // and variable assignments are not in it.
   std::vector<std::vector<NodeId>> users() const;
 
  private:

@@ -22,8 +22,10 @@ absl::Status OpRegistry::add(OpDef op) {
   };
   if (op.name.empty()) return absl::InvalidArgumentError("an op needs a name");
   if (op.infer == nullptr) return missing("type inference");
-  if (op.kind == OpDef::Kind::kPrimitive && op.reference == nullptr) return missing("reference kernel");
-  if (op.kind == OpDef::Kind::kComposite && op.decompose == nullptr) return missing("decomposition");
+  if (op.kind == OpDef::Kind::kPrimitive && op.reference == nullptr)
+    return missing("reference kernel");
+  if (op.kind == OpDef::Kind::kComposite && op.decompose == nullptr)
+    return missing("decomposition");
   if (op.differentiable == OpDef::Gradient::kRule && op.gradient == nullptr) {
     return missing("gradient rule");
   }

@@ -1,8 +1,8 @@
 // What an op is. graph/ knows ops only through this; ops/ fills it, one file for each op family.
 //
-// A primitive has a reference kernel. A composite has a decomposition into simpler ops; a backend that
-// has a kernel for it takes it whole, any other decomposes it. Every op declares its gradient: a rule,
-// that of its decomposition, or none.
+// A primitive has a reference kernel. A composite has a decomposition into simpler ops; a backend
+// that has a kernel for it takes it whole, any other decomposes it. Every op declares its gradient:
+// a rule, that of its decomposition, or none.
 #ifndef MODELLIB_GRAPH_OP_DEF_H_
 #define MODELLIB_GRAPH_OP_DEF_H_
 
@@ -29,14 +29,17 @@ struct InferenceContext {
   std::vector<Graph::Constraint> constraints;
 
   const TensorType& input(int i) const { return *inputs[static_cast<size_t>(i)]; }
-  bool has(int i) const { return i < static_cast<int>(inputs.size()) && inputs[static_cast<size_t>(i)]; }
+  bool has(int i) const {
+    return i < static_cast<int>(inputs.size()) && inputs[static_cast<size_t>(i)];
+  }
 
-  // Ok if equal; InvalidArgument if both are numbers and differ; else a constraint, checked when bound.
+  // Ok if equal; InvalidArgument if both are numbers and differ; else a constraint, checked when
+  // bound.
   absl::Status require_equal(const Dim& a, const Dim& b, absl::string_view reason);
 };
 
-// One evaluation of a node in plain code: tensors in, tensors out (allocated, zeroed, of the inferred
-// types with all symbols bound).
+// One evaluation of a node in plain code: tensors in, tensors out (allocated, zeroed, of the
+// inferred types with all symbols bound).
 struct ReferenceContext {
   const Attributes& attributes;
   absl::Span<const Tensor> inputs;  // dtype kInvalid: absent
@@ -81,9 +84,10 @@ struct OpSample {
     double low, high;
   };
   std::vector<Domain> domains;
-  DimBinding binding;          // for samples with symbolic dims
-  double tolerance = 1e-5;     // relative, of a kernel against the reference in f32
-  bool check_gradient = true;  // against central differences; false near kinks and for int inputs only
+  DimBinding binding;       // for samples with symbolic dims
+  double tolerance = 1e-5;  // relative, of a kernel against the reference in f32
+  bool check_gradient =
+      true;  // against central differences; false near kinks and for int inputs only
 };
 
 struct OpDef {

@@ -8,8 +8,8 @@ namespace modellib {
 namespace {
 
 absl::Status at_node(size_t index, const Graph::Node& node, absl::string_view what) {
-  return absl::InternalError(absl::StrCat("node ", index, " (", node.op == nullptr ? "?" : node.op->name,
-                                          "): ", what));
+  return absl::InternalError(
+      absl::StrCat("node ", index, " (", node.op == nullptr ? "?" : node.op->name, "): ", what));
 }
 
 bool exists(const Graph& g, ValueId id) {
@@ -59,12 +59,14 @@ absl::Status single_assignment(const Graph& g) {
     return defined[static_cast<size_t>(id)] = true, true;
   };
   for (ValueId id : g.inputs()) {
-    if (!define(id) || g.value(id).producer != -1) return absl::InternalError("an input is defined twice");
+    if (!define(id) || g.value(id).producer != -1)
+      return absl::InternalError("an input is defined twice");
   }
   for (const Graph::VariableUse& use : g.variables()) {
     if (use.value == kNoValue) continue;
     if (!define(use.value) || g.value(use.value).producer != -1) {
-      return absl::InternalError(absl::StrCat("variable ", use.variable->name, " is defined twice"));
+      return absl::InternalError(
+          absl::StrCat("variable ", use.variable->name, " is defined twice"));
     }
   }
   for (size_t n = 0; n < g.nodes().size(); ++n) {
@@ -104,8 +106,9 @@ absl::Status types_follow(const Graph& g) {
     for (int i = 0; i < node.num_outputs; ++i) {
       const TensorType& inferred = context.outputs[static_cast<size_t>(i)];
       if (!(inferred == g.type(node.output(i)))) {
-        return at_node(n, node, absl::StrCat("output ", i, " is ", to_string(g.type(node.output(i))),
-                                             ", inferred ", to_string(inferred)));
+        return at_node(n, node,
+                       absl::StrCat("output ", i, " is ", to_string(g.type(node.output(i))),
+                                    ", inferred ", to_string(inferred)));
       }
     }
   }
@@ -149,9 +152,12 @@ absl::Status names_are_unique(const Graph& g) {
 }
 
 constexpr VerifierRule kRules[] = {
-    {"values-exist", values_exist},         {"nodes-have-ops", nodes_have_ops},
-    {"single-assignment", single_assignment}, {"types-follow", types_follow},
-    {"variables-are-sound", variables_are_sound}, {"names-are-unique", names_are_unique},
+    {"values-exist", values_exist},
+    {"nodes-have-ops", nodes_have_ops},
+    {"single-assignment", single_assignment},
+    {"types-follow", types_follow},
+    {"variables-are-sound", variables_are_sound},
+    {"names-are-unique", names_are_unique},
 };
 
 }  // namespace

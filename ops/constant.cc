@@ -19,9 +19,10 @@ absl::Status reference(ReferenceContext& c) {
 }
 
 std::vector<OpSample> samples() {
-  return {{.name = "vector",
-           .inputs = {},
-           .attributes = Attributes::of(ConstantAttributes{*Tensor::of<float>({3}, {1, -2, 0.5f})})}};
+  return {
+      {.name = "vector",
+       .inputs = {},
+       .attributes = Attributes::of(ConstantAttributes{*Tensor::of<float>({3}, {1, -2, 0.5f})})}};
 }
 
 }  // namespace
