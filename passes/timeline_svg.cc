@@ -50,9 +50,9 @@ std::string bytes_text(double bytes) {
     bytes /= 1024;
     ++unit;
   }
-  return absl::StrFormat(
-      bytes == static_cast<double>(static_cast<int64_t>(bytes)) ? "%.0f %s" : "%.2f %s", bytes,
-      units[unit]);
+  const bool whole = bytes == static_cast<double>(static_cast<int64_t>(bytes));
+  return whole ? absl::StrFormat("%.0f %s", bytes, units[unit])
+               : absl::StrFormat("%.2f %s", bytes, units[unit]);
 }
 
 // FNV-1a of the letters of the name: numbers differ between layers of the same kind, so they don't
