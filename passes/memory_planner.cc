@@ -250,10 +250,10 @@ void ArenaPlanner::solve() {
   std::vector<int> by_start(blocks_.size());
   std::iota(by_start.begin(), by_start.end(), 0);
   if (attempt(by_start, kTightest, "by start, best fit")) return;
-  const auto by_size = sorted([&](const Block& b) { return std::make_pair(b.size, length(b)); });
-  if (attempt(by_size, kLowest, "by size")) return;
   const auto by_area = sorted([&](const Block& b) { return area(b); });
   if (attempt(by_area, kLowest, "by size x lifetime")) return;
+  const auto by_size = sorted([&](const Block& b) { return std::make_pair(b.size, length(b)); });
+  if (attempt(by_size, kLowest, "by size")) return;
   const auto by_length = sorted([&](const Block& b) { return std::make_pair(length(b), b.size); });
   if (attempt(by_length, kLowest, "by lifetime")) return;
   if (attempt(by_size, kTightest, "by size, best fit")) return;

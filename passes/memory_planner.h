@@ -54,9 +54,9 @@ struct MemoryRecord {
 };
 
 struct MemoryPlannerOptions {
-  // Bound on the work: placed buffers looked at, about 5e8 in a second. A tenth of it is for the
+  // Bound on the work: placed buffers looked at, some 5e8 in a second. A tenth of it is for the
   // search over orders, which no problem that reaches its lower bound needs.
-  int64_t work = 1'000'000'000;
+  int64_t work = 1'500'000'000;
   // Contributors to report for each arena.
   int contributors = 10;
 };
