@@ -91,8 +91,8 @@ def viewing():
     tile = Recorder("tile", "torch.tile")
     tile.case("two_axes", lambda t: torch.tile(t["x"], (2, 3)), [real("x", (2, 2))], {"dims": [2, 3]})
     reshape = Recorder("reshape", "torch.reshape")
-    reshape.case("after_transpose", lambda t: torch.reshape(t["x"].transpose(0, 1), (2, 6)), [real("x", (4, 3))],
-                 {"transposed_first": [1, 0], "shape": [2, 6]})
+    for name, shape in (("plain", [2, 6]), ("inferred", [2, -1, 2]), ("flat", [-1])):
+        reshape.case(name, lambda t, s=shape: torch.reshape(t["x"], s), [real("x", (4, 3))], {"shape": shape})
     for op in ("tril", "triu"):
         fn = getattr(torch, op)
         recorder = Recorder(op, f"torch.{op}")

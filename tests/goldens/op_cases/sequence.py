@@ -63,14 +63,14 @@ def attention():
             return call(t, bias, **options)
         mha.case(name, compute, inputs + weights(bias) + extra, attrs, outputs=("y", "attn_weights"))
 
-    query = real("query", (2, 3, d))
+    query, short = real("query", (2, 3, d)), real("query", (1, 3, d))
     record_mha("self", [query])
-    record_mha("self_no_bias", [query], bias=False, average=False)
+    record_mha("self_no_bias", [short], bias=False, average=False)
     record_mha("cross", [real("query", (1, 2, d)), real("key", (1, 3, d)), real("value", (1, 3, d))])
-    record_mha("causal", [query], is_causal=True)
+    record_mha("causal", [short], is_causal=True)
     # Here, unlike above, True hides a key.
     hidden = given("attn_mask", [[False, True, False], [False, False, True], [False, False, False]], torch.bool)
-    record_mha("mask", [query], mask=hidden)
+    record_mha("mask", [short], mask=hidden)
     record_mha("padding", [query],
                padding=given("key_padding_mask", [[False, False, True], [False, False, False]], torch.bool))
 
