@@ -74,6 +74,8 @@ class GraphBuilder {
 
   const OpRegistry& registry() const { return registry_; }
   absl::string_view name() const { return graph_.name_; }
+  // How many regions this builder stands in; 0 for a whole graph.
+  int depth() const { return parent_ == nullptr ? 0 : parent_->depth() + 1; }
 
   // Inputs in the order of calls; names must differ.
   Value input(absl::string_view name, TensorType type);

@@ -9,6 +9,13 @@
 namespace modellib {
 
 std::vector<OpDef> constant_ops();
+std::vector<OpDef> dim_value_ops();
+std::vector<OpDef> matmul_ops();
+std::vector<OpDef> pointwise_binary_ops();
+std::vector<OpDef> pointwise_other_ops();
+std::vector<OpDef> pointwise_unary_ops();
+std::vector<OpDef> reduce_ops();
+std::vector<OpDef> shape_ops();
 
 }  // namespace modellib
 

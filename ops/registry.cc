@@ -3,15 +3,35 @@
 #include "modellib/ops/families.h"
 
 namespace modellib {
+namespace {
+
+// One line for each family, in the order of families.h.
+constexpr std::vector<OpDef> (*kFamilies[])() = {
+    constant_ops,          //
+    dim_value_ops,         //
+    matmul_ops,            //
+    pointwise_binary_ops,  //
+    pointwise_other_ops,   //
+    pointwise_unary_ops,   //
+    reduce_ops,            //
+    shape_ops,             //
+};
+
+}  // namespace
+
+absl::Status add_builtin_ops(OpRegistry& registry) {
+  for (auto family : kFamilies) {
+    for (OpDef& op : family()) {
+      if (absl::Status s = registry.add(std::move(op)); !s.ok()) return s;
+    }
+  }
+  return absl::OkStatus();
+}
 
 OpRegistry make_builtin_registry() {
   OpRegistry registry;
-  for (auto family : {constant_ops}) {
-    for (OpDef& op : family()) {
-      // A clash of built-in names is a mistake in this list; the registry test shows it.
-      registry.add(std::move(op)).IgnoreError();
-    }
-  }
+  // Fails only on a mistake in the families; the registry test shows it.
+  add_builtin_ops(registry).IgnoreError();
   return registry;
 }
 

@@ -11,6 +11,10 @@ namespace modellib {
 // All built-in ops; made on first use, lives as long as the process.
 const OpRegistry& builtin_ops();
 
+// Adds the built-in ops; the first mistake of a family's definitions (a name twice, a kernel
+// missing).
+absl::Status add_builtin_ops(OpRegistry& registry);
+
 // A copy of the built-in table, for a context that adds ops of its own.
 OpRegistry make_builtin_registry();
 
