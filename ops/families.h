@@ -10,6 +10,7 @@ namespace modellib {
 
 std::vector<OpDef> constant_ops();
 std::vector<OpDef> dim_value_ops();
+std::vector<OpDef> fused_ops();
 std::vector<OpDef> matmul_ops();
 std::vector<OpDef> pointwise_binary_ops();
 std::vector<OpDef> pointwise_other_ops();

@@ -9,6 +9,7 @@ namespace {
 constexpr std::vector<OpDef> (*kFamilies[])() = {
     constant_ops,          //
     dim_value_ops,         //
+    fused_ops,             //
     matmul_ops,            //
     pointwise_binary_ops,  //
     pointwise_other_ops,   //

@@ -1,0 +1,41 @@
+// Lowering: from legal graphs to a plan.
+//
+// For each entry: the backend gives the steps of every node; views, slots of concatenations,
+// outputs and variables become places in buffers; the scheduler orders the steps for a low peak of
+// live bytes; the memory planner gives every buffer its offset. What comes out is data
+// (formats/plan.fbs) and the constants that it names.
+#ifndef MODELLIB_PASSES_LOWER_H_
+#define MODELLIB_PASSES_LOWER_H_
+
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "modellib/formats/plan_generated.h"
+#include "modellib/graph/program.h"
+#include "modellib/graph/tensor.h"
+#include "modellib/passes/backend.h"
+
+namespace modellib {
+
+struct LoweredPlan {
+  fb::PlanT plan;
+  // The bytes of plan.constants, in the same order. They lie in segment 0 at the offsets given
+  // there.
+  std::vector<Tensor> constants;
+  // How much the schedule helped, by entry: peak of live bytes in plain topological order with the
+  // updates of variables last, and in the order chosen.
+  struct ScheduleReport {
+    int64_t topological_peak = 0;
+    int64_t peak = 0;
+  };
+  std::vector<ScheduleReport> schedules;
+};
+
+// Every graph of the program must be legal for the backend. InvalidArgument for a free dimension
+// without a maximum; Unimplemented, listing every node at once, for what the backend has no kernel
+// for.
+absl::StatusOr<LoweredPlan> lower(const Program& program, const Backend& backend);
+
+}  // namespace modellib
+
+#endif  // MODELLIB_PASSES_LOWER_H_

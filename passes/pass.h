@@ -1,0 +1,64 @@
+// What a pass is: a function from one graph to another that keeps its meaning.
+#ifndef MODELLIB_PASSES_PASS_H_
+#define MODELLIB_PASSES_PASS_H_
+
+#include <cstdint>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "modellib/graph/graph.h"
+#include "modellib/graph/op_def.h"
+
+namespace modellib {
+
+class Backend;
+
+// What a pass may use and tell. One context serves one pass over one graph.
+class PassContext {
+ public:
+  PassContext(const OpRegistry& registry, const Backend* backend)
+      : registry_(registry), backend_(backend) {}
+
+  const OpRegistry& registry() const { return registry_; }
+  // The device that is compiled for; null in passes that do not depend on one.
+  const Backend* backend() const { return backend_; }
+
+  // A pass asks before each rewrite and counts it by asking. False once the budget of rewrites is
+  // spent: the pass then leaves the node as it is. For bisection.
+  bool may_rewrite() {
+    if (rewrites_ >= max_rewrites_) return false;
+    ++rewrites_;
+    return true;
+  }
+  int64_t rewrites() const { return rewrites_; }
+  void set_max_rewrites(int64_t count) { max_rewrites_ = count; }
+
+  // A remark for people, kept when explanations are asked for.
+  void explain(absl::string_view remark) {
+    if (explaining_) remarks_.emplace_back(remark);
+  }
+  bool explaining() const { return explaining_; }
+  void set_explaining(bool on) { explaining_ = on; }
+  const std::vector<std::string>& remarks() const { return remarks_; }
+
+ private:
+  const OpRegistry& registry_;
+  const Backend* backend_;
+  int64_t rewrites_ = 0;
+  int64_t max_rewrites_ = std::numeric_limits<int64_t>::max();
+  bool explaining_ = false;
+  std::vector<std::string> remarks_;
+};
+
+struct Pass {
+  const char* name;         // as used in pipelines: "fold-constants"
+  const char* description;  // one sentence
+  absl::StatusOr<GraphRef> (*run)(const GraphRef&, PassContext&);
+};
+
+}  // namespace modellib
+
+#endif  // MODELLIB_PASSES_PASS_H_

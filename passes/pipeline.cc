@@ -1,0 +1,97 @@
+#include "modellib/passes/pipeline.h"
+
+#include <algorithm>
+#include <chrono>
+
+#include "absl/strings/str_cat.h"
+#include "modellib/graph/status_macros.h"
+#include "modellib/graph/verifier.h"
+#include "modellib/passes/canonicalize.h"
+#include "modellib/passes/fold_constants.h"
+#include "modellib/passes/fusion.h"
+#include "modellib/passes/legalize.h"
+
+namespace modellib {
+namespace {
+
+constexpr Pass kPasses[] = {
+    {"canonicalize", "Rewrites nodes to one simplest form and drops what does nothing.",
+     canonicalize},
+    {"fold-constants", "Computes what depends on constants alone.", fold_constants},
+    {"legalize", "Decomposes composites that the backend has no kernel for.", legalize},
+    {"simplify", "Canonicalises again what decomposition brought.", canonicalize},
+    {"fusion", "Groups pointwise ops and row reductions into regions.", fuse_regions},
+};
+
+// Without it a plan cannot be made, so a budget of rewrites does not hold it back.
+bool is_mandatory(absl::string_view name) { return name == "legalize"; }
+
+}  // namespace
+
+absl::Span<const Pass> all_passes() { return kPasses; }
+
+const Pass* find_pass(absl::string_view name) {
+  for (const Pass& pass : kPasses) {
+    if (name == pass.name) return &pass;
+  }
+  return nullptr;
+}
+
+std::vector<std::string> default_pipeline() {
+  std::vector<std::string> names;
+  for (const Pass& pass : kPasses) names.emplace_back(pass.name);
+  return names;
+}
+
+absl::StatusOr<PipelineResult> run_pipeline(GraphRef graph, const OpRegistry& registry,
+                                            const Backend* backend,
+                                            const PipelineOptions& options) {
+  for (const auto* names : {&options.passes, &options.disabled}) {
+    for (const std::string& name : *names) {
+      if (find_pass(name) == nullptr) {
+        return absl::InvalidArgumentError(absl::StrCat("there is no pass '", name, "'"));
+      }
+    }
+  }
+  PipelineResult result;
+  int64_t budget = options.max_rewrites;
+  int number = 0;
+  for (const std::string& name : options.passes) {
+    ++number;
+    if (std::find(options.disabled.begin(), options.disabled.end(), name) !=
+        options.disabled.end()) {
+      continue;
+    }
+    const Pass& pass = *find_pass(name);
+    PassContext context(registry, backend);
+    context.set_explaining(options.explain);
+    if (!is_mandatory(name)) context.set_max_rewrites(budget);
+    PassRun run{.name = name, .nodes_before = static_cast<int64_t>(graph->nodes().size())};
+    const auto start = std::chrono::steady_clock::now();
+    absl::StatusOr<GraphRef> next = pass.run(graph, context);
+    run.milliseconds =
+        std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
+    if (!next.ok()) {
+      return absl::Status(next.status().code(),
+                          absl::StrCat("pass ", name, ": ", next.status().message()));
+    }
+    if (absl::Status s = verify(**next); !s.ok()) {
+      return absl::InternalError(absl::StrCat("after pass ", name, ": ", s.message()));
+    }
+    run.rewrites = context.rewrites();
+    if (run.rewrites == 0 && structural_hash(**next) != structural_hash(*graph)) {
+      return absl::InternalError(
+          absl::StrCat("pass ", name, " changed the graph and reported no rewrite"));
+    }
+    if (!is_mandatory(name)) budget -= run.rewrites;
+    run.nodes_after = static_cast<int64_t>((*next)->nodes().size());
+    run.remarks = context.remarks();
+    graph = *std::move(next);
+    if (options.dump) options.dump(number, name, *graph);
+    result.runs.push_back(std::move(run));
+  }
+  result.graph = std::move(graph);
+  return result;
+}
+
+}  // namespace modellib

@@ -1,0 +1,51 @@
+#include "modellib/passes/slot_table.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "modellib/graph/status_macros.h"
+
+namespace modellib {
+
+int SlotTable::symbol(const std::string& name) {
+  auto it = std::find(symbols_.begin(), symbols_.end(), name);
+  if (it == symbols_.end()) it = symbols_.insert(symbols_.end(), name);
+  return static_cast<int>(it - symbols_.begin());
+}
+
+absl::StatusOr<fb::Scalar> SlotTable::scalar(const Dim& dim) {
+  if (dim.is_static()) return fb::Scalar(dim.value(), -1);
+  const DimRange range = dim.range(ranges_);
+  if (range.max == DimRange::kUnbounded) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "extent ", dim.to_string(), " has no maximum: give a range or a number for ",
+        absl::StrJoin(dim.symbols(), ", "), " (as in --dim ", dim.symbols().front(), "=1..1000)"));
+  }
+  auto [it, inserted] = index_.try_emplace(dim.to_string(), static_cast<int>(slots_.size()));
+  if (inserted) {
+    auto slot = std::make_unique<fb::SlotT>();
+    for (const Dim::Instruction& i : dim.to_postfix()) {
+      const int64_t value = i.opcode == Dim::Opcode::kSymbol ? symbol(i.symbol) : i.value;
+      slot->expr.emplace_back(static_cast<fb::DimOpcode>(i.opcode), value);
+    }
+    slot->min = range.min;
+    slot->max = range.max;
+    slots_.push_back(std::move(slot));
+  }
+  return fb::Scalar(range.max, it->second);
+}
+
+void SlotTable::take(fb::EntryT& entry) {
+  for (const std::string& name : symbols_) {
+    auto symbol = std::make_unique<fb::SymbolT>();
+    symbol->name = name;
+    auto it = ranges_.find(name);
+    symbol->min = it == ranges_.end() ? 0 : it->second.min;
+    symbol->max = it == ranges_.end() ? DimRange::kUnbounded : it->second.max;
+    entry.symbols.push_back(std::move(symbol));
+  }
+  entry.slots = std::move(slots_);
+}
+
+}  // namespace modellib

@@ -1,0 +1,39 @@
+// The scalars of an entry that depend on free dimensions: each distinct expression gets one slot,
+// which the runtime computes when inputs are bound.
+#ifndef MODELLIB_PASSES_SLOT_TABLE_H_
+#define MODELLIB_PASSES_SLOT_TABLE_H_
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/status/statusor.h"
+#include "modellib/formats/plan_generated.h"
+#include "modellib/graph/dim.h"
+
+namespace modellib {
+
+class SlotTable {
+ public:
+  explicit SlotTable(const DimRanges& ranges) : ranges_(ranges) {}
+
+  // The number, or the slot of the expression. InvalidArgument for one without a maximum, naming
+  // the symbol.
+  absl::StatusOr<fb::Scalar> scalar(const Dim& dim);
+  // Index of the symbol among those of the entry.
+  int symbol(const std::string& name);
+
+  // Hands the tables over to the plan.
+  void take(fb::EntryT& entry);
+
+ private:
+  const DimRanges& ranges_;
+  std::vector<std::string> symbols_;
+  std::vector<std::unique_ptr<fb::SlotT>> slots_;
+  absl::flat_hash_map<std::string, int> index_;
+};
+
+}  // namespace modellib
+
+#endif  // MODELLIB_PASSES_SLOT_TABLE_H_
