@@ -1,0 +1,33 @@
+// Matmul of float32, the function layer: chunks of a matmul and of the packing of B, on raw
+// pointers. What the numbers mean is in matmul_params.h; the kernels of the runtime
+// (matmul_kernels.h) check them and call this.
+//
+// The algorithm is Goto's (Goto and van de Geijn, "Anatomy of High-Performance Matrix
+// Multiplication", 2008) in the form of BLIS: a micro-kernel keeps a tile of C in registers and
+// runs down a block of k; B is read as panels of 16 columns, packed ahead or in place; A's rows are
+// read in place or copied to the stack, where their distance suits the cache. The micro-kernel's
+// tile is 6x16 with AVX2 and 14x32 with AVX-512, wider and lower where m is small.
+#ifndef MODELLIB_EXECUTORS_CPU_KERNELS_MATMUL_H_
+#define MODELLIB_EXECUTORS_CPU_KERNELS_MATMUL_H_
+
+#include <cstdint>
+
+#include "modellib/executors/cpu/kernels/matmul_params.h"
+
+namespace modellib::cpu {
+
+// Computes chunk `chunk` of matmul_chunks(s); a larger number does nothing. `bias` and `residual`
+// are read only where `s` has them. Thread-safe for distinct chunks.
+void matmul_chunk(const MatmulScalars& s, const float* a, const float* b, const float* bias,
+                  const float* residual, float* c, int64_t chunk);
+
+// Packs chunk `chunk` of pack_b_chunks(s); a larger number does nothing.
+void pack_b_chunk(const PackBScalars& s, const float* b, float* packed, int64_t chunk);
+
+// Packs one whole matrix: B is [k, n], or [n, k] where `transposed`, with rows `ldb` floats apart;
+// `packed` has packed_b_floats(k, n).
+void pack_b(int64_t k, int64_t n, bool transposed, const float* b, int64_t ldb, float* packed);
+
+}  // namespace modellib::cpu
+
+#endif  // MODELLIB_EXECUTORS_CPU_KERNELS_MATMUL_H_

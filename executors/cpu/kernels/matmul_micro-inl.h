@@ -1,0 +1,284 @@
+// The innermost loops of matmul, per target: the register-tiled micro-kernel, the transposition
+// that packing needs, and activations. See matmul.h.
+// clang-format off
+#if defined(MODELLIB_EXECUTORS_CPU_KERNELS_MATMUL_MICRO_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef MODELLIB_EXECUTORS_CPU_KERNELS_MATMUL_MICRO_INL_H_
+#undef MODELLIB_EXECUTORS_CPU_KERNELS_MATMUL_MICRO_INL_H_
+#else
+#define MODELLIB_EXECUTORS_CPU_KERNELS_MATMUL_MICRO_INL_H_
+#endif
+// clang-format on
+
+#include <cstddef>
+#include <cstdint>
+
+#include "hwy/highway.h"
+#include "modellib/executors/cpu/kernels/math-inl.h"
+#include "modellib/executors/cpu/kernels/matmul_params.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace modellib::cpu {
+namespace HWY_NAMESPACE {
+
+namespace hn = hwy::HWY_NAMESPACE;
+
+using TileTag = hn::CappedTag<float, kPanel>;
+inline constexpr int kLanes = static_cast<int>(hn::MaxLanes(TileTag()));
+inline constexpr int kVectorsPerPanel = static_cast<int>(kPanel) / kLanes;
+
+// The tallest tile: as many rows of accumulators as registers hold beside a row of B and a
+// broadcast.
+#if HWY_TARGET <= HWY_AVX3
+inline constexpr int kMaxRows = 14;  // 14 x 2 accumulators of 32 registers
+#elif HWY_TARGET == HWY_AVX2
+inline constexpr int kMaxRows = 6;  // 6 x 2 of 16
+#else
+inline constexpr int kMaxRows = 3;  // 3 x 4 of 16
+#endif
+
+// Panels of a tile of so many rows. A low tile is wide, for FMAs that wait for none of the others:
+// at least 8 accumulators.
+constexpr int panels_for(int rows) {
+#if HWY_TARGET <= HWY_AVX3
+  return rows <= 3 ? 8 : rows <= 7 ? 4 : 2;
+#elif HWY_TARGET == HWY_AVX2
+  return rows == 1 ? 4 : rows <= 3 ? 2 : 1;
+#else
+  return rows == 1 ? 2 : 1;
+#endif
+}
+
+// What a micro-kernel works on: rows x panels of C += one block of k.
+struct Tile {
+  const float* a;  // rows `a_stride` apart, k adjacent
+  size_t a_stride;
+  const float* b;  // k `b_stride` apart, panels `b_panel` apart
+  size_t b_stride;
+  size_t b_panel;
+  size_t k;
+  float alpha;
+  const float* bias_n;  // added to each row, or null
+  const float* bias_m;  // one for each row, or null
+  const float* addend;  // rows `addend_stride` apart, or null
+  size_t addend_stride;
+  float* c;
+  size_t c_stride;
+};
+
+template <int kRows, int kPanels>
+HWY_NOINLINE void micro_kernel(const Tile& t) {
+  const TileTag d;
+  using V = hn::Vec<TileTag>;
+  constexpr int kVectors = kPanels * kVectorsPerPanel;
+  V acc[kRows][kVectors];
+  for (int i = 0; i < kRows; ++i) {
+    for (int j = 0; j < kVectors; ++j) acc[i][j] = hn::Zero(d);
+  }
+
+  // Three rows are reached from one pointer (x86 scales an index by 1 and 2 floats), so that 14
+  // rows need few registers.
+  constexpr int kPointers = (kRows + 2) / 3;
+  const size_t a_stride = t.a_stride;
+  const float* a[kPointers];
+  for (int i = 0; i < kPointers; ++i) a[i] = t.a + 3 * i * a_stride;
+  const float* b[kPanels];
+  for (int j = 0; j < kPanels; ++j) b[j] = t.b + j * t.b_panel;
+  const size_t b_stride = t.b_stride;
+
+  const auto step = [&](size_t k) HWY_ATTR {
+    V row[kVectors];
+    for (int p = 0; p < kPanels; ++p) {
+      for (int j = 0; j < kVectorsPerPanel; ++j) {
+        row[p * kVectorsPerPanel + j] = hn::LoadU(d, b[p] + j * kLanes);
+      }
+      b[p] += b_stride;
+    }
+    for (int i = 0; i < kRows; ++i) {
+      const V x = hn::Set(d, a[i / 3][static_cast<size_t>(i % 3) * a_stride + k]);
+      for (int j = 0; j < kVectors; ++j) acc[i][j] = hn::MulAdd(x, row[j], acc[i][j]);
+    }
+  };
+  size_t k = 0;
+  for (; k + 4 <= t.k; k += 4) {
+    step(k);
+    step(k + 1);
+    step(k + 2);
+    step(k + 3);
+  }
+  for (; k < t.k; ++k) step(k);
+
+  if (t.alpha != 1.0f) {
+    const V alpha = hn::Set(d, t.alpha);
+    for (int i = 0; i < kRows; ++i) {
+      for (int j = 0; j < kVectors; ++j) acc[i][j] = hn::Mul(acc[i][j], alpha);
+    }
+  }
+  if (t.bias_n != nullptr) {
+    for (int j = 0; j < kVectors; ++j) {
+      const V bias = hn::LoadU(d, t.bias_n + j * kLanes);
+      for (int i = 0; i < kRows; ++i) acc[i][j] = hn::Add(acc[i][j], bias);
+    }
+  }
+  if (t.bias_m != nullptr) {
+    for (int i = 0; i < kRows; ++i) {
+      const V bias = hn::Set(d, t.bias_m[i]);
+      for (int j = 0; j < kVectors; ++j) acc[i][j] = hn::Add(acc[i][j], bias);
+    }
+  }
+  if (t.addend != nullptr) {
+    for (int i = 0; i < kRows; ++i) {
+      for (int j = 0; j < kVectors; ++j) {
+        acc[i][j] = hn::Add(acc[i][j], hn::LoadU(d, t.addend + i * t.addend_stride + j * kLanes));
+      }
+    }
+  }
+  for (int i = 0; i < kRows; ++i) {
+    for (int j = 0; j < kVectors; ++j) hn::StoreU(acc[i][j], d, t.c + i * t.c_stride + j * kLanes);
+  }
+}
+
+using MicroKernel = void (*)(const Tile&);
+
+// The micro-kernel for `kRows` rows and 1, 2, 4 or 8 panels (index 0 to 3), up to
+// panels_for(kRows).
+template <int kRows, int kPanels>
+constexpr MicroKernel micro_kernel_or_null() {
+  if constexpr (kRows <= kMaxRows && kPanels <= panels_for(kRows))
+    return &micro_kernel<kRows, kPanels>;
+  return nullptr;
+}
+#define MODELLIB_MICRO_KERNELS(rows)                                     \
+  {                                                                      \
+    micro_kernel_or_null<rows, 1>(), micro_kernel_or_null<rows, 2>(),    \
+        micro_kernel_or_null<rows, 4>(), micro_kernel_or_null<rows, 8>() \
+  }
+inline constexpr MicroKernel kMicroKernels[14][4] = {
+    MODELLIB_MICRO_KERNELS(1),  MODELLIB_MICRO_KERNELS(2),  MODELLIB_MICRO_KERNELS(3),
+    MODELLIB_MICRO_KERNELS(4),  MODELLIB_MICRO_KERNELS(5),  MODELLIB_MICRO_KERNELS(6),
+    MODELLIB_MICRO_KERNELS(7),  MODELLIB_MICRO_KERNELS(8),  MODELLIB_MICRO_KERNELS(9),
+    MODELLIB_MICRO_KERNELS(10), MODELLIB_MICRO_KERNELS(11), MODELLIB_MICRO_KERNELS(12),
+    MODELLIB_MICRO_KERNELS(13), MODELLIB_MICRO_KERNELS(14),
+};
+#undef MODELLIB_MICRO_KERNELS
+
+// to[j * to_stride + i] = from[i * from_stride + j] for i < rows, j < columns.
+inline void transpose(const float* from, size_t from_stride, size_t rows, size_t columns, float* to,
+                      size_t to_stride) {
+  size_t i = 0;
+#if HWY_TARGET <= HWY_AVX2
+  constexpr size_t kSide = 8;
+  const hn::FixedTag<float, 8> d;
+  const hn::FixedTag<double, 4> pairs;
+#else
+  constexpr size_t kSide = 4;
+  const hn::FixedTag<float, 4> d;
+  const hn::FixedTag<double, 2> pairs;
+#endif
+  using V = hn::Vec<decltype(d)>;
+  for (; i + kSide <= rows; i += kSide) {
+    size_t j = 0;
+    for (; j + kSide <= columns; j += kSide) {
+      const float* src = from + i * from_stride + j;
+      float* dst = to + j * to_stride + i;
+      V r[kSide];
+      for (size_t s = 0; s < kSide; ++s) r[s] = hn::LoadU(d, src + s * from_stride);
+      // Within each group of four rows: 4x4 blocks turn by two rounds of interleaving.
+      V q[kSide];
+      for (size_t g = 0; g < kSide; g += 4) {
+        const auto low01 = hn::BitCast(pairs, hn::InterleaveLower(d, r[g], r[g + 1]));
+        const auto low23 = hn::BitCast(pairs, hn::InterleaveLower(d, r[g + 2], r[g + 3]));
+        const auto high01 = hn::BitCast(pairs, hn::InterleaveUpper(d, r[g], r[g + 1]));
+        const auto high23 = hn::BitCast(pairs, hn::InterleaveUpper(d, r[g + 2], r[g + 3]));
+        q[g] = hn::BitCast(d, hn::InterleaveLower(pairs, low01, low23));
+        q[g + 1] = hn::BitCast(d, hn::InterleaveUpper(pairs, low01, low23));
+        q[g + 2] = hn::BitCast(d, hn::InterleaveLower(pairs, high01, high23));
+        q[g + 3] = hn::BitCast(d, hn::InterleaveUpper(pairs, high01, high23));
+      }
+      if constexpr (kSide == 8) {
+        for (size_t s = 0; s < 4; ++s) {
+          hn::StoreU(hn::ConcatLowerLower(d, q[s + kSide - 4], q[s]), d, dst + s * to_stride);
+          hn::StoreU(hn::ConcatUpperUpper(d, q[s + kSide - 4], q[s]), d, dst + (s + 4) * to_stride);
+        }
+      } else {
+        for (size_t s = 0; s < kSide; ++s) hn::StoreU(q[s], d, dst + s * to_stride);
+      }
+    }
+    for (; j < columns; ++j) {
+      for (size_t s = 0; s < kSide; ++s)
+        to[j * to_stride + i + s] = from[(i + s) * from_stride + j];
+    }
+  }
+  for (; i < rows; ++i) {
+    for (size_t j = 0; j < columns; ++j) to[j * to_stride + i] = from[i * from_stride + j];
+  }
+}
+
+// Writes `k` rows of one panel: columns [0, columns) of B's block at `from`, zeros up to kPanel.
+inline void pack_panel(const float* from, size_t from_stride, bool transposed, size_t k,
+                       size_t columns, float* to) {
+  const hn::FixedTag<float, 4> d4;
+  if (columns < static_cast<size_t>(kPanel)) {
+    for (size_t i = 0; i < k * kPanel; i += 4) hn::StoreU(hn::Zero(d4), d4, to + i);
+  }
+  if (transposed) {
+    transpose(from, from_stride, columns, k, to, kPanel);
+  } else if (columns == static_cast<size_t>(kPanel)) {
+    const TileTag d;
+    for (size_t i = 0; i < k; ++i) {
+      for (int j = 0; j < static_cast<int>(kPanel); j += kLanes) {
+        hn::StoreU(hn::LoadU(d, from + i * from_stride + j), d, to + i * kPanel + j);
+      }
+    }
+  } else {
+    for (size_t i = 0; i < k; ++i) {
+      for (size_t j = 0; j < columns; ++j) to[i * kPanel + j] = from[i * from_stride + j];
+    }
+  }
+}
+
+template <class F>
+HWY_INLINE void map_tile(float* c, size_t stride, size_t rows, size_t columns, F&& f) {
+  const TileTag d;
+  for (size_t i = 0; i < rows; ++i) {
+    for (size_t j = 0; j < columns; j += kLanes) {
+      float* p = c + i * stride + j;
+      hn::StoreU(f(d, hn::LoadU(d, p)), d, p);
+    }
+  }
+}
+
+// c = act(c) over rows x columns, where columns is a multiple of kPanel.
+inline void activate(Activation activation, float* c, size_t stride, size_t rows, size_t columns) {
+  using V = hn::Vec<TileTag>;
+  switch (activation) {
+    case Activation::kNone:
+      break;
+    case Activation::kRelu:
+      map_tile(c, stride, rows, columns, [](TileTag d, V x) HWY_ATTR {
+        return hn::IfThenElse(hn::Lt(x, hn::Zero(d)), hn::Zero(d), x);
+      });
+      break;
+    case Activation::kGeluErf:
+      map_tile(c, stride, rows, columns, [](TileTag d, V x) HWY_ATTR { return gelu_erf(d, x); });
+      break;
+    case Activation::kGeluTanh:
+      map_tile(c, stride, rows, columns, [](TileTag d, V x) HWY_ATTR { return gelu_tanh(d, x); });
+      break;
+    case Activation::kSilu:
+      map_tile(c, stride, rows, columns, [](TileTag d, V x) HWY_ATTR { return silu(d, x); });
+      break;
+    case Activation::kSigmoid:
+      map_tile(c, stride, rows, columns, [](TileTag d, V x) HWY_ATTR { return sigmoid(d, x); });
+      break;
+    case Activation::kTanh:
+      map_tile(c, stride, rows, columns, [](TileTag d, V x) HWY_ATTR { return tanh(d, x); });
+      break;
+  }
+}
+
+// NOLINTNEXTLINE(google-readability-namespace-comments)
+}  // namespace HWY_NAMESPACE
+}  // namespace modellib::cpu
+HWY_AFTER_NAMESPACE();
+
+#endif  // per-target include guard
