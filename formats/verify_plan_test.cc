@@ -1,0 +1,770 @@
+#include "modellib/formats/verify_plan.h"
+
+#include <chrono>
+#include <cstdio>
+#include <functional>
+#include <limits>
+#include <memory>
+#include <random>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "flatbuffers/flatbuffers.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "modellib/formats/plan_generated.h"
+
+namespace modellib {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+
+fb::BufferRef ref(fb::Space space, uint32_t index, uint64_t offset, uint64_t size,
+                  int64_t stride = 0, int64_t outer = 0) {
+  return fb::BufferRef(space, index, offset, size, stride, outer);
+}
+fb::BufferRef arena(uint64_t offset, uint64_t size, int64_t stride = 0, int64_t outer = 0) {
+  return ref(fb::Space::Arena, 0, offset, size, stride, outer);
+}
+fb::BufferRef input(uint64_t size) { return ref(fb::Space::Input, 0, 0, size); }
+fb::BufferRef output(uint64_t offset, uint64_t size) {
+  return ref(fb::Space::Output, 0, offset, size);
+}
+fb::BufferRef variable(uint32_t index, uint64_t size) {
+  return ref(fb::Space::Variable, index, 0, size);
+}
+fb::BufferRef constant(uint64_t size) { return ref(fb::Space::Constant, 0, 0, size); }
+
+enum Kernel : uint32_t { kWork, kCond, kScan, kWhile };
+
+fb::StepT step(const std::string& name, std::vector<fb::BufferRef> inputs,
+               std::vector<fb::BufferRef> outputs, uint16_t lane = 0,
+               std::vector<uint32_t> waits = {}, std::vector<uint32_t> signals = {}) {
+  fb::StepT s;
+  s.name = name;
+  s.kernel = kWork;
+  s.lane = lane;
+  s.inputs = std::move(inputs);
+  s.outputs = std::move(outputs);
+  s.waits = std::move(waits);
+  s.signals = std::move(signals);
+  s.chunks = std::make_unique<fb::Scalar>(1, -1);
+  return s;
+}
+
+fb::StepT control(Kernel kernel, std::vector<fb::BufferRef> inputs,
+                  std::vector<fb::BufferRef> outputs, std::vector<uint32_t> bodies,
+                  int64_t trips = 0) {
+  fb::StepT s = step("control", std::move(inputs), std::move(outputs));
+  s.kernel = kernel;
+  s.sequences = std::move(bodies);
+  if (kernel != kCond) s.scalars = {fb::Scalar(trips, -1)};
+  return s;
+}
+
+std::unique_ptr<fb::TensorDescT> tensor(const std::string& name, uint64_t floats) {
+  auto t = std::make_unique<fb::TensorDescT>();
+  t->name = name;
+  t->dtype = fb::DType::F32;
+  t->shape = {fb::Scalar(static_cast<int64_t>(floats), -1)};
+  t->bytes = 4 * floats;
+  return t;
+}
+
+// A plan with one entry: an input and an output of 16 floats, an arena of 4096 bytes, two variables
+// (the second is not written), a constant, and the steps of the main sequence.
+fb::PlanT plan(std::vector<fb::StepT> steps, std::vector<std::vector<fb::StepT>> bodies = {},
+               std::vector<std::string> lanes = {"compute"}) {
+  fb::PlanT p;
+  p.kernels = {"work", "control.cond", "control.scan", "control.while"};
+  for (const char* name : {"weight", "mean"}) {
+    auto v = std::make_unique<fb::VariableT>();
+    v->name = name;
+    v->dtype = fb::DType::F32;
+    v->shape = {16};
+    v->bytes = 64;
+    v->segment = -1;
+    p.variables.push_back(std::move(v));
+  }
+  auto c = std::make_unique<fb::ConstantT>();
+  c->name = "table";
+  c->bytes = 64;
+  p.constants.push_back(std::move(c));
+
+  auto e = std::make_unique<fb::EntryT>();
+  e->name = "main";
+  e->inputs.push_back(tensor("x", 16));
+  e->outputs.push_back(tensor("y", 16));
+  for (uint32_t v : {0u, 1u}) {
+    auto use = std::make_unique<fb::VariableUseT>();
+    use->variable = v;
+    use->reads = true;
+    use->writes = v == 0;
+    e->variables.push_back(std::move(use));
+  }
+  auto a = std::make_unique<fb::ArenaT>();
+  a->device = "cpu";
+  a->bytes = 4096;
+  a->alignment = 64;
+  a->lower_bound = 4000;
+  e->arenas.push_back(std::move(a));
+  e->planned_bytes = 4096;
+  e->lower_bound_bytes = 4000;
+  e->lanes = std::move(lanes);
+  bodies.insert(bodies.begin(), std::move(steps));
+  for (std::vector<fb::StepT>& list : bodies) {
+    auto sequence = std::make_unique<fb::SequenceT>();
+    for (fb::StepT& s : list) {
+      e->signals += static_cast<uint32_t>(s.signals.size());
+      sequence->steps.push_back(std::make_unique<fb::StepT>(std::move(s)));
+    }
+    e->sequences.push_back(std::move(sequence));
+  }
+  p.entries.push_back(std::move(e));
+  return p;
+}
+
+fb::EntryT& main_entry(fb::PlanT& p) { return *p.entries[0]; }
+fb::StepT& step_of(fb::PlanT& p, size_t i, size_t sequence = 0) {
+  return *main_entry(p).sequences[sequence]->steps[i];
+}
+
+absl::Status verify(const fb::PlanT& p) {
+  flatbuffers::FlatBufferBuilder builder;
+  builder.Finish(fb::Plan::Pack(builder, &p));
+  flatbuffers::Verifier verifier(builder.GetBufferPointer(), builder.GetSize(), 64, 10'000'000);
+  EXPECT_TRUE(fb::VerifyPlanBuffer(verifier));
+  return verify_plan(*fb::GetPlan(builder.GetBufferPointer()));
+}
+
+void accepts(const fb::PlanT& p) {
+  const absl::Status status = verify(p);
+  EXPECT_TRUE(status.ok()) << status;
+}
+
+void refuses(const fb::PlanT& p, const std::string& message) {
+  const absl::Status status = verify(p);
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << "expected: " << message;
+  EXPECT_THAT(std::string(status.message()), HasSubstr(message));
+}
+
+// Two layers and an update in place, all bytes of the arena used more than once.
+fb::PlanT small_plan() {
+  std::vector<fb::StepT> steps;
+  steps.push_back(step("fc1", {input(64), variable(0, 64)}, {arena(0, 2048)}));
+  steps.push_back(step("relu", {arena(0, 2048)}, {arena(0, 2048)}));
+  steps.push_back(step("fc2", {arena(0, 2048), constant(64), variable(1, 64)}, {arena(2048, 64)}));
+  steps.back().workspace = std::make_unique<fb::BufferRef>(arena(2112, 1024));
+  steps.push_back(step("grad", {arena(2048, 64)}, {arena(0, 64)}));
+  steps.push_back(step("update", {arena(0, 64), variable(0, 64)}, {variable(0, 64)}));
+  steps.push_back(step("out", {arena(2048, 64)}, {output(0, 64)}));
+  return plan(std::move(steps));
+}
+
+TEST(VerifyPlan, AcceptsAGoodPlan) {
+  accepts(small_plan());
+  accepts(fb::PlanT());
+}
+
+struct Mutation {
+  const char* message;
+  std::function<void(fb::PlanT&)> change;
+};
+
+TEST(VerifyPlan, RefusesEachMutation) {
+  const auto set_input = [](fb::PlanT& p, size_t s, size_t i, fb::BufferRef r) {
+    step_of(p, s).inputs[i] = r;
+  };
+  const auto set_output = [](fb::PlanT& p, size_t s, fb::BufferRef r) {
+    step_of(p, s).outputs[0] = r;
+  };
+  const std::vector<Mutation> mutations = {
+      {"kernel 9 of 4", [](auto& p) { step_of(p, 1).kernel = 9; }},
+      {"kernel 0 has no name", [](auto& p) { p.kernels[0] = ""; }},
+      {"lane 1 of 1", [](auto& p) { step_of(p, 1).lane = 1; }},
+      {"lanes, expected 1", [](auto& p) { main_entry(p).lanes.clear(); }},
+      {"lane 3 of 1", [](auto& p) { main_entry(p).arenas[0]->lane = 3; }},
+      {"no sequence", [](auto& p) { main_entry(p).sequences.clear(); }},
+      {"alignment 32", [](auto& p) { main_entry(p).arenas[0]->alignment = 32; }},
+      {"alignment 96", [](auto& p) { main_entry(p).arenas[0]->alignment = 96; }},
+      {"lower bound 4097", [](auto& p) { main_entry(p).arenas[0]->lower_bound = 4097; }},
+      {"planned bytes", [](auto& p) { main_entry(p).planned_bytes = 4095; }},
+      {"planned bytes", [](auto& p) { main_entry(p).lower_bound_bytes = 1; }},
+      {"the arenas pass 2^62",
+       [](auto& p) { main_entry(p).arenas[0]->bytes = std::numeric_limits<uint64_t>::max(); }},
+      {"Arena 1 does not exist",
+       [&](auto& p) { set_input(p, 1, 0, ref(fb::Space::Arena, 1, 0, 64)); }},
+      {"Constant 1 does not exist",
+       [&](auto& p) { set_input(p, 2, 1, ref(fb::Space::Constant, 1, 0, 64)); }},
+      {"Variable 2 does not exist", [&](auto& p) { set_input(p, 2, 2, variable(2, 64)); }},
+      {"Input 1 does not exist",
+       [&](auto& p) { set_input(p, 0, 0, ref(fb::Space::Input, 1, 0, 64)); }},
+      {"Output 7 does not exist",
+       [&](auto& p) { set_output(p, 5, ref(fb::Space::Output, 7, 0, 64)); }},
+      {"unknown space", [&](auto& p) { set_input(p, 1, 0, ref(fb::Space(9), 0, 0, 64)); }},
+      {"absent, yet", [&](auto& p) { set_input(p, 1, 0, ref(fb::Space::None, 0, 0, 64)); }},
+      {"leave the 4096 bytes", [&](auto& p) { set_output(p, 3, arena(4088, 64)); }},
+      {"leave the 4096 bytes",
+       [&](auto& p) { set_output(p, 3, arena(std::numeric_limits<uint64_t>::max() - 63, 64)); }},
+      {"leave the 4096 bytes",
+       [&](auto& p) { set_output(p, 3, arena(64, std::numeric_limits<uint64_t>::max() - 63)); }},
+      {"leave the 64 bytes of Constant", [&](auto& p) { set_input(p, 2, 1, constant(72)); }},
+      {"leave the 64 bytes of Variable", [&](auto& p) { set_input(p, 2, 2, variable(1, 72)); }},
+      {"leave the 64 bytes of Input", [&](auto& p) { set_input(p, 0, 0, input(72)); }},
+      {"leave the 64 bytes of Output", [&](auto& p) { set_output(p, 5, output(8, 64)); }},
+      {"must be multiples of 8", [&](auto& p) { set_output(p, 3, arena(4, 64)); }},
+      {"must be multiples of 4", [&](auto& p) { set_output(p, 3, arena(2, 60)); }},
+      {"within 0 loops", [&](auto& p) { set_output(p, 3, arena(0, 64, 64)); }},
+      {"writes Input 0", [&](auto& p) { set_output(p, 3, input(64)); }},
+      {"writes Constant 0", [&](auto& p) { set_output(p, 3, constant(64)); }},
+      {"writes variable 1 'mean'", [&](auto& p) { set_output(p, 4, variable(1, 64)); }},
+      {"reads variable 1 'mean'", [](auto& p) { main_entry(p).variables.pop_back(); }},
+      {"listed twice", [](auto& p) { main_entry(p).variables[1]->variable = 0; }},
+      {"variable 5 of 2", [](auto& p) { main_entry(p).variables[1]->variable = 5; }},
+      {"workspace: lies in Output",
+       [](auto& p) { step_of(p, 2).workspace = std::make_unique<fb::BufferRef>(output(0, 64)); }},
+      {"overlap in arena 0", [&](auto& p) { set_output(p, 1, arena(64, 2048)); }},
+      {"overlap in arena 0", [&](auto& p) { step_of(p, 0).outputs.push_back(arena(1024, 64)); }},
+      {"workspace at",
+       [](auto& p) { step_of(p, 2).workspace = std::make_unique<fb::BufferRef>(arena(2048, 64)); }},
+      {"workspace at",
+       [](auto& p) { step_of(p, 2).workspace = std::make_unique<fb::BufferRef>(arena(0, 64)); }},
+      {"of which nothing has written byte 3136",
+       [&](auto& p) { set_input(p, 3, 0, arena(3136, 64)); }},
+      {"was left undefined by entry 'main', step 2 'fc2'",
+       [&](auto& p) { set_input(p, 3, 0, arena(2112, 64)); }},
+      {"nothing writes byte 32 of output 0 'y'", [&](auto& p) { set_output(p, 5, output(0, 32)); }},
+      {"slot 0 of 0", [](auto& p) { step_of(p, 0).scalars = {fb::Scalar(3, 0)}; }},
+      {"slot -2 of 0", [](auto& p) { step_of(p, 0).scalars = {fb::Scalar(3, -2)}; }},
+      {"chunks", [](auto& p) { *step_of(p, 0).chunks = fb::Scalar(-1, -1); }},
+      {"chunks", [](auto& p) { *step_of(p, 0).chunks = fb::Scalar(int64_t{1} << 40, -1); }},
+      {"is no control flow", [](auto& p) { step_of(p, 0).sequences = {0}; }},
+      {"waits for signal 0", [](auto& p) { step_of(p, 1).waits = {0}; }},
+      {"declares 0 signals", [](auto& p) { step_of(p, 1).signals = {0}; }},
+      {"declares 4000000000 signals", [](auto& p) { main_entry(p).signals = 4'000'000'000u; }},
+      {"unknown dtype", [](auto& p) { main_entry(p).inputs[0]->dtype = fb::DType::Invalid; }},
+      {"do not hold its largest extents", [](auto& p) { main_entry(p).inputs[0]->bytes = 60; }},
+      {"may be -16", [](auto& p) { main_entry(p).outputs[0]->shape[0] = fb::Scalar(-16, -1); }},
+      {"2 symbols for 1",
+       [](auto& p) {
+         main_entry(p).inputs[0]->symbols = {-1, -1};
+       }},
+      {"symbol 0 of 0", [](auto& p) { main_entry(p).inputs[0]->symbols = {0}; }},
+      {"the name is not unique", [](auto& p) { p.variables[1]->name = "weight"; }},
+      {"can not be stored", [](auto& p) { p.variables[1]->dtype = fb::DType(77); }},
+      {"unknown kind", [](auto& p) { p.variables[1]->kind = fb::VariableKind(9); }},
+      {"do not hold its extents", [](auto& p) { p.variables[1]->bytes = 63; }},
+      {"do not hold its extents", [](auto& p) { p.variables[1]->shape = {-1}; }},
+      {"do not hold its extents",
+       [](auto& p) {
+         p.variables[1]->shape = {int64_t{1} << 40, int64_t{1} << 40};
+       }},
+      {"segment -2", [](auto& p) { p.variables[1]->segment = -2; }},
+      {"must be a multiple of 64",
+       [](auto& p) {
+         p.variables[1]->segment = 0;
+         p.variables[1]->offset = 8;
+       }},
+      {"must be a multiple of 64", [](auto& p) { p.constants[0]->offset = 32; }},
+      {"below 2^62", [](auto& p) { p.constants[0]->bytes = std::numeric_limits<uint64_t>::max(); }},
+      {"is not unique",
+       [](auto& p) { p.entries.push_back(std::make_unique<fb::EntryT>(*p.entries[0])); }},
+  };
+  for (const Mutation& m : mutations) {
+    fb::PlanT p = small_plan();
+    m.change(p);
+    refuses(p, m.message);
+  }
+}
+
+TEST(VerifyPlan, MessagesNameEntryAndStep) {
+  fb::PlanT p = small_plan();
+  step_of(p, 3).inputs[0] = arena(3136, 64);
+  EXPECT_EQ(verify(p).message(),
+            "plan: entry 'main', step 3 'grad', input 0: reads bytes [3136, 3200) of arena 0, of "
+            "which nothing has written byte 3136");
+}
+
+// The planner gave the memory of "a" away while it was still needed.
+TEST(VerifyPlan, SeesAValueThatIsOverwrittenTooEarly) {
+  const auto with = [](uint64_t b_offset) {
+    std::vector<fb::StepT> steps;
+    steps.push_back(step("a", {input(64)}, {arena(0, 1024)}));
+    steps.push_back(step("b", {input(64)}, {arena(b_offset, 1024)}));
+    steps.push_back(step("use", {arena(0, 1024), arena(b_offset, 1024)}, {output(0, 64)}));
+    return plan(std::move(steps));
+  };
+  accepts(with(1024));
+  refuses(with(512),
+          "a value of entry 'main', step 0 'a' of which entry 'main', step 1 'b' has overwritten");
+}
+
+TEST(VerifyPlan, SlotsOfAConcatenationAreNoTear) {
+  std::vector<fb::StepT> steps;
+  steps.push_back(step("old", {input(64)}, {arena(256, 1024)}));
+  steps.push_back(step("dead", {arena(256, 1024)}, {arena(2048, 64)}));
+  steps.push_back(step("left", {arena(2048, 64)}, {arena(0, 512)}));
+  steps.push_back(step("right", {arena(2048, 64)}, {arena(512, 1024)}));
+  steps.push_back(step("whole", {arena(0, 1536)}, {output(0, 64)}));
+  accepts(plan(std::move(steps)));
+}
+
+// --- symbols and slots ---
+
+fb::PlanT symbolic_plan(std::vector<fb::DimOp> expression, int64_t min, int64_t max) {
+  fb::PlanT p = small_plan();
+  auto symbol = std::make_unique<fb::SymbolT>();
+  symbol->name = "batch";
+  symbol->min = 1;
+  symbol->max = 4;
+  main_entry(p).symbols.push_back(std::move(symbol));
+  auto slot = std::make_unique<fb::SlotT>();
+  slot->expr = std::move(expression);
+  slot->min = min;
+  slot->max = max;
+  main_entry(p).slots.push_back(std::move(slot));
+  step_of(p, 0).scalars = {fb::Scalar(max, 0)};
+  return p;
+}
+
+fb::DimOp op(fb::DimOpcode code, int64_t value = 0) { return fb::DimOp(code, value); }
+
+TEST(VerifyPlan, Slots) {
+  using Op = fb::DimOpcode;
+  const fb::DimOp n = op(Op::Symbol, 0);
+  accepts(symbolic_plan({n}, 1, 4));
+  accepts(symbolic_plan({n, op(Op::Const, 3), op(Op::Mul)}, 3, 12));
+  accepts(symbolic_plan({n, op(Op::Const, 3), op(Op::Mul)}, 0, 100));
+  accepts(symbolic_plan({n, n, op(Op::Sub)}, -3, 3));
+  accepts(
+      symbolic_plan({n, op(Op::Const, 3), op(Op::Add), op(Op::Const, 2), op(Op::FloorDiv)}, 2, 3));
+  accepts(symbolic_plan({n, op(Op::Const, 3), op(Op::Mod)}, 0, 2));
+  accepts(symbolic_plan({op(Op::Const, -7), op(Op::Const, 2), op(Op::FloorDiv)}, -4, -4));
+  accepts(symbolic_plan({op(Op::Const, -7), op(Op::Const, 4), op(Op::Mod)}, 1, 1));
+  accepts(symbolic_plan({n, op(Op::Const, 2), op(Op::Max), op(Op::Const, 3), op(Op::Min)}, 2, 3));
+
+  refuses(symbolic_plan({n}, 2, 4), "do not stay in the declared [2, 4]");
+  refuses(symbolic_plan({n}, 1, 3), "do not stay in the declared [1, 3]");
+  refuses(symbolic_plan({}, 0, 0), "leaves 0 values");
+  refuses(symbolic_plan({n, n}, 1, 4), "leaves 2 values");
+  refuses(symbolic_plan({op(Op::Add)}, 1, 4), "fewer than two values");
+  refuses(symbolic_plan({n, op(Op::Min)}, 1, 4), "fewer than two values");
+  refuses(symbolic_plan({op(Op::Symbol, 1)}, 1, 4), "reads symbol 1 of 1");
+  refuses(symbolic_plan({op(Op::Symbol, -1)}, 1, 4), "reads symbol -1 of 1");
+  refuses(symbolic_plan({op(Op(99))}, 1, 4), "fewer than two values");
+  refuses(symbolic_plan({n, n, op(Op(99))}, 1, 4), "unknown code 99");
+  refuses(symbolic_plan({n, n, op(Op::Const, 1), op(Op::Sub), op(Op::FloorDiv)}, 0, 100),
+          "divides by a value that may be 0");
+  refuses(symbolic_plan({n, op(Op::Const, -2), op(Op::Mod)}, -9, 9), "may be -2");
+  const int64_t huge = std::numeric_limits<int64_t>::max();
+  refuses(symbolic_plan({n, op(Op::Const, huge), op(Op::Add)}, 1, huge), "more than 64 bits");
+  refuses(symbolic_plan({op(Op::Const, huge), op(Op::Const, huge), op(Op::Mul)}, 1, huge),
+          "more than 64 bits");
+  refuses(symbolic_plan(std::vector<fb::DimOp>(65, n), 1, 4), "more than 64 values");
+
+  fb::PlanT p = symbolic_plan({n}, 1, 4);
+  step_of(p, 0).scalars = {fb::Scalar(3, 0)};
+  refuses(p, "is not the maximum 4 of its slot 0");
+  p = symbolic_plan({n}, 1, 4);
+  main_entry(p).symbols[0]->min = 5;
+  refuses(p, "empty or negative");
+  p = symbolic_plan({n}, 1, 4);
+  main_entry(p).inputs[0]->shape = {fb::Scalar(4, 0), fb::Scalar(4, -1)};
+  main_entry(p).inputs[0]->symbols = {0, -1};
+  accepts(p);
+  main_entry(p).inputs[0]->symbols = {-1, 0};
+  accepts(p);
+  main_entry(p).inputs[0]->shape[1] = fb::Scalar(2, -1);
+  refuses(p, "largest extent 2, but its symbol 0 may be 4");
+}
+
+// --- control flow ---
+
+// y = cond(p, a, b): both branches write the same bytes.
+fb::PlanT cond_plan() {
+  std::vector<fb::StepT> steps;
+  steps.push_back(step("predicate", {input(64)}, {arena(0, 1)}));
+  steps.push_back(step("shared", {input(64)}, {arena(64, 64)}));
+  steps.push_back(control(kCond, {arena(0, 1)}, {}, {1, 2}));
+  steps.push_back(step("out", {arena(128, 64)}, {output(0, 64)}));
+  std::vector<std::vector<fb::StepT>> bodies(2);
+  // The first branch overwrites what the second reads; that is no conflict, as only one runs.
+  bodies[0].push_back(step("then1", {arena(64, 64)}, {arena(64, 64)}));
+  bodies[0].push_back(step("then2", {arena(64, 64)}, {arena(128, 64)}));
+  bodies[1].push_back(step("else", {arena(64, 64)}, {arena(128, 64)}));
+  return plan(std::move(steps), std::move(bodies));
+}
+
+TEST(VerifyPlan, Branches) {
+  accepts(cond_plan());
+  fb::PlanT p = cond_plan();
+  step_of(p, 0, 2).outputs[0] = arena(128, 32);
+  refuses(p, "byte 160 was left undefined by entry 'main', step 2 'control'");
+  p = cond_plan();
+  step_of(p, 0, 2).outputs[0] = arena(512, 64);
+  refuses(p, "was left undefined");
+  p = cond_plan();
+  step_of(p, 0, 2).inputs[0] = arena(192, 64);
+  refuses(
+      p, "sequence 2, step 0 'else', input 0: reads bytes [192, 256) of arena 0, of which nothing");
+  p = cond_plan();
+  step_of(p, 3).inputs[0] = arena(64, 64);  // differs between the branches, but is there
+  accepts(p);
+  p = cond_plan();
+  step_of(p, 2).sequences = {1};
+  refuses(p, "1 bodies, expected 2");
+  p = cond_plan();
+  step_of(p, 2).sequences = {1, 1};
+  refuses(p, "has another place already");
+  p = cond_plan();
+  step_of(p, 2).sequences = {1, 0};
+  refuses(p, "has another place already");
+  p = cond_plan();
+  step_of(p, 2).sequences = {1, 3};
+  refuses(p, "does not exist");
+  p = cond_plan();
+  step_of(p, 2).inputs[0] = arena(0, 8);
+  refuses(p, "expected a predicate in 1");
+  p = cond_plan();
+  *step_of(p, 2).chunks = fb::Scalar(2, -1);
+  refuses(p, "one chunk");
+  p = cond_plan();
+  main_entry(p).sequences.push_back(std::make_unique<fb::SequenceT>());
+  refuses(p, "sequence 3 belongs to no step");
+  p = cond_plan();
+  main_entry(p).signals = 1;
+  step_of(p, 0, 1).signals = {0};
+  refuses(p, "waits or signals within a body");
+  p = cond_plan();
+  main_entry(p).lanes = {"compute", "copy"};
+  step_of(p, 0, 1).lane = 1;
+  refuses(p, "within a body that runs on lane 0");
+}
+
+TEST(VerifyPlan, SequencesThatContainEachOtherAreRefused) {
+  fb::PlanT p = cond_plan();
+  // Sequences 3 and 4 hold each other; no step of the tree reaches them.
+  for (uint32_t other : {4u, 3u}) {
+    auto sequence = std::make_unique<fb::SequenceT>();
+    sequence->steps.push_back(std::make_unique<fb::StepT>(control(kScan, {}, {}, {other}, 2)));
+    main_entry(p).sequences.push_back(std::move(sequence));
+  }
+  refuses(p, "sequence 3 belongs to no step");
+}
+
+// h' = f(h, x[t]); y[t] = h', for 8 trips with slices of 64 bytes.
+fb::PlanT scan_plan() {
+  std::vector<fb::StepT> steps;
+  steps.push_back(step("h0", {input(64)}, {arena(0, 64)}));
+  steps.push_back(step("xs", {input(64)}, {arena(512, 512)}));
+  steps.push_back(control(kScan, {}, {arena(64, 8)}, {1}, 8));
+  steps.push_back(step("out", {arena(1024, 512), arena(0, 64)}, {output(0, 64)}));
+  std::vector<std::vector<fb::StepT>> bodies(1);
+  bodies[0].push_back(
+      step("cell", {arena(0, 64), arena(512, 64, 64), arena(64, 8)}, {arena(128, 64)}));
+  bodies[0].push_back(step("stack", {arena(128, 64)}, {arena(1024, 64, 64)}));
+  bodies[0].push_back(step("carry", {arena(128, 64)}, {arena(0, 64)}));
+  return plan(std::move(steps), std::move(bodies));
+}
+
+TEST(VerifyPlan, Loops) {
+  accepts(scan_plan());
+  fb::PlanT p = scan_plan();
+  step_of(p, 1, 1).outputs[0] = arena(1024 + 448, 64, -64);
+  accepts(p);
+  p = scan_plan();
+  step_of(p, 1, 1).outputs[0] = arena(384, 64, -64);
+  refuses(p, "leave the 4096 bytes");
+  p = scan_plan();
+  step_of(p, 1, 1).outputs[0] = arena(3648, 64, 64);  // the eighth ends at 4160
+  refuses(p, "leave the 4096 bytes");
+  p = scan_plan();
+  step_of(p, 1, 1).outputs[0] = arena(1024, 64, std::numeric_limits<int64_t>::min());
+  refuses(p, "leave the 4096 bytes");
+  p = scan_plan();
+  step_of(p, 1, 1).outputs[0] = arena(1024, 64, 4);
+  refuses(p, "must be multiples of 8");
+  p = scan_plan();
+  step_of(p, 1, 1).outputs[0] = arena(1024, 64, 0, 64);
+  refuses(p, "within 1 loops");
+  p = scan_plan();
+  step_of(p, 2).scalars[0] = fb::Scalar(7, -1);
+  refuses(p, "nothing has written byte 1472");  // the eighth slice
+  p = scan_plan();
+  step_of(p, 2).scalars.clear();
+  refuses(p, "scalar 0 must bound the trips");
+  p = scan_plan();
+  step_of(p, 2).scalars[0] = fb::Scalar(-1, -1);
+  refuses(p, "scalar 0 must bound the trips");
+  p = scan_plan();
+  step_of(p, 2).outputs[0] = arena(64, 4);
+  refuses(p, "index of the trip in 8");
+  p = scan_plan();
+  step_of(p, 2).inputs = {arena(0, 4)};
+  refuses(p, "expected the trips in 8");
+  p = scan_plan();
+  step_of(p, 1).outputs[0] = arena(512, 448);  // one slice too few
+  refuses(p, "nothing has written byte 960");
+
+  // Scratch within the body that hits what is carried: the first trip is right, the second is not.
+  p = scan_plan();
+  step_of(p, 2, 1).outputs[0] = arena(192, 64);
+  accepts(p);
+  step_of(p, 1, 1).workspace = std::make_unique<fb::BufferRef>(arena(0, 64));
+  refuses(p, "was left undefined by entry 'main', sequence 1, step 1 'stack'");
+
+  // A state in slices: trip t reads slice t and writes slice t + 1.
+  p = scan_plan();
+  step_of(p, 0).outputs[0] = arena(2048, 64);
+  step_of(p, 0, 1).inputs[0] = arena(2048, 64, 64);
+  step_of(p, 2, 1).outputs[0] = arena(2112, 64, 64);
+  step_of(p, 3).inputs[1] = arena(2048 + 512, 64);
+  accepts(p);
+
+  // Two slices of a row, written in turn.
+  p = scan_plan();
+  step_of(p, 1, 1).outputs[0] = arena(2048, 64, 128);
+  step_of(p, 2, 1).outputs.push_back(arena(2112, 64, 128));
+  step_of(p, 3).inputs[0] = arena(2048, 1024);
+  accepts(p);
+  // Different strides that meet in some trip.
+  step_of(p, 2, 1).outputs.push_back(arena(2048, 64, 64));
+  refuses(p, "overlap in arena 0");
+}
+
+TEST(VerifyPlan, NestedLoops) {
+  std::vector<fb::StepT> steps;
+  steps.push_back(control(kScan, {}, {}, {1}, 4));
+  steps.push_back(step("out", {arena(1024, 1024)}, {output(0, 64)}));
+  std::vector<std::vector<fb::StepT>> bodies(2);
+  bodies[0].push_back(control(kScan, {}, {}, {2}, 4));
+  bodies[1].push_back(step("inner", {input(64)}, {arena(1024, 64, 64, 256)}));
+  fb::PlanT p = plan(std::move(steps), std::move(bodies));
+  accepts(p);
+  step_of(p, 0, 2).outputs[0] = arena(1024, 64, 64, 1024);
+  refuses(p, "leave the 4096 bytes");
+  step_of(p, 0, 2).outputs[0] = arena(1024, 64, 64, 128);
+  refuses(p, "nothing has written byte 1664");
+}
+
+TEST(VerifyPlan, NestingIsBounded) {
+  for (const auto& [kernel, depth] : {std::make_pair(kScan, 7), std::make_pair(kCond, 17)}) {
+    std::vector<fb::StepT> steps;
+    steps.push_back(step("predicate", {input(64)}, {arena(0, 1)}));
+    steps.push_back(step("out", {input(64)}, {output(0, 64)}));
+    std::vector<std::vector<fb::StepT>> bodies;
+    const auto nest = [&, k = kernel](uint32_t body) {
+      return k == kScan ? control(kScan, {}, {}, {body}, 2)
+                        : control(kCond, {arena(0, 1)}, {}, {body, body + 1});
+    };
+    const uint32_t each = kernel == kScan ? 1 : 2;
+    steps.push_back(nest(1));
+    for (int d = 1; d <= depth; ++d) {
+      bodies.emplace_back();
+      if (d < depth) bodies.back().push_back(nest(1 + each * static_cast<uint32_t>(d)));
+      if (each == 2) bodies.emplace_back();
+    }
+    refuses(plan(std::move(steps), std::move(bodies)), "nested deeper");
+  }
+}
+
+TEST(VerifyPlan, WhileLoops) {
+  const auto make = [](int64_t trips) {
+    std::vector<fb::StepT> steps;
+    steps.push_back(step("state", {input(64)}, {arena(0, 64)}));
+    steps.push_back(control(kWhile, {arena(64, 1)}, {arena(128, 8)}, {1, 2}, trips));
+    steps.push_back(step("out", {arena(0, 64), arena(128, 8)}, {output(0, 64)}));
+    std::vector<std::vector<fb::StepT>> bodies(2);
+    bodies[0].push_back(step("condition", {arena(0, 64)}, {arena(64, 1)}));
+    bodies[1].push_back(step("body", {arena(0, 64)}, {arena(0, 64)}));
+    return plan(std::move(steps), std::move(bodies));
+  };
+  accepts(make(10));
+  accepts(make(0));
+  fb::PlanT p = make(10);
+  step_of(p, 0, 1).outputs[0] = arena(72, 1);
+  refuses(p, "nothing has written byte 64");  // the predicate
+  p = make(10);
+  step_of(p, 0, 2).workspace = std::make_unique<fb::BufferRef>(arena(64, 64));
+  accepts(p);  // the predicate is written anew before it is read
+  // The condition runs once more than the body, and reaches one slice further.
+  p = make(4);
+  step_of(p, 0, 1).outputs.push_back(arena(3840, 64, 64));
+  refuses(p, "leave the 4096 bytes");
+  p = make(4);
+  step_of(p, 0, 2).outputs.push_back(arena(3840, 64, 64));
+  accepts(p);
+}
+
+// --- lanes ---
+
+// A gradient goes to the lane of collectives and back; the buffers are used again meanwhile.
+fb::PlanT two_lanes() {
+  std::vector<fb::StepT> steps;
+  steps.push_back(step("grad1", {input(64)}, {arena(0, 64)}, 0, {}, {0}));
+  steps.push_back(step("reduce1", {arena(0, 64)}, {arena(0, 64)}, 1, {0}, {1}));
+  steps.push_back(step("grad2", {input(64)}, {arena(64, 64)}, 0, {}, {2}));
+  steps.push_back(step("reduce2", {arena(64, 64)}, {arena(128, 64)}, 1, {2}, {3}));
+  steps.push_back(step("update1", {arena(0, 64)}, {variable(0, 64)}, 0, {1}));
+  steps.push_back(step("reuse", {input(64)}, {arena(64, 64)}, 0, {3}));
+  steps.push_back(step("sum", {arena(64, 64), arena(128, 64)}, {arena(192, 64)}, 0, {}, {4}));
+  steps.push_back(step("send", {arena(192, 64)}, {output(0, 64)}, 1, {4}));
+  return plan(std::move(steps), {}, {"compute", "collective"});
+}
+
+TEST(VerifyPlan, EachRemovedWaitIsCaught) {
+  accepts(two_lanes());
+  fb::PlanT good = two_lanes();
+  int waits = 0;
+  for (size_t s = 0; s < main_entry(good).sequences[0]->steps.size(); ++s) {
+    for (size_t w = 0; w < step_of(good, s).waits.size(); ++w) {
+      fb::PlanT p = two_lanes();
+      std::vector<uint32_t>& list = step_of(p, s).waits;
+      list.erase(list.begin() + static_cast<std::ptrdiff_t>(w));
+      refuses(p, "and no wait puts one before the other");
+      ++waits;
+    }
+  }
+  EXPECT_EQ(waits, 5);
+}
+
+TEST(VerifyPlan, RacesNameBothSteps) {
+  fb::PlanT p = two_lanes();
+  step_of(p, 5).waits.clear();  // writes what reduce2 reads
+  const absl::Status status = verify(p);
+  EXPECT_THAT(std::string(status.message()),
+              AllOf(HasSubstr("step 5 'reuse' on lane 0"), HasSubstr("step 3 'reduce2' on lane 1"),
+                    HasSubstr("[64, 128) of arena 0")));
+}
+
+TEST(VerifyPlan, RacesOverVariablesAndWithinBodiesCount) {
+  std::vector<fb::StepT> steps;
+  steps.push_back(step("out", {variable(0, 64)}, {output(0, 64)}, 0, {}, {0}));
+  steps.push_back(control(kScan, {}, {}, {1}, 3));
+  steps[1].lane = 1;
+  steps[1].waits = {0};
+  std::vector<std::vector<fb::StepT>> bodies(1);
+  bodies[0].push_back(step("write", {constant(64)}, {variable(0, 64)}, 1));
+  fb::PlanT p = plan(std::move(steps), std::move(bodies), {"compute", "copy"});
+  accepts(p);
+  step_of(p, 1).waits.clear();
+  refuses(p, "of variable 0 'weight', and no wait");
+}
+
+TEST(VerifyPlan, ReadersNeedNoOrder) {
+  std::vector<fb::StepT> steps;
+  steps.push_back(step("a", {variable(0, 64), input(64)}, {arena(0, 64)}, 0));
+  steps.push_back(step("b", {variable(0, 64), input(64)}, {output(0, 64)}, 1));
+  accepts(plan(std::move(steps), {}, {"compute", "copy"}));
+}
+
+TEST(VerifyPlan, OrderIsTransitive) {
+  std::vector<fb::StepT> steps;
+  steps.push_back(step("a", {input(64)}, {arena(0, 64)}, 0, {}, {0}));
+  steps.push_back(step("b", {input(64)}, {arena(64, 64)}, 1, {0}, {1}));
+  steps.push_back(step("c", {arena(0, 64), arena(64, 64)}, {output(0, 64)}, 2, {1}));
+  accepts(plan(std::move(steps), {}, {"a", "b", "c"}));
+}
+
+TEST(VerifyPlan, Signals) {
+  fb::PlanT p = two_lanes();
+  step_of(p, 1).waits = {4};
+  refuses(p, "waits for signal 4, which no earlier step completes");  // a deadlock
+  p = two_lanes();
+  step_of(p, 1).waits = {77};
+  refuses(p, "waits for signal 77");
+  p = two_lanes();
+  step_of(p, 6).signals = {0};
+  refuses(p, "completes signal 0, which an earlier step completes");
+  p = two_lanes();
+  step_of(p, 6).signals = {9};
+  refuses(p, "completes signal 9, which does not exist");
+}
+
+// --- bounds on time ---
+
+TEST(VerifyPlan, TwentyThousandSteps) {
+  std::vector<fb::StepT> steps;
+  constexpr uint32_t kSteps = 20000;
+  std::vector<uint32_t> last;
+  for (uint32_t i = 0; i < kSteps; ++i) {
+    const uint64_t at = 64 * (i % 48);
+    const uint64_t from = 64 * ((i + 47) % 48);
+    fb::StepT s =
+        step("s", {i == 0 ? input(64) : arena(from, 64)}, {arena(at, 64)}, i % 2, last, {i});
+    last = {i};
+    steps.push_back(std::move(s));
+  }
+  steps.push_back(step("out", {arena(64 * ((kSteps - 1) % 48), 64)}, {output(0, 64)}, 0, last));
+  const fb::PlanT p = plan(std::move(steps), {}, {"compute", "copy"});
+  const auto start = std::chrono::steady_clock::now();
+  accepts(p);
+  const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
+  std::printf("20000 steps on two lanes: %.0f ms with packing\n", 1e3 * seconds.count());
+}
+
+TEST(VerifyPlan, EntangledPlansEnd) {
+  // Thousands of slots, each time read whole on another lane: quadratic.
+  std::vector<fb::StepT> steps;
+  constexpr uint64_t kSlots = 8000;
+  for (uint64_t i = 0; i < kSlots; ++i) {
+    steps.push_back(step("slot", {input(64)}, {arena(64 * i, 64)}));
+  }
+  for (uint64_t i = 0; i < kSlots; ++i) {
+    steps.push_back(step("read", {arena(0, 64 * kSlots)}, {arena(64 * (kSlots + i), 64)}));
+  }
+  steps.push_back(step("out", {input(64)}, {output(0, 64)}));
+  fb::PlanT p = plan(std::move(steps));
+  main_entry(p).arenas[0]->bytes = main_entry(p).planned_bytes = 64 * 2 * kSlots;
+  EXPECT_EQ(verify(p).code(), absl::StatusCode::kResourceExhausted);
+}
+
+// --- hostile bytes ---
+
+TEST(VerifyPlan, RandomBytesNeverCrash) {
+  flatbuffers::FlatBufferBuilder builder;
+  int sound = 0;
+  int refused = 0;
+  for (uint32_t seed = 0; seed < 3000; ++seed) {
+    std::mt19937 random(seed);
+    const fb::PlanT p = seed % 4 == 0   ? two_lanes()
+                        : seed % 4 == 1 ? scan_plan()
+                        : seed % 4 == 2 ? cond_plan()
+                                        : small_plan();
+    builder.Clear();
+    builder.Finish(fb::Plan::Pack(builder, &p));
+    uint8_t* bytes = builder.GetBufferPointer();
+    const int changes = 1 + static_cast<int>(random() % 8);
+    for (int c = 0; c < changes; ++c) {
+      const uint8_t values[] = {0, 1, 0x7f, 0x80, 0xff, static_cast<uint8_t>(random())};
+      bytes[random() % builder.GetSize()] = values[random() % 6];
+    }
+    flatbuffers::Verifier verifier(bytes, builder.GetSize());
+    if (!fb::VerifyPlanBuffer(verifier)) continue;
+    ++sound;
+    refused += !verify_plan(*fb::GetPlan(bytes)).ok();
+  }
+  EXPECT_GT(sound, 500);
+  EXPECT_GT(refused, 100);
+}
+
+TEST(VerifyPlan, AbsentTablesAndVectors) {
+  flatbuffers::FlatBufferBuilder builder;
+  // Tables without any field.
+  const auto step = fb::CreateStep(builder);
+  const auto sequence = fb::CreateSequence(
+      builder, builder.CreateVector(std::vector<flatbuffers::Offset<fb::Step>>{step}));
+  const auto entry =
+      fb::CreateEntry(builder, 0, 0, builder.CreateVector(std::vector{fb::CreateSlot(builder)}), 0,
+                      0, 0, builder.CreateVector(std::vector{sequence}));
+  builder.Finish(
+      fb::CreatePlan(builder, 0, 0, 0, 0, 0, 0, builder.CreateVector(std::vector{entry})));
+  flatbuffers::Verifier verifier(builder.GetBufferPointer(), builder.GetSize());
+  ASSERT_TRUE(fb::VerifyPlanBuffer(verifier));
+  EXPECT_FALSE(verify_plan(*fb::GetPlan(builder.GetBufferPointer())).ok());
+}
+
+}  // namespace
+}  // namespace modellib
