@@ -1,0 +1,59 @@
+#include <tbb/info.h>
+#include <tbb/task_arena.h>
+
+#include <algorithm>
+
+#include "modellib/executors/runtime/workers.h"
+
+namespace modellib::runtime {
+namespace {
+
+class ForeignArena final : public Workers {
+ public:
+  ForeignArena(tbb::task_arena& arena, int threads)
+      : arena_(arena), threads_(threads > 0 ? threads : arena.max_concurrency()) {}
+  int threads() const override { return threads_; }
+  void summon(void (*help)(void*), void* context) override {
+    arena_.enqueue([help, context] { help(context); });
+  }
+
+ private:
+  tbb::task_arena& arena_;
+  const int threads_;
+};
+
+// The caller never enters the arena, so all its slots are for helpers.
+class OwnArena final : public Workers {
+ public:
+  explicit OwnArena(int threads) : threads_(threads), arena_(threads - 1, 0) {
+    arena_.initialize();
+  }
+  int threads() const override { return threads_; }
+  void summon(void (*help)(void*), void* context) override {
+    arena_.enqueue([help, context] { help(context); });
+  }
+
+ private:
+  const int threads_;
+  tbb::task_arena arena_;
+};
+
+class Alone final : public Workers {
+ public:
+  int threads() const override { return 1; }
+  void summon(void (*help)(void*), void* context) override { help(context); }
+};
+
+}  // namespace
+
+std::shared_ptr<Workers> tbb_workers(int threads) {
+  if (threads <= 0) threads = tbb::info::default_concurrency();
+  if (threads == 1) return std::make_shared<Alone>();
+  return std::make_shared<OwnArena>(threads);
+}
+
+std::shared_ptr<Workers> tbb_workers(tbb::detail::d1::task_arena& arena, int threads) {
+  return std::make_shared<ForeignArena>(arena, threads);
+}
+
+}  // namespace modellib::runtime

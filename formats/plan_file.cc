@@ -1,0 +1,164 @@
+#include "modellib/formats/plan_file.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "flatbuffers/flatbuffers.h"
+#include "modellib/formats/container_writer.h"
+#include "modellib/formats/plan_generated.h"
+#include "modellib/formats/verify_plan.h"
+#include "modellib/graph/status_macros.h"
+
+namespace modellib {
+namespace {
+
+// Far above any real plan (a step is about three tables), and small enough that a hostile one is
+// refused before it costs minutes.
+constexpr uint64_t kMaxMetadataBytes = uint64_t{1} << 30;
+constexpr flatbuffers::uoffset_t kMaxTables = 16u << 20;
+constexpr flatbuffers::uoffset_t kMaxDepth = 16;
+
+template <class Vector>
+size_t size_of(const Vector* vector) {
+  return vector == nullptr ? 0 : vector->size();
+}
+
+absl::Status check_range(absl::string_view what, size_t index, uint64_t segment, uint64_t offset,
+                         uint64_t bytes, absl::Span<const SharedBytes> segments) {
+  if (segment >= segments.size()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(what, " ", index, " names segment ", segment, " of ", segments.size()));
+  }
+  const uint64_t size = segments[segment].bytes.size();
+  if (offset > size || bytes > size - offset) {
+    return absl::InvalidArgumentError(absl::StrCat(what, " ", index, " wants ", bytes,
+                                                   " bytes at offset ", offset, " of segment ",
+                                                   segment, ", which has ", size));
+  }
+  return absl::OkStatus();
+}
+
+std::vector<SharedBytes> segments_of(const Container& container) {
+  std::vector<SharedBytes> segments;
+  segments.reserve(container.segment_count());
+  for (size_t i = 0; i < container.segment_count(); ++i) {
+    segments.push_back(*container.segment(i));
+  }
+  return segments;
+}
+
+absl::Status write_to(ContainerWriter& writer, absl::Span<const std::byte> metadata,
+                      absl::Span<const SharedBytes> segments) {
+  for (const SharedBytes& segment : segments) {
+    MODELLIB_RETURN_IF_ERROR(writer.add_segment(segment.bytes).status());
+  }
+  return writer.finish(metadata);
+}
+
+flatbuffers::DetachedBuffer pack(const fb::PlanT& plan) {
+  flatbuffers::FlatBufferBuilder builder;
+  builder.Finish(fb::Plan::Pack(builder, &plan));
+  return builder.Release();
+}
+
+absl::Span<const std::byte> bytes_of(const flatbuffers::DetachedBuffer& buffer) {
+  return {reinterpret_cast<const std::byte*>(buffer.data()), buffer.size()};
+}
+
+}  // namespace
+
+absl::Status PlanFile::check() {
+  const absl::Span<const std::byte> bytes = metadata_.bytes;
+  if (bytes.size() > kMaxMetadataBytes) {
+    return absl::InvalidArgumentError(absl::StrCat("plan metadata of ", bytes.size(),
+                                                   " bytes; the limit is ", kMaxMetadataBytes));
+  }
+  flatbuffers::Verifier verifier(reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size(),
+                                 kMaxDepth, kMaxTables);
+  if (bytes.size() < 8 || !verifier.VerifyBuffer<fb::Plan>(nullptr)) {
+    return absl::InvalidArgumentError("the plan's metadata is no valid FlatBuffer of a plan");
+  }
+  plan_ = flatbuffers::GetRoot<fb::Plan>(bytes.data());
+  for (size_t i = 0; i < size_of(plan_->constants()); ++i) {
+    const fb::Constant& c = *plan_->constants()->Get(static_cast<flatbuffers::uoffset_t>(i));
+    MODELLIB_RETURN_IF_ERROR(
+        check_range("constant", i, c.segment(), c.offset(), c.bytes(), segments_));
+  }
+  for (size_t i = 0; i < size_of(plan_->variables()); ++i) {
+    const fb::Variable& v = *plan_->variables()->Get(static_cast<flatbuffers::uoffset_t>(i));
+    if (v.segment() < 0) continue;
+    MODELLIB_RETURN_IF_ERROR(check_range("variable", i, static_cast<uint64_t>(v.segment()),
+                                         v.offset(), v.bytes(), segments_));
+  }
+  return verify_plan(*plan_);
+}
+
+absl::StatusOr<std::shared_ptr<const PlanFile>> PlanFile::from_container(
+    std::shared_ptr<const Container> container) {
+  if (container->kind() != ContainerKind::kPlan) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("a ", to_string(container->kind()), ", not a plan"));
+  }
+  std::shared_ptr<PlanFile> file(new PlanFile());
+  file->metadata_ = {container->metadata(), container};
+  file->segments_ = segments_of(*container);
+  file->trusted_ = container->trusted();
+  file->container_ = std::move(container);
+  MODELLIB_RETURN_IF_ERROR(file->check());
+  return file;
+}
+
+absl::StatusOr<std::shared_ptr<const PlanFile>> PlanFile::open(const std::string& path,
+                                                               const ContainerOptions& options) {
+  MODELLIB_ASSIGN_OR_RETURN(auto container, Container::open(path, options));
+  auto file = from_container(std::move(container));
+  if (!file.ok()) {
+    return absl::Status(file.status().code(), absl::StrCat(path, ": ", file.status().message()));
+  }
+  return file;
+}
+
+absl::StatusOr<std::shared_ptr<const PlanFile>> PlanFile::open(SharedBytes bytes,
+                                                               const ContainerOptions& options) {
+  MODELLIB_ASSIGN_OR_RETURN(auto container, Container::open(std::move(bytes), options));
+  return from_container(std::move(container));
+}
+
+absl::StatusOr<std::shared_ptr<const PlanFile>> PlanFile::open(ByteReader& reader,
+                                                               const ContainerOptions& options) {
+  MODELLIB_ASSIGN_OR_RETURN(auto container, Container::open(reader, options));
+  return from_container(std::move(container));
+}
+
+absl::StatusOr<std::shared_ptr<const PlanFile>> PlanFile::from_parts(
+    const fb::PlanT& plan, std::vector<SharedBytes> segments) {
+  const flatbuffers::DetachedBuffer packed = pack(plan);
+  MODELLIB_ASSIGN_OR_RETURN(OwnedBytes metadata, allocate_aligned(packed.size()));
+  std::copy_n(bytes_of(packed).data(), packed.size(), metadata.data);
+  std::shared_ptr<PlanFile> file(new PlanFile());
+  file->metadata_ = {{metadata.data, packed.size()}, std::move(metadata.owner)};
+  file->segments_ = std::move(segments);
+  MODELLIB_RETURN_IF_ERROR(file->check());
+  return file;
+}
+
+absl::Status PlanFile::write(const std::string& path) const {
+  MODELLIB_ASSIGN_OR_RETURN(auto writer, ContainerWriter::create(path, ContainerKind::kPlan));
+  return write_to(*writer, metadata_.bytes, segments_);
+}
+
+absl::Status write_plan(const std::string& path, const fb::PlanT& plan,
+                        absl::Span<const SharedBytes> segments) {
+  MODELLIB_ASSIGN_OR_RETURN(auto writer, ContainerWriter::create(path, ContainerKind::kPlan));
+  return write_to(*writer, bytes_of(pack(plan)), segments);
+}
+
+absl::StatusOr<std::vector<std::byte>> serialize_plan(const fb::PlanT& plan,
+                                                      absl::Span<const SharedBytes> segments) {
+  const auto writer = ContainerWriter::in_memory(ContainerKind::kPlan);
+  MODELLIB_RETURN_IF_ERROR(write_to(*writer, bytes_of(pack(plan)), segments));
+  return std::vector<std::byte>(writer->bytes().begin(), writer->bytes().end());
+}
+
+}  // namespace modellib
