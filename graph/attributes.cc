@@ -2,6 +2,7 @@
 
 #include <xxhash.h>
 
+#include <algorithm>
 #include <bit>
 
 #include "modellib/graph/graph.h"
@@ -33,7 +34,10 @@ bool equal(const AttributeValue& a, const AttributeValue& b) {
     return *v == std::get<std::vector<int64_t>>(b);
   }
   if (const auto* v = std::get_if<std::vector<double>>(&a)) {
-    return *v == std::get<std::vector<double>>(b);
+    const auto& w = std::get<std::vector<double>>(b);
+    return std::equal(v->begin(), v->end(), w.begin(), w.end(), [](double x, double y) {
+      return std::bit_cast<uint64_t>(x) == std::bit_cast<uint64_t>(y);
+    });
   }
   if (const auto* v = std::get_if<DType>(&a)) return *v == std::get<DType>(b);
   if (const auto* v = std::get_if<int64_t>(&a)) return *v == std::get<int64_t>(b);

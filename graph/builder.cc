@@ -134,12 +134,7 @@ Value GraphBuilder::constant(Tensor tensor) {
   }
   const std::byte* data = tensor.data();
   Value v = emit_one("constant", {}, Attributes::of(ConstantAttributes{std::move(tensor)}));
-  if (v.is_poisoned()) return v;
-  // An equal constant may stand already: then these bytes die, and their address says nothing.
-  const Graph::Node& node = graph_.node(graph_.value(v.id()).producer);
-  if (node.attributes.as<ConstantAttributes>().value.data() == data) {
-    constant_index_[data].push_back(v.id());
-  }
+  if (!v.is_poisoned()) constant_index_[data].push_back(v.id());
   return v;
 }
 
@@ -232,42 +227,29 @@ std::vector<Value> GraphBuilder::emit(const OpDef& op, absl::Span<const Value> i
     if (status_.ok()) status_ = in_context(status, op.name);
     return poisoned_outputs(1);
   };
-  const int count = static_cast<int>(inputs.size());
-  if (count < op.min_inputs || (op.max_inputs != OpDef::kVariadic && count > op.max_inputs)) {
-    return fail(absl::InvalidArgumentError(
-        absl::StrCat("takes ", op.min_inputs, " to ", op.max_inputs, " operands, got ", count)));
-  }
   if (op.attributes.parse != nullptr && attributes.empty()) {
     auto defaults = op.attributes.parse({});
     if (!defaults.ok()) return fail(defaults.status());
     attributes = *std::move(defaults);
   }
-  if (op.attributes.matches != nullptr ? !op.attributes.matches(attributes) : !attributes.empty()) {
-    return fail(absl::InvalidArgumentError("attributes of another op"));
-  }
 
   Graph::Node node;
   node.op = &op;
   std::vector<const TensorType*> types;
-  for (int i = 0; i < count; ++i) {
-    const Value in = captured(inputs[static_cast<size_t>(i)]);
-    if (in.is_null()) {
-      if (i < op.min_inputs) {
-        return fail(absl::InvalidArgumentError(absl::StrCat("operand ", i, " is a null value")));
-      }
-      node.inputs.push_back(kNoValue);
-      continue;
-    }
+  for (const Value& given : inputs) {
+    const Value in = captured(given);
     if (in.is_poisoned()) return poisoned_outputs(1);
-    node.inputs.push_back(in.id());
+    node.inputs.push_back(in.is_null() ? kNoValue : in.id());
   }
-  while (!node.inputs.empty() && node.inputs.back() == kNoValue) {  // absent at the end: not there
+  // Absent at the end: not there.
+  while (node.inputs.size() > static_cast<size_t>(op.min_inputs) &&
+         node.inputs.back() == kNoValue) {
     node.inputs.pop_back();
   }
   for (ValueId in : node.inputs) types.push_back(in == kNoValue ? nullptr : &graph_.type(in));
 
   InferenceContext context{types, attributes, {}, {}};
-  if (absl::Status s = op.infer(context); !s.ok()) {
+  if (absl::Status s = infer_types(op, context); !s.ok()) {
     const std::string got = absl::StrJoin(types, ", ", [](std::string* out, const TensorType* t) {
       absl::StrAppend(out, t == nullptr ? "absent" : to_string(*t));
     });

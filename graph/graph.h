@@ -9,7 +9,6 @@
 #define MODELLIB_GRAPH_GRAPH_H_
 
 #include <cstdint>
-#include <deque>
 #include <memory>
 #include <string>
 #include <utility>
@@ -88,8 +87,7 @@ class Graph {
 
   absl::string_view name() const { return name_; }
   absl::Span<const Node> nodes() const { return nodes_; }
-  // References to its elements stay valid while a builder appends.
-  const std::deque<ValueInfo>& values() const { return values_; }
+  absl::Span<const ValueInfo> values() const { return values_; }
   absl::Span<const ValueId> inputs() const { return inputs_; }
   absl::Span<const VariableUse> variables() const { return variables_; }
   absl::Span<const Output> outputs() const { return outputs_; }
@@ -108,11 +106,12 @@ class Graph {
 
  private:
   friend class GraphBuilder;
+  friend class GraphAssembler;  // graph/assemble.h
   Graph() = default;
 
   std::string name_;
   std::vector<Node> nodes_;
-  std::deque<ValueInfo> values_;
+  std::vector<ValueInfo> values_;
   std::vector<ValueId> inputs_;
   std::vector<VariableUse> variables_;
   std::vector<Output> outputs_;

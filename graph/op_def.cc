@@ -16,6 +16,27 @@ absl::Status InferenceContext::require_equal(const Dim& a, const Dim& b, absl::s
   return absl::OkStatus();
 }
 
+absl::Status infer_types(const OpDef& op, InferenceContext& context) {
+  const int count = static_cast<int>(context.inputs.size());
+  if (count < op.min_inputs || (op.max_inputs != OpDef::kVariadic && count > op.max_inputs)) {
+    const std::string most = op.max_inputs == OpDef::kVariadic ? " or more"
+                             : op.max_inputs == op.min_inputs  ? ""
+                                                              : absl::StrCat(" to ", op.max_inputs);
+    return absl::InvalidArgumentError(
+        absl::StrCat("takes ", op.min_inputs, most, " operands, got ", count));
+  }
+  for (int i = 0; i < op.min_inputs; ++i) {
+    if (!context.has(i)) {
+      return absl::InvalidArgumentError(absl::StrCat("operand ", i, " is a null value"));
+    }
+  }
+  if (op.attributes.matches != nullptr ? !op.attributes.matches(context.attributes)
+                                       : !context.attributes.empty()) {
+    return absl::InvalidArgumentError("attributes of another op");
+  }
+  return op.infer(context);
+}
+
 absl::Status OpRegistry::add(OpDef op) {
   const auto missing = [&](absl::string_view what) {
     return absl::InvalidArgumentError(absl::StrCat("op '", op.name, "' has no ", what));

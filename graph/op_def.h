@@ -21,6 +21,8 @@
 
 namespace modellib {
 
+struct OpDef;
+
 // Type inference of one node. `outputs` is filled by the op.
 struct InferenceContext {
   absl::Span<const TensorType* const> inputs;  // null: absent
@@ -37,6 +39,11 @@ struct InferenceContext {
   // bound.
   absl::Status require_equal(const Dim& a, const Dim& b, absl::string_view reason);
 };
+
+// Infers the types of a node's outputs into `context`, after checks that hold for every op: the
+// number of operands, none of the required ones absent, attributes of the op's own struct.
+// InvalidArgument says what is wrong, without the op's name.
+absl::Status infer_types(const OpDef& op, InferenceContext& context);
 
 // One evaluation of a node in plain code: tensors in, tensors out (allocated, zeroed, of the
 // inferred types with all symbols bound).

@@ -41,9 +41,6 @@ absl::Status nodes_have_ops(const Graph& g) {
   for (size_t n = 0; n < g.nodes().size(); ++n) {
     const Graph::Node& node = g.nodes()[n];
     if (node.op == nullptr) return at_node(n, node, "no op");
-    if (node.op->attributes.matches != nullptr && !node.op->attributes.matches(node.attributes)) {
-      return at_node(n, node, "attributes of another op");
-    }
     if (node.scope < 0 || static_cast<size_t>(node.scope) >= g.scopes().size()) {
       return at_node(n, node, "no such scope");
     }
@@ -85,10 +82,8 @@ absl::Status single_assignment(const Graph& g) {
       }
     }
   }
-  for (const Graph::Output& out : g.outputs()) {
-    if (!defined[static_cast<size_t>(out.value)]) {
-      return absl::InternalError(absl::StrCat("output ", out.name, " is never defined"));
-    }
+  for (size_t id = 0; id < defined.size(); ++id) {
+    if (!defined[id]) return absl::InternalError(absl::StrCat("value ", id, " is never defined"));
   }
   return absl::OkStatus();
 }
@@ -99,7 +94,7 @@ absl::Status types_follow(const Graph& g) {
     std::vector<const TensorType*> inputs;
     for (ValueId in : node.inputs) inputs.push_back(in == kNoValue ? nullptr : &g.type(in));
     InferenceContext context{inputs, node.attributes, {}, {}};
-    if (absl::Status s = node.op->infer(context); !s.ok()) return at_node(n, node, s.message());
+    if (absl::Status s = infer_types(*node.op, context); !s.ok()) return at_node(n, node, s.message());
     if (static_cast<int>(context.outputs.size()) != node.num_outputs) {
       return at_node(n, node, "another number of outputs than inferred");
     }
