@@ -8,15 +8,22 @@
 
 namespace modellib {
 
+std::vector<OpDef> activation_ops();
+std::vector<OpDef> batch_norm_ops();
 std::vector<OpDef> constant_ops();
 std::vector<OpDef> dim_value_ops();
 std::vector<OpDef> fused_ops();
 std::vector<OpDef> matmul_ops();
+std::vector<OpDef> normalization_ops();
+std::vector<OpDef> optimizer_ops();
 std::vector<OpDef> pointwise_binary_ops();
 std::vector<OpDef> pointwise_other_ops();
 std::vector<OpDef> pointwise_unary_ops();
+std::vector<OpDef> recurrent_ops();
 std::vector<OpDef> reduce_ops();
 std::vector<OpDef> shape_ops();
+std::vector<OpDef> softmax_ops();
+std::vector<OpDef> statistics_ops();
 
 }  // namespace modellib
 

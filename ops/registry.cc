@@ -7,15 +7,22 @@ namespace {
 
 // One line for each family, in the order of families.h.
 constexpr std::vector<OpDef> (*kFamilies[])() = {
+    activation_ops,        //
+    batch_norm_ops,        //
     constant_ops,          //
     dim_value_ops,         //
     fused_ops,             //
     matmul_ops,            //
+    normalization_ops,     //
+    optimizer_ops,         //
     pointwise_binary_ops,  //
     pointwise_other_ops,   //
     pointwise_unary_ops,   //
+    recurrent_ops,         //
     reduce_ops,            //
     shape_ops,             //
+    softmax_ops,           //
+    statistics_ops,        //
 };
 
 }  // namespace
