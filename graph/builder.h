@@ -41,7 +41,8 @@ class Value {
   GraphBuilder* builder() const { return builder_; }
   ValueId id() const { return id_; }
 
-  // A null or poisoned value has dtype kInvalid and an empty shape.
+  // A null or poisoned value has dtype kInvalid and an empty shape. The reference lives as long as the
+  // builder, until build().
   const TensorType& type() const;
   DType dtype() const { return type().dtype; }
   const Shape& shape() const { return type().shape; }

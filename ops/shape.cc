@@ -164,9 +164,11 @@ std::vector<Value> gradient_broadcast_to(OpCall& c, absl::Span<const Value> g) {
 }
 
 std::vector<OpSample> samples_broadcast_to() {
-  return {sample("scalar", {f32({})}, Attributes::of(BroadcastToAttributes{{2, 3}})),
-          sample("row", {f32({5})}, Attributes::of(BroadcastToAttributes{{kBatch, 5}})),
-          sample("middle", {f32({2, 1, 3})}, Attributes::of(BroadcastToAttributes{{2, 4, 3}}))};
+  return {
+      sample("scalar", {f32({})}, Attributes::of(BroadcastToAttributes{{2, 3}})),
+      sample("row", {f32({5})}, Attributes::of(BroadcastToAttributes{{3, 5}})),
+      sample("symbolic", {f32({kBatch, 1})}, Attributes::of(BroadcastToAttributes{{kBatch, 5}})),
+      sample("middle", {f32({2, 1, 3})}, Attributes::of(BroadcastToAttributes{{2, 4, 3}}))};
 }
 
 // ---- slice
