@@ -65,13 +65,18 @@ struct Tile {
   size_t c_stride;
 };
 
+// Loops over registers must be unrolled entirely, or the accumulators would live in memory.
+#define MODELLIB_UNROLL _Pragma("clang loop unroll(full)")
+
 template <int kRows, int kPanels>
 HWY_NOINLINE void micro_kernel(const Tile& t) {
   const TileTag d;
   using V = hn::Vec<TileTag>;
   constexpr int kVectors = kPanels * kVectorsPerPanel;
   V acc[kRows][kVectors];
+  MODELLIB_UNROLL
   for (int i = 0; i < kRows; ++i) {
+    MODELLIB_UNROLL
     for (int j = 0; j < kVectors; ++j) acc[i][j] = hn::Zero(d);
   }
 
@@ -80,21 +85,27 @@ HWY_NOINLINE void micro_kernel(const Tile& t) {
   constexpr int kPointers = (kRows + 2) / 3;
   const size_t a_stride = t.a_stride;
   const float* a[kPointers];
+  MODELLIB_UNROLL
   for (int i = 0; i < kPointers; ++i) a[i] = t.a + 3 * i * a_stride;
   const float* b[kPanels];
+  MODELLIB_UNROLL
   for (int j = 0; j < kPanels; ++j) b[j] = t.b + j * t.b_panel;
   const size_t b_stride = t.b_stride;
 
-  const auto step = [&](size_t k) HWY_ATTR {
+  const auto step = [&](size_t k) HWY_ATTR __attribute__((always_inline)) {
     V row[kVectors];
+    MODELLIB_UNROLL
     for (int p = 0; p < kPanels; ++p) {
+      MODELLIB_UNROLL
       for (int j = 0; j < kVectorsPerPanel; ++j) {
         row[p * kVectorsPerPanel + j] = hn::LoadU(d, b[p] + j * kLanes);
       }
       b[p] += b_stride;
     }
+    MODELLIB_UNROLL
     for (int i = 0; i < kRows; ++i) {
       const V x = hn::Set(d, a[i / 3][static_cast<size_t>(i % 3) * a_stride + k]);
+      MODELLIB_UNROLL
       for (int j = 0; j < kVectors; ++j) acc[i][j] = hn::MulAdd(x, row[j], acc[i][j]);
     }
   };
@@ -109,33 +120,45 @@ HWY_NOINLINE void micro_kernel(const Tile& t) {
 
   if (t.alpha != 1.0f) {
     const V alpha = hn::Set(d, t.alpha);
+    MODELLIB_UNROLL
     for (int i = 0; i < kRows; ++i) {
+      MODELLIB_UNROLL
       for (int j = 0; j < kVectors; ++j) acc[i][j] = hn::Mul(acc[i][j], alpha);
     }
   }
   if (t.bias_n != nullptr) {
+    MODELLIB_UNROLL
     for (int j = 0; j < kVectors; ++j) {
       const V bias = hn::LoadU(d, t.bias_n + j * kLanes);
+      MODELLIB_UNROLL
       for (int i = 0; i < kRows; ++i) acc[i][j] = hn::Add(acc[i][j], bias);
     }
   }
   if (t.bias_m != nullptr) {
+    MODELLIB_UNROLL
     for (int i = 0; i < kRows; ++i) {
       const V bias = hn::Set(d, t.bias_m[i]);
+      MODELLIB_UNROLL
       for (int j = 0; j < kVectors; ++j) acc[i][j] = hn::Add(acc[i][j], bias);
     }
   }
   if (t.addend != nullptr) {
+    MODELLIB_UNROLL
     for (int i = 0; i < kRows; ++i) {
+      MODELLIB_UNROLL
       for (int j = 0; j < kVectors; ++j) {
         acc[i][j] = hn::Add(acc[i][j], hn::LoadU(d, t.addend + i * t.addend_stride + j * kLanes));
       }
     }
   }
+  MODELLIB_UNROLL
   for (int i = 0; i < kRows; ++i) {
+    MODELLIB_UNROLL
     for (int j = 0; j < kVectors; ++j) hn::StoreU(acc[i][j], d, t.c + i * t.c_stride + j * kLanes);
   }
 }
+
+#undef MODELLIB_UNROLL
 
 using MicroKernel = void (*)(const Tile&);
 

@@ -1,0 +1,322 @@
+// Our matmul beside oneDNN's and OpenBLAS' on layers of real models, and beside the machine's FMA
+// peak. All run in alternation, in slices of a few milliseconds, so that what else the machine does
+// strikes them alike; ratios are medians of the ratios within one round.
+//
+//   matmul_bench [--rounds=N] [--only=SUBSTRING] [--threads=1|2]
+//
+// prints one table in markdown for each number of threads.
+#include <cblas.h>
+#include <dnnl.h>
+#include <omp.h>
+#include <tbb/global_control.h>
+#include <tbb/parallel_for.h>
+#include <tbb/partitioner.h>
+#include <time.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <functional>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "hwy/aligned_allocator.h"
+#include "hwy/targets.h"
+#include "modellib/bench/fma_peak.h"
+#include "modellib/executors/cpu/kernels/matmul.h"
+#include "modellib/executors/cpu/kernels/matmul_params.h"
+
+namespace modellib::bench {
+namespace {
+
+struct Layer {
+  const char* name;
+  int64_t m, n, k;
+  int64_t batch = 1;  // each with its own B, [n, k], not constant: attention's scores
+};
+
+constexpr Layer kLayers[] = {
+    {"BERT projection", 128, 768, 768},
+    {"BERT feed-forward, up", 128, 3072, 768},
+    {"BERT feed-forward, down", 128, 768, 3072},
+    {"GPT-2 decode", 1, 768, 3072},
+    {"MLP, first layer", 64, 256, 784},
+    {"MLP, hidden layer", 32, 256, 256},
+    {"LSTM gates", 8, 2048, 512},
+    {"vocabulary", 16, 30522, 768},
+    {"ResNet 1x1, 56x56", 3136, 256, 64},
+    {"ResNet 1x1, 28x28", 784, 128, 512},
+    {"attention, 12 heads", 128, 128, 64, 12},
+    {"square", 1024, 1024, 1024},
+};
+
+using Buffer = hwy::AlignedFreeUniquePtr<float[]>;
+
+Buffer random_buffer(int64_t count, unsigned seed) {
+  Buffer buffer = hwy::AllocateAligned<float>(static_cast<size_t>(count));
+  std::minstd_rand random(seed);
+  std::uniform_real_distribution<float> uniform(-1, 1);
+  for (int64_t i = 0; i < count; ++i) buffer[i] = uniform(random);
+  return buffer;
+}
+
+// On one thread its CPU time, which leaves out what the scheduler gives to other programs.
+double now(int threads) {
+  timespec time;
+  clock_gettime(threads == 1 ? CLOCK_THREAD_CPUTIME_ID : CLOCK_MONOTONIC, &time);
+  return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
+}
+
+double seconds_of(const std::function<void()>& run, int repeats, int threads) {
+  const double start = now(threads);
+  for (int i = 0; i < repeats; ++i) run();
+  return now(threads) - start;
+}
+
+double median(std::vector<double> x) {
+  std::sort(x.begin(), x.end());
+  const size_t n = x.size();
+  return n % 2 ? x[n / 2] : (x[n / 2 - 1] + x[n / 2]) / 2;
+}
+
+// The operands of one layer and each library's way to compute it.
+class Contest {
+ public:
+  Contest(const Layer& layer, int threads)
+      : layer_(layer),
+        threads_(threads),
+        a_(random_buffer(layer.batch * layer.m * layer.k, 1)),
+        b_(random_buffer(layer.batch * layer.n * layer.k, 2)),
+        c_(random_buffer(layer.batch * layer.m * layer.n, 3)),
+        want_(random_buffer(layer.batch * layer.m * layer.n, 4)) {
+    cpu::MatmulShape shape;
+    shape.m = layer.m;
+    shape.n = layer.n;
+    shape.k = layer.k;
+    shape.batch = layer.batch;
+    shape.transpose_b = layer.batch > 1;
+    shape.b_shared = layer.batch == 1;
+    shape.b_constant = layer.batch == 1;
+    const cpu::MatmulPlan plan = cpu::plan_matmul(shape);
+    scalars_ = cpu::matmul_scalars(shape, plan);
+    if (plan.pack_offline) {
+      packed_ = hwy::AllocateAligned<float>(static_cast<size_t>(plan.packed_bytes / 4));
+      cpu::pack_b(layer.k, layer.n, shape.transpose_b, b_.get(),
+                  scalars_.ldb != 0 ? scalars_.ldb : layer.n, packed_.get());
+    }
+  }
+
+  double flops() const {
+    return 2.0 * static_cast<double>(layer_.batch * layer_.m) * static_cast<double>(layer_.n) *
+           static_cast<double>(layer_.k);
+  }
+  int64_t chunks() const { return cpu::matmul_chunks(scalars_); }
+
+  void ours() {
+    const float* b = packed_ ? packed_.get() : b_.get();
+    const auto chunk = [&](int64_t i) {
+      cpu::matmul_chunk(scalars_, a_.get(), b, nullptr, nullptr, c_.get(), i);
+    };
+    for_each(chunks(), chunk);
+  }
+
+  void onednn() {
+    split([&](int64_t batch, int64_t m0, int64_t rows, int64_t n0, int64_t columns) {
+      omp_set_num_threads(1);
+      const bool transposed = layer_.batch > 1;
+      const float* b = b_.get() + batch * layer_.n * layer_.k;
+      dnnl_sgemm('N', transposed ? 'T' : 'N', rows, columns, layer_.k, 1.0f,
+                 a_.get() + (batch * layer_.m + m0) * layer_.k, layer_.k,
+                 b + (transposed ? n0 * layer_.k : n0), transposed ? layer_.k : layer_.n, 0.0f,
+                 c_.get() + (batch * layer_.m + m0) * layer_.n + n0, layer_.n);
+    });
+  }
+
+  void openblas() {
+    const int m = static_cast<int>(layer_.m), n = static_cast<int>(layer_.n),
+              k = static_cast<int>(layer_.k);
+    if (layer_.batch > 1) {
+      openblas_set_num_threads(1);
+      for_each(layer_.batch, [&](int64_t i) {
+        cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, m, n, k, 1.0f, a_.get() + i * m * k, k,
+                    b_.get() + i * n * k, k, 0.0f, c_.get() + i * m * n, n);
+      });
+      return;
+    }
+    openblas_set_num_threads(threads_);
+    if (m == 1) {
+      cblas_sgemv(CblasRowMajor, CblasTrans, k, n, 1.0f, b_.get(), n, a_.get(), 1, 0.0f, c_.get(),
+                  1);
+    } else {
+      cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, m, n, k, 1.0f, a_.get(), k, b_.get(),
+                  n, 0.0f, c_.get(), n);
+    }
+  }
+
+  // Whether all three agree: a fast wrong answer is none.
+  bool agree() {
+    const int64_t count = layer_.batch * layer_.m * layer_.n;
+    onednn();
+    std::swap(c_, want_);
+    bool same = true;
+    for (const auto method : {&Contest::ours, &Contest::openblas}) {
+      std::fill_n(c_.get(), count, -1.0f);
+      (this->*method)();
+      for (int64_t i = 0; i < count; ++i) {
+        same =
+            same && std::abs(c_[i] - want_[i]) <= 1e-4f * std::sqrt(static_cast<float>(layer_.k));
+      }
+    }
+    return same;
+  }
+
+ private:
+  template <typename Body>
+  void for_each(int64_t count, const Body& body) {
+    if (threads_ == 1) {
+      for (int64_t i = 0; i < count; ++i) body(i);
+    } else {
+      tbb::parallel_for(int64_t{0}, count, body);
+    }
+  }
+
+  // oneDNN is kept at one thread; for two, the longer side of C is halved (or the batch shared
+  // out).
+  template <typename Body>
+  void split(const Body& body) {
+    const int64_t m = layer_.m, n = layer_.n;
+    if (layer_.batch > 1) {
+      for_each(layer_.batch, [&](int64_t i) { body(i, 0, m, 0, n); });
+    } else if (threads_ == 1) {
+      body(0, 0, m, 0, n);
+    } else if (m > n) {
+      tbb::parallel_for(0, 2,
+                        [&](int i) { body(0, i * (m / 2), i == 0 ? m / 2 : m - m / 2, 0, n); });
+    } else {
+      const int64_t half = (n / 2 + 15) / 16 * 16;
+      tbb::parallel_for(0, 2, [&](int i) { body(0, 0, m, i * half, i == 0 ? half : n - half); });
+    }
+  }
+
+  Layer layer_;
+  int threads_;
+  Buffer a_, b_, c_, want_, packed_;
+  cpu::MatmulScalars scalars_;
+};
+
+struct Result {
+  double ours, onednn, openblas, peak;  // GFLOP/s, medians
+  double ratio;                         // to the better of the two
+  double of_peak;
+};
+
+Result measure(Contest& contest, int threads, int rounds) {
+  const std::function<void()> runs[] = {[&] { contest.ours(); }, [&] { contest.onednn(); },
+                                        [&] { contest.openblas(); }};
+  constexpr double kSlice = 2e-3;
+  int repeats[3];
+  for (int i = 0; i < 3; ++i) {
+    runs[i]();
+    const double once = std::min(seconds_of(runs[i], 1, threads), seconds_of(runs[i], 1, threads));
+    repeats[i] = std::max(1, static_cast<int>(kSlice / once));
+  }
+  std::vector<double> speed[4];
+  for (int round = 0; round < rounds; ++round) {
+    for (int i = 0; i < 3; ++i) {
+      // Each starts a round as often as it ends one.
+      const int which = (i + round) % 3;
+      runs[which]();
+      speed[which].push_back(contest.flops() * repeats[which] /
+                             seconds_of(runs[which], repeats[which], threads) / 1e9);
+    }
+    constexpr int64_t kSteps = 100000;
+    double flops = 0;
+    const double seconds = seconds_of(
+        [&] {
+          if (threads == 1) {
+            flops = run_fma_loop(kSteps);
+          } else {
+            tbb::parallel_for(
+                0, threads,
+                [&](int i) {
+                  const double done = run_fma_loop(kSteps);
+                  if (i == 0) flops = done * threads;
+                },
+                tbb::simple_partitioner());
+          }
+        },
+        1, threads);
+    speed[3].push_back(flops / seconds / 1e9);
+  }
+  const bool onednn_better = median(speed[1]) >= median(speed[2]);
+  std::vector<double> ratios, shares;
+  for (int round = 0; round < rounds; ++round) {
+    ratios.push_back(speed[0][round] / speed[onednn_better ? 1 : 2][round]);
+    shares.push_back(speed[0][round] / speed[3][round]);
+  }
+  return {median(speed[0]), median(speed[1]), median(speed[2]),
+          median(speed[3]), median(ratios),   median(shares)};
+}
+
+int run(int argc, char** argv) {
+  int rounds = 41, only_threads = 0;
+  std::string only;
+  for (int i = 1; i < argc; ++i) {
+    const std::string argument = argv[i];
+    if (argument.rfind("--rounds=", 0) == 0) {
+      rounds = std::max(1, std::atoi(argument.c_str() + 9));
+    } else if (argument.rfind("--only=", 0) == 0) {
+      only = argument.substr(7);
+    } else if (argument == "--threads=1" || argument == "--threads=2") {
+      only_threads = argument.back() - '0';
+    } else {
+      std::fprintf(stderr, "matmul_bench: unknown argument %s\n", argv[i]);
+      return 2;
+    }
+  }
+  std::printf("%s, OpenBLAS core %s\n",
+              hwy::TargetName(hwy::SupportedTargets() & -hwy::SupportedTargets()),
+              openblas_get_corename());
+  bool all_agree = true;
+  for (const int threads : {1, 2}) {
+    if (only_threads != 0 && threads != only_threads) continue;
+    const tbb::global_control limit(tbb::global_control::max_allowed_parallelism,
+                                    static_cast<size_t>(threads));
+    std::printf("\n%d thread%s, GFLOP/s (median of %d rounds)\n\n", threads,
+                threads == 1 ? "" : "s", rounds);
+    std::printf(
+        "| layer | M x N x K | ours | oneDNN | OpenBLAS | ratio to the better | FMA peak | of peak "
+        "|\n");
+    std::printf("|---|---|---:|---:|---:|---:|---:|---:|\n");
+    double log_sum = 0;
+    int count = 0;
+    for (const Layer& layer : kLayers) {
+      const std::string shape = (layer.batch > 1 ? std::to_string(layer.batch) + " x " : "") +
+                                std::to_string(layer.m) + " x " + std::to_string(layer.n) + " x " +
+                                std::to_string(layer.k);
+      if (!only.empty() && (layer.name + (" " + shape)).find(only) == std::string::npos) continue;
+      Contest contest(layer, threads);
+      if (!contest.agree()) {
+        std::printf("| %s | %s | results differ |\n", layer.name, shape.c_str());
+        all_agree = false;
+        continue;
+      }
+      const Result r = measure(contest, threads, rounds);
+      std::printf("| %s | %s | %.1f | %.1f | %.1f | %.2f | %.1f | %.0f%% |\n", layer.name,
+                  shape.c_str(), r.ours, r.onednn, r.openblas, r.ratio, r.peak, 100 * r.of_peak);
+      std::fflush(stdout);
+      log_sum += std::log(r.ratio);
+      ++count;
+    }
+    if (count > 0) std::printf("\nGeometric mean of the ratios: %.3f\n", std::exp(log_sum / count));
+  }
+  return all_agree ? 0 : 1;
+}
+
+}  // namespace
+}  // namespace modellib::bench
+
+int main(int argc, char** argv) { return modellib::bench::run(argc, argv); }
