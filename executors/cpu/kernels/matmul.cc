@@ -33,9 +33,9 @@ struct Block {
 struct Pass {
   int64_t k0, kc;
   bool first, last;
-  const float* a;  // element (m0 of the pass, k0)
-  int64_t a_stride;
-  int64_t m0, rows;  // rows of C
+  const float* a;            // element (m0 of the pass, k0), rows kCopyStride apart
+  int64_t m0, rows;          // rows of C
+  int64_t next_k0, next_kc;  // the block of k of the next pass
 };
 
 struct Columns {
@@ -51,17 +51,17 @@ HWY_BEFORE_NAMESPACE();
 namespace modellib::cpu {
 namespace HWY_NAMESPACE {
 
-// Copied rows of A lie this far apart: 17 cache lines, so that rows fall into different sets.
-inline constexpr int64_t kCopyStride = kMaxKBlock + 16;
-inline constexpr int64_t kCopyRows = 56 / kMaxRows * kMaxRows;
-// Panels of in-place B that are packed on the stack at a time.
-inline constexpr int64_t kStackPanels = 2;
-// From so many rows of C on, packing an in-place panel on the stack pays.
-inline constexpr int64_t kRowsToPack = 3 * kMaxRows;
+// Rows of A that are copied to the stack at a time.
+inline constexpr int64_t kCopyRows = 48;
+static_assert(kCopyRows % kMaxRows == 0);
+// Columns of in-place B, times k, that are packed on the stack at a time.
+inline constexpr int64_t kStackFloats = 64 * kMaxKBlock;
+// From so many rows of C on, packing in-place rows of B on the stack pays.
+inline constexpr int64_t kRowsToPack = 36;
 
 // Runs the tiles of one group of panels down the rows of a pass.
 void run_rows(const MatmulScalars& s, const Block& block, const Pass& pass, const Columns& columns,
-              const float* b, int64_t b_stride, int64_t b_panel) {
+              const float* b, int64_t b_stride, int64_t b_panel, const float* next_b) {
   const int64_t micro_rows = (pass.rows + kMaxRows - 1) / kMaxRows;
   const int kernel_index = std::countr_zero(static_cast<unsigned>(columns.panels));
   const bool partial = columns.count < columns.panels * kPanel;
@@ -71,7 +71,6 @@ void run_rows(const MatmulScalars& s, const Block& block, const Pass& pass, cons
   const bool bias_m = pass.first && s.bias_axis == static_cast<int64_t>(BiasAxis::kM);
 
   Tile tile;
-  tile.a_stride = static_cast<size_t>(pass.a_stride);
   tile.b = b;
   tile.b_stride = static_cast<size_t>(b_stride);
   tile.b_panel = static_cast<size_t>(b_panel);
@@ -103,7 +102,8 @@ void run_rows(const MatmulScalars& s, const Block& block, const Pass& pass, cons
       addend = block.residual + m * s.ld_residual + columns.n0;
       addend_stride = s.ld_residual;
     }
-    tile.a = pass.a + row * pass.a_stride;
+    tile.a = pass.a + row * kCopyStride;
+    tile.prefetch = next_b != nullptr && i < columns.panels ? next_b + i * kPanel * pass.kc : b;
     tile.bias_m = bias_m ? block.bias + m : nullptr;
     if (!partial) {
       tile.addend = addend;
@@ -134,87 +134,109 @@ void run_rows(const MatmulScalars& s, const Block& block, const Pass& pass, cons
   }
 }
 
-// All columns of a block, for one pass.
-void run_columns(const MatmulScalars& s, const Block& block, const Pass& pass, float* stack_b) {
+// The columns [n0, n1) of a block, for one pass. `stack_b` holds them packed, or is null: then B is
+// read where it is.
+void run_columns(const MatmulScalars& s, const Block& block, const Pass& pass, int64_t n0,
+                 int64_t n1, const float* stack_b) {
   const int64_t micro_rows = (pass.rows + kMaxRows - 1) / kMaxRows;
-  const int tallest = static_cast<int>((pass.rows + micro_rows - 1) / micro_rows);
-  const BLayout layout = static_cast<BLayout>(s.b_layout);
-  const bool pack =
-      layout == BLayout::kTransposed || (layout == BLayout::kRows && pass.rows >= kRowsToPack);
-  const int widest = panels_for(tallest);
-  const int64_t end = block.n0 + block.columns;
+  const int widest = panels_for(static_cast<int>((pass.rows + micro_rows - 1) / micro_rows));
+  const bool packed = s.b_layout == static_cast<int64_t>(BLayout::kPacked);
   const int64_t packed_columns = padded_columns(s.n);
 
-  for (int64_t n = block.n0; n < end;) {
-    Columns columns;
-    columns.n0 = n;
-    columns.panels = pack ? std::min<int>(widest, kStackPanels) : widest;
+  for (int64_t n = n0; n < n1;) {
     // A matrix's last, partial panel goes alone: its tile takes the slow way out.
-    const int64_t left = end - n;
-    while (columns.panels > 1 && columns.panels * kPanel > left) columns.panels /= 2;
-    columns.count = std::min(left, columns.panels * kPanel);
-
-    if (layout == BLayout::kPacked) {
+    Columns columns = {n, 0, widest};
+    while (columns.panels > 1 && columns.panels * kPanel > n1 - n) columns.panels /= 2;
+    const int64_t next = n + columns.panels * kPanel;
+    columns.count = std::min(n1 - n, columns.panels * kPanel);
+    if (packed) {
+      const float* next_b = next < n1 ? block.b + pass.k0 * packed_columns + next * pass.kc
+                                      : block.b + pass.next_k0 * packed_columns + n0 * pass.next_kc;
       run_rows(s, block, pass, columns, block.b + pass.k0 * packed_columns + n * pass.kc, kPanel,
-               kPanel * pass.kc);
+               kPanel * pass.kc, next_b);
+    } else if (stack_b != nullptr) {
+      run_rows(s, block, pass, columns, stack_b + (n - n0) * pass.kc, kPanel, kPanel * pass.kc,
+               nullptr);
     } else {
-      const bool transposed = layout == BLayout::kTransposed;
-      const float* from =
-          transposed ? block.b + n * s.ldb + pass.k0 : block.b + pass.k0 * s.ldb + n;
-      if (pack || columns.count < kPanel) {
-        for (int p = 0; p < columns.panels; ++p) {
-          pack_panel(from + p * kPanel * (transposed ? s.ldb : 1), static_cast<size_t>(s.ldb),
-                     transposed, static_cast<size_t>(pass.kc),
-                     static_cast<size_t>(std::min(kPanel, columns.count - p * kPanel)),
-                     stack_b + p * kPanel * pass.kc);
-        }
-        run_rows(s, block, pass, columns, stack_b, kPanel, kPanel * pass.kc);
-      } else {
-        run_rows(s, block, pass, columns, from, s.ldb, kPanel);
-      }
+      run_rows(s, block, pass, columns, block.b + pass.k0 * s.ldb + n, s.ldb, kPanel, nullptr);
     }
-    n += columns.panels * kPanel;
+    n = next;
+  }
+}
+
+// Copies `rows` rows of A from m0 on, kc elements of each from k0 on.
+void copy_a(const MatmulScalars& s, const float* a, const Pass& pass, float* to) {
+  if (s.transpose_a != 0) {
+    transpose(a + pass.k0 * s.lda + pass.m0, static_cast<size_t>(s.lda),
+              static_cast<size_t>(pass.kc), static_cast<size_t>(pass.rows), to, kCopyStride);
+    return;
+  }
+  const float* from = a + pass.m0 * s.lda + pass.k0;
+  for (int64_t r = 0; r < pass.rows; ++r)
+    std::copy_n(from + r * s.lda, pass.kc, to + r * kCopyStride);
+}
+
+// All rows of a block for one block of k and the columns [n0, n1).
+void run_stripe(const MatmulScalars& s, const Block& block, Pass pass, int64_t n0, int64_t n1,
+                const float* stack_b, float* stack_a) {
+  const int64_t copies = (block.rows + kCopyRows - 1) / kCopyRows;
+  const int64_t next_k0 = pass.next_k0, next_kc = pass.next_kc;
+  int64_t row = 0;
+  for (int64_t i = 0; i < copies; ++i) {
+    const int64_t next = block.rows * (i + 1) / copies;
+    pass.m0 = block.m0 + row;
+    pass.rows = next - row;
+    pass.next_k0 = i + 1 < copies ? pass.k0 : next_k0;
+    pass.next_kc = i + 1 < copies ? pass.kc : next_kc;
+    // With one copy, the stripe before left it there.
+    if (copies > 1 || n0 == block.n0) copy_a(s, block.a, pass, stack_a);
+    pass.a = stack_a;
+    run_columns(s, block, pass, n0, n1, stack_b);
+    row = next;
+  }
+}
+
+void pack_stripe(const MatmulScalars& s, const float* b, const Pass& pass, int64_t n0, int64_t n1,
+                 float* to) {
+  const bool transposed = s.b_layout == static_cast<int64_t>(BLayout::kTransposed);
+  for (int64_t n = n0; n < n1; n += kPanel) {
+    pack_panel(transposed ? b + n * s.ldb + pass.k0 : b + pass.k0 * s.ldb + n,
+               static_cast<size_t>(s.ldb), transposed, static_cast<size_t>(pass.kc),
+               static_cast<size_t>(std::min(kPanel, n1 - n)), to + (n - n0) * pass.kc);
   }
 }
 
 void run_block(const MatmulScalars& s, const Block& block) {
-  HWY_ALIGN float stack_b[kStackPanels * kPanel * kMaxKBlock];
+  HWY_ALIGN float stack_a[kCopyRows * kCopyStride];
+  HWY_ALIGN float stack_b[kStackFloats];
+  const BLayout layout = static_cast<BLayout>(s.b_layout);
   const int64_t kc = std::max<int64_t>(1, k_block(s.k));
+  const int64_t end = block.n0 + block.columns;
   Pass pass;
   // Where k is 0 there is one empty block, which still writes bias and residual.
   for (pass.k0 = 0; pass.k0 < std::max<int64_t>(1, s.k); pass.k0 += kc) {
     pass.kc = std::min(kc, s.k - pass.k0);
     pass.first = pass.k0 == 0;
     pass.last = pass.k0 + kc >= s.k;
-    if (s.copy_a == 0 && s.transpose_a == 0) {
-      pass.a = block.a + block.m0 * s.lda + pass.k0;
-      pass.a_stride = s.lda;
-      pass.m0 = block.m0;
-      pass.rows = block.rows;
-      run_columns(s, block, pass, stack_b);
+    pass.next_k0 = pass.last ? pass.k0 : pass.k0 + kc;
+    pass.next_kc = std::min(kc, s.k - pass.next_k0);
+    if (layout == BLayout::kPacked) {
+      run_stripe(s, block, pass, block.n0, end, nullptr, stack_a);
       continue;
     }
-    HWY_ALIGN float stack_a[kCopyRows * kCopyStride];
-    const int64_t copies = (block.rows + kCopyRows - 1) / kCopyRows;
-    int64_t row = 0;
-    for (int64_t i = 0; i < copies; ++i) {
-      const int64_t next = block.rows * (i + 1) / copies;
-      pass.m0 = block.m0 + row;
-      pass.rows = next - row;
-      if (s.transpose_a != 0) {
-        transpose(block.a + pass.k0 * s.lda + pass.m0, static_cast<size_t>(s.lda),
-                  static_cast<size_t>(pass.kc), static_cast<size_t>(pass.rows), stack_a,
-                  kCopyStride);
-      } else {
-        const float* from = block.a + pass.m0 * s.lda + pass.k0;
-        for (int64_t r = 0; r < pass.rows; ++r) {
-          std::copy_n(from + r * s.lda, pass.kc, stack_a + r * kCopyStride);
-        }
-      }
-      pass.a = stack_a;
-      pass.a_stride = kCopyStride;
-      run_columns(s, block, pass, stack_b);
-      row = next;
+    int64_t packed_from = block.n0;
+    if (layout == BLayout::kRows && block.rows < kRowsToPack) {
+      // Read in place, but for a last panel that would reach beyond the row.
+      packed_from = end - block.columns % kPanel;
+      if (packed_from > block.n0)
+        run_stripe(s, block, pass, block.n0, packed_from, nullptr, stack_a);
+    }
+    const int64_t stripe =
+        std::max(kPanel, kStackFloats / std::max<int64_t>(1, pass.kc) / kPanel * kPanel);
+    for (int64_t n = packed_from; n < end; n += stripe) {
+      const int64_t next = std::min(n + stripe, end);
+      pack_stripe(s, block.b, pass, n, next, stack_b);
+      run_stripe(s, block, pass, n, next, stack_b, stack_a);
     }
   }
 }

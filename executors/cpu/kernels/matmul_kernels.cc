@@ -126,7 +126,6 @@ absl::Status validate_matmul(const StepView& step) {
   MODELLIB_RETURN_IF_ERROR(check_choice(step, "bias_axis", s.bias_axis, kBiasAxisCount));
   MODELLIB_RETURN_IF_ERROR(check_choice(step, "has_residual", s.has_residual, 2));
   MODELLIB_RETURN_IF_ERROR(check_choice(step, "activation", s.activation, kActivationCount));
-  MODELLIB_RETURN_IF_ERROR(check_choice(step, "copy_a", s.copy_a, 2));
   MODELLIB_RETURN_IF_ERROR(check_grain(step, "m_grain", s.m_grain, 1));
   MODELLIB_RETURN_IF_ERROR(check_grain(step, "n_grain", s.n_grain, kPanel));
   MODELLIB_RETURN_IF_ERROR(

@@ -29,7 +29,7 @@ inline constexpr int kVectorsPerPanel = static_cast<int>(kPanel) / kLanes;
 // The tallest tile: as many rows of accumulators as registers hold beside a row of B and a
 // broadcast.
 #if HWY_TARGET <= HWY_AVX3
-inline constexpr int kMaxRows = 14;  // 14 x 2 accumulators of 32 registers
+inline constexpr int kMaxRows = 12;  // 12 x 2 accumulators of 32 registers
 #elif HWY_TARGET == HWY_AVX2
 inline constexpr int kMaxRows = 6;  // 6 x 2 of 16
 #else
@@ -48,10 +48,13 @@ constexpr int panels_for(int rows) {
 #endif
 }
 
+// Copied rows of A lie this far apart: 17 cache lines, so that they fall into different sets, and a
+// constant, so that one pointer reaches all.
+inline constexpr int64_t kCopyStride = kMaxKBlock + 16;
+
 // What a micro-kernel works on: rows x panels of C += one block of k.
 struct Tile {
-  const float* a;  // rows `a_stride` apart, k adjacent
-  size_t a_stride;
+  const float* a;  // rows kCopyStride apart, k adjacent
   const float* b;  // k `b_stride` apart, panels `b_panel` apart
   size_t b_stride;
   size_t b_panel;
@@ -63,6 +66,7 @@ struct Tile {
   size_t addend_stride;
   float* c;
   size_t c_stride;
+  const float* prefetch;  // what comes next: one cache line of it is asked for in each step of k
 };
 
 // Loops over registers must be unrolled entirely, or the accumulators would live in memory.
@@ -80,20 +84,23 @@ HWY_NOINLINE void micro_kernel(const Tile& t) {
     for (int j = 0; j < kVectors; ++j) acc[i][j] = hn::Zero(d);
   }
 
-  // Three rows are reached from one pointer (x86 scales an index by 1 and 2 floats), so that 14
-  // rows need few registers.
-  constexpr int kPointers = (kRows + 2) / 3;
-  const size_t a_stride = t.a_stride;
-  const float* a[kPointers];
-  MODELLIB_UNROLL
-  for (int i = 0; i < kPointers; ++i) a[i] = t.a + 3 * i * a_stride;
+  const float* a = t.a;
   const float* b[kPanels];
   MODELLIB_UNROLL
   for (int j = 0; j < kPanels; ++j) b[j] = t.b + j * t.b_panel;
   const size_t b_stride = t.b_stride;
 
+  const float* prefetch = t.prefetch;
+  MODELLIB_UNROLL
+  for (int i = 0; i < kRows; ++i) {
+    MODELLIB_UNROLL
+    for (int j = 0; j < kPanels; ++j) __builtin_prefetch(t.c + i * t.c_stride + j * kPanel, 1, 3);
+  }
+
   const auto step = [&](size_t k) HWY_ATTR __attribute__((always_inline)) {
     V row[kVectors];
+    __builtin_prefetch(prefetch, 0, 2);
+    prefetch += 16;
     MODELLIB_UNROLL
     for (int p = 0; p < kPanels; ++p) {
       MODELLIB_UNROLL
@@ -104,7 +111,7 @@ HWY_NOINLINE void micro_kernel(const Tile& t) {
     }
     MODELLIB_UNROLL
     for (int i = 0; i < kRows; ++i) {
-      const V x = hn::Set(d, a[i / 3][static_cast<size_t>(i % 3) * a_stride + k]);
+      const V x = hn::Set(d, a[i * kCopyStride + k]);
       MODELLIB_UNROLL
       for (int j = 0; j < kVectors; ++j) acc[i][j] = hn::MulAdd(x, row[j], acc[i][j]);
     }
@@ -175,12 +182,11 @@ constexpr MicroKernel micro_kernel_or_null() {
     micro_kernel_or_null<rows, 1>(), micro_kernel_or_null<rows, 2>(),    \
         micro_kernel_or_null<rows, 4>(), micro_kernel_or_null<rows, 8>() \
   }
-inline constexpr MicroKernel kMicroKernels[14][4] = {
+inline constexpr MicroKernel kMicroKernels[12][4] = {
     MODELLIB_MICRO_KERNELS(1),  MODELLIB_MICRO_KERNELS(2),  MODELLIB_MICRO_KERNELS(3),
     MODELLIB_MICRO_KERNELS(4),  MODELLIB_MICRO_KERNELS(5),  MODELLIB_MICRO_KERNELS(6),
     MODELLIB_MICRO_KERNELS(7),  MODELLIB_MICRO_KERNELS(8),  MODELLIB_MICRO_KERNELS(9),
     MODELLIB_MICRO_KERNELS(10), MODELLIB_MICRO_KERNELS(11), MODELLIB_MICRO_KERNELS(12),
-    MODELLIB_MICRO_KERNELS(13), MODELLIB_MICRO_KERNELS(14),
 };
 #undef MODELLIB_MICRO_KERNELS
 

@@ -82,9 +82,8 @@ struct MatmulScalars {
   int64_t has_residual = 0;
   int64_t activation = 0;              // Activation
   int64_t alpha = 0x3ff0000000000000;  // the bits of a double, as floats travel in plans; 1.0
-  int64_t copy_a = 0;    // 1: rows of A are copied to the stack before use (implied by transpose_a)
-  int64_t m_grain = 1;   // rows of C in a chunk, >= 1
-  int64_t n_grain = 16;  // columns of C in a chunk, a positive multiple of kPanel
+  int64_t m_grain = 1;                 // rows of C in a chunk, >= 1
+  int64_t n_grain = 16;                // columns of C in a chunk, a positive multiple of kPanel
 };
 inline constexpr int kMatmulScalarCount = sizeof(MatmulScalars) / sizeof(int64_t);
 inline constexpr int kMatmulOutputs = 1;
@@ -157,7 +156,6 @@ struct MatmulPlan {
   bool pack_offline = false;  // pack the constant B ahead
   bool pack_step = false;     // pack B by a `cpu.pack_b_f32` step
   int64_t packed_bytes = 0;   // of one packed matrix; 0: B is read in place
-  bool copy_a = false;
   int64_t m_grain = 1;
   int64_t n_grain = kPanel;
   int64_t pack_n_grain = kPanel;
@@ -166,7 +164,7 @@ struct MatmulPlan {
 };
 
 // At most what a chunk takes of its worker's stack.
-inline constexpr int64_t kMatmulStackBytes = 112 * 1024;
+inline constexpr int64_t kMatmulStackBytes = 128 * 1024;
 
 // Chooses layout and grains by shape alone. Grains depend on no worker count: chunks are some 0.1
 // ms long.

@@ -15,21 +15,21 @@ constexpr double kMostChunk = 48e6;
 
 // A chunk lower than this many rows would stream B too often, one narrower than this copy A too
 // often.
-constexpr int64_t kLeastRows = 112;
-constexpr int64_t kLeastColumns = 128;
+constexpr int64_t kLeastRows = 64;
+constexpr int64_t kLeastColumns = 256;
+constexpr int64_t kLeastColumnsOfLowChunk =
+    128;  // in a chunk with few rows, where there is less to copy
 
-// Rows up to which a chunk that holds them all may pack B on its stack: no other chunk would do it
-// again.
-constexpr int64_t kMostRowsInPlace = 192;
-// As many rows as a copy of A holds; beyond, in-place B would be packed again for each copy.
-constexpr int64_t kMostRowsCopied = 54;
+// B that is not constant is packed by the chunks themselves, on their stacks, where few would do so
+// again: up to so many rows, or where each matrix of a batch has its own B and k is small enough
+// for wide stripes.
+constexpr int64_t kMostRowsInPlace = 128;
+constexpr int64_t kMostKInPlace = 128;
+constexpr int64_t kRowsPerPacking = 384;
 
 int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-int64_t dense_lda(const MatmulShape& shape) {
-  if (shape.lda != 0) return shape.lda;
-  return shape.transpose_a ? shape.m : shape.k;
-}
+int64_t dense_lda(const MatmulShape& shape) { return shape.transpose_a ? shape.m : shape.k; }
 
 }  // namespace
 
@@ -39,11 +39,7 @@ MatmulPlan plan_matmul(const MatmulShape& shape) {
   const int64_t n = std::max<int64_t>(1, shape.n);
   const int64_t k = std::max<int64_t>(1, shape.k);
 
-  // Rows a multiple of 1 KiB apart fall into few sets of the first cache.
-  plan.copy_a = shape.transpose_a || (m > 1 && dense_lda(shape) % 256 == 0);
-
-  const int64_t rows_in_place = plan.copy_a ? kMostRowsCopied : kMostRowsInPlace;
-  const bool in_place = m <= rows_in_place || (!shape.b_shared && !plan.copy_a);
+  const bool in_place = m <= kMostRowsInPlace || (!shape.b_shared && k <= kMostKInPlace);
   if (shape.b_constant || !in_place) {
     plan.b_layout = BLayout::kPacked;
     plan.pack_offline = shape.b_constant;
@@ -61,10 +57,11 @@ MatmulPlan plan_matmul(const MatmulShape& shape) {
   const int64_t pieces = std::max<int64_t>(1, static_cast<int64_t>(std::min(flops / chunk, 1e6)));
   int64_t m_pieces = std::min(pieces, std::max<int64_t>(1, m / kLeastRows));
   if (plan.b_layout != BLayout::kPacked)
-    m_pieces = std::min(m_pieces, ceil_div(m, 2 * kMostRowsInPlace));
+    m_pieces = std::min(m_pieces, ceil_div(m, kRowsPerPacking));
   int64_t n_pieces = ceil_div(pieces, m_pieces);
   plan.m_grain = ceil_div(m, m_pieces);
-  n_pieces = std::clamp<int64_t>(n_pieces, 1, std::max<int64_t>(1, n / kLeastColumns));
+  const int64_t least_columns = m <= kLeastRows ? kLeastColumnsOfLowChunk : kLeastColumns;
+  n_pieces = std::clamp<int64_t>(n_pieces, 1, std::max<int64_t>(1, n / least_columns));
   plan.n_grain = ceil_div(ceil_div(n, n_pieces), 2 * kPanel) * 2 * kPanel;
 
   // Packing moves some bytes for each element: a quarter of a million of them take about 0.1 ms.
@@ -93,7 +90,6 @@ MatmulScalars matmul_scalars(const MatmulShape& shape, const MatmulPlan& plan) {
   }
   s.transpose_a = shape.transpose_a ? 1 : 0;
   s.b_layout = static_cast<int64_t>(plan.b_layout);
-  s.copy_a = plan.copy_a ? 1 : 0;
   s.m_grain = plan.m_grain;
   s.n_grain = plan.n_grain;
   return s;

@@ -55,7 +55,6 @@ struct Problem {
   int64_t batch0 = 1, batch1 = 1;
   bool b_shared = false;
   int64_t pad = 0;
-  bool copy_a = false;
   int64_t m_grain = 0, n_grain = 0;  // 0: as planned
 
   std::string text() const {
@@ -65,8 +64,8 @@ struct Problem {
            std::to_string(residual) + " accumulate " + std::to_string(accumulate) + " act " +
            std::to_string(static_cast<int>(activation)) + " batch " + std::to_string(batch0) + "x" +
            std::to_string(batch1) + " shared " + std::to_string(b_shared) + " pad " +
-           std::to_string(pad) + " copy " + std::to_string(copy_a) + " grains " +
-           std::to_string(m_grain) + "," + std::to_string(n_grain);
+           std::to_string(pad) + " grains " + std::to_string(m_grain) + "," +
+           std::to_string(n_grain);
   }
 };
 
@@ -179,7 +178,6 @@ std::vector<float> solve(const Problem& p, unsigned seed) {
   s.has_residual = p.residual || p.accumulate;
   s.activation = static_cast<int64_t>(p.activation);
   s.alpha = std::bit_cast<int64_t>(p.alpha);
-  s.copy_a = p.copy_a;
   if (p.m_grain != 0) s.m_grain = p.m_grain;
   if (p.n_grain != 0) s.n_grain = p.n_grain;
 
@@ -300,7 +298,6 @@ TEST_P(MatmulTest, ManyShapesAndAllTranspositions) {
               : seed % 3 == 1 ? Problem::kPacked
                               : Problem::kPackedByStep;
         p.pad = seed % 5 == 0 ? 3 : 0;
-        p.copy_a = seed % 7 < 3;
         solve(p, seed++);
       }
     }
@@ -312,19 +309,16 @@ TEST_P(MatmulTest, EveryPathOnOneOddShape) {
   for (const bool transpose_a : {false, true}) {
     for (const bool transpose_b : {false, true}) {
       for (const auto b : {Problem::kInPlace, Problem::kPacked, Problem::kPackedByStep}) {
-        for (const bool copy_a : {false, true}) {
-          for (const int64_t m : {1, 4, 9, 45}) {
-            Problem p = {m, 83, 301};
-            p.transpose_a = transpose_a;
-            p.transpose_b = transpose_b;
-            p.b = b;
-            p.copy_a = copy_a;
-            p.pad = 2;
-            solve(p, seed++);
-            p.m_grain = 5;
-            p.n_grain = 48;
-            solve(p, seed++);
-          }
+        for (const int64_t m : {1, 4, 9, 45}) {
+          Problem p = {m, 83, 301};
+          p.transpose_a = transpose_a;
+          p.transpose_b = transpose_b;
+          p.b = b;
+          p.pad = 2;
+          solve(p, seed++);
+          p.m_grain = 5;
+          p.n_grain = 48;
+          solve(p, seed++);
         }
       }
     }
@@ -393,32 +387,28 @@ TEST_P(MatmulTest, BitsDependOnNoPathAndNoBatch) {
   std::vector<float> want;
   for (const int64_t m : {64, 1, 2, 3, 6, 15, 40, 63}) {
     for (const BLayout layout : {BLayout::kPacked, BLayout::kRows, BLayout::kTransposed}) {
-      for (const int64_t copy_a : {0, 1}) {
-        for (const int64_t grain : {64, 7}) {
-          MatmulScalars s;
-          s.m = m;
-          s.n = n;
-          s.k = k;
-          s.lda = k;
-          s.ldb = layout == BLayout::kPacked ? 0 : layout == BLayout::kRows ? n : k;
-          s.ldc = n;
-          s.b_layout = static_cast<int64_t>(layout);
-          s.copy_a = copy_a;
-          s.m_grain = grain;
-          s.n_grain = grain == 7 ? 32 : 80;
-          std::vector<float> c(m * n);
-          for (int64_t chunk = 0; chunk < matmul_chunks(s); ++chunk) {
-            matmul_chunk(s, a.data(),
-                         layout == BLayout::kPacked ? packed.data()
-                         : layout == BLayout::kRows ? b.data()
-                                                    : transposed_b.data(),
-                         nullptr, nullptr, c.data(), chunk);
-          }
-          if (want.empty()) want = c;
-          EXPECT_EQ(0, std::memcmp(c.data(), want.data(), c.size() * 4))
-              << "m " << m << " layout " << static_cast<int>(layout) << " copy " << copy_a
-              << " grain " << grain;
+      for (const int64_t grain : {64, 7}) {
+        MatmulScalars s;
+        s.m = m;
+        s.n = n;
+        s.k = k;
+        s.lda = k;
+        s.ldb = layout == BLayout::kPacked ? 0 : layout == BLayout::kRows ? n : k;
+        s.ldc = n;
+        s.b_layout = static_cast<int64_t>(layout);
+        s.m_grain = grain;
+        s.n_grain = grain == 7 ? 32 : 80;
+        std::vector<float> c(m * n);
+        for (int64_t chunk = 0; chunk < matmul_chunks(s); ++chunk) {
+          matmul_chunk(s, a.data(),
+                       layout == BLayout::kPacked ? packed.data()
+                       : layout == BLayout::kRows ? b.data()
+                                                  : transposed_b.data(),
+                       nullptr, nullptr, c.data(), chunk);
         }
+        if (want.empty()) want = c;
+        EXPECT_EQ(0, std::memcmp(c.data(), want.data(), c.size() * 4))
+            << "m " << m << " layout " << static_cast<int>(layout) << " grain " << grain;
       }
     }
   }
