@@ -4,6 +4,7 @@
 #ifndef MODELLIB_GRAPH_ASSEMBLE_H_
 #define MODELLIB_GRAPH_ASSEMBLE_H_
 
+#include <deque>
 #include <string>
 #include <vector>
 
@@ -16,7 +17,7 @@ namespace modellib {
 struct GraphParts {
   std::string name;
   std::vector<Graph::Node> nodes;
-  std::vector<Graph::ValueInfo> values;
+  std::deque<Graph::ValueInfo> values;
   std::vector<ValueId> inputs;
   std::vector<Graph::VariableUse> variables;
   std::vector<Graph::Output> outputs;

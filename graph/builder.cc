@@ -134,7 +134,12 @@ Value GraphBuilder::constant(Tensor tensor) {
   }
   const std::byte* data = tensor.data();
   Value v = emit_one("constant", {}, Attributes::of(ConstantAttributes{std::move(tensor)}));
-  if (!v.is_poisoned()) constant_index_[data].push_back(v.id());
+  if (v.is_poisoned()) return v;
+  // An equal constant may stand already: then these bytes die, and their address says nothing.
+  const Graph::Node& node = graph_.node(graph_.value(v.id()).producer);
+  if (node.attributes.as<ConstantAttributes>().value.data() == data) {
+    constant_index_[data].push_back(v.id());
+  }
   return v;
 }
 

@@ -9,6 +9,7 @@
 #define MODELLIB_GRAPH_GRAPH_H_
 
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <string>
 #include <utility>
@@ -87,7 +88,8 @@ class Graph {
 
   absl::string_view name() const { return name_; }
   absl::Span<const Node> nodes() const { return nodes_; }
-  absl::Span<const ValueInfo> values() const { return values_; }
+  // References to its elements stay valid while a builder appends.
+  const std::deque<ValueInfo>& values() const { return values_; }
   absl::Span<const ValueId> inputs() const { return inputs_; }
   absl::Span<const VariableUse> variables() const { return variables_; }
   absl::Span<const Output> outputs() const { return outputs_; }
@@ -111,7 +113,7 @@ class Graph {
 
   std::string name_;
   std::vector<Node> nodes_;
-  std::vector<ValueInfo> values_;
+  std::deque<ValueInfo> values_;
   std::vector<ValueId> inputs_;
   std::vector<VariableUse> variables_;
   std::vector<Output> outputs_;
