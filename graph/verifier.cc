@@ -94,7 +94,8 @@ absl::Status types_follow(const Graph& g) {
     std::vector<const TensorType*> inputs;
     for (ValueId in : node.inputs) inputs.push_back(in == kNoValue ? nullptr : &g.type(in));
     InferenceContext context{inputs, node.attributes, {}, {}};
-    if (absl::Status s = infer_types(*node.op, context); !s.ok()) return at_node(n, node, s.message());
+    if (absl::Status s = infer_types(*node.op, context); !s.ok())
+      return at_node(n, node, s.message());
     if (static_cast<int>(context.outputs.size()) != node.num_outputs) {
       return at_node(n, node, "another number of outputs than inferred");
     }
