@@ -1,0 +1,177 @@
+// After the first run nothing is allocated, and the bits do not depend on who works.
+#include <cmath>
+#include <cstring>
+#include <thread>
+#include <vector>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "modellib/executors/runtime/session.h"
+#include "modellib/executors/runtime/test_plans.h"
+#include "modellib/tests/alloc_counter.h"
+
+namespace modellib::runtime {
+namespace {
+
+using testing::arena;
+using testing::EntryMaker;
+using testing::in;
+using testing::number;
+using testing::PlanMaker;
+using testing::real;
+using testing::slot;
+
+constexpr auto kInput = fb::Space::Input;
+constexpr auto kOutput = fb::Space::Output;
+constexpr auto kVariable = fb::Space::Variable;
+constexpr int64_t kWidth = 512;
+constexpr int64_t kBatch = 64;
+
+// "train", all that a run can be: a free batch, chunks, a second lane, a loop, a variable that is
+// updated. "read" copies the variable. y[batch, 512] = 2 x, w += scan over the first row's
+// quarters.
+PlanMaker everything() {
+  PlanMaker maker;
+  constexpr uint64_t kRow = kWidth * 4;
+  constexpr int64_t kMax = kBatch * kWidth;
+  const uint32_t w =
+      maker.variable("w", kWidth / 4, fb::VariableKind::Shared, std::vector<float>(kWidth / 4, 0));
+  EntryMaker train = maker.entry("train");
+  const int batch = train.symbol("batch", 1, kBatch);
+  const int n = train.slot_of(batch, kWidth, kWidth, kMax);
+  const int rows = train.slot_of(batch, 1, 1, kBatch);
+  train.input("x", fb::DType::F32, {number(kBatch), number(kWidth)}, {batch, -1});
+  train.output("y", fb::DType::F32, {slot(rows, kBatch), number(kWidth)});
+  train.output("sums", fb::DType::F32, {number(16)});
+  train.arena_bytes(kMax * 4 + 4096);
+  train.uses(w, true, true);
+  train.entry().lanes = {"compute", "copy"};
+  train.entry().signals = 2;
+  const uint32_t body = train.sequence();
+  auto& first = train.step("test.scale", {arena(0, kMax * 4)}, {in(kInput, 0, kMax * 4)},
+                           {slot(n, kMax), real(0.5), number(16)}, 16);
+  first.signals = {0};
+  auto& copy = train.step("test.scale", {in(kOutput, 0, kMax * 4)}, {arena(0, kMax * 4)},
+                          {slot(n, kMax), real(4), number(4)}, 4);
+  copy.lane = 1;
+  copy.waits = {0};
+  copy.signals = {1};
+  train.step("test.sum", {in(kOutput, 1, 64)}, {in(kInput, 0, kMax * 4)},
+             {slot(n, kMax), number(16)}, 16);
+  train.step("control.scan", {}, {}, {number(4)}).sequences = {body};
+  train.step("test.add", {in(kVariable, w, kRow / 4)},
+             {in(kVariable, w, kRow / 4), in(kInput, 0, kRow / 4, 0, kRow / 4)},
+             {number(kWidth / 4), number(2)}, 2, body);
+  EntryMaker read = maker.entry("read");
+  read.uses(w, true, false);
+  read.output("w", fb::DType::F32, {number(kWidth / 4)});
+  read.step("test.copy", {in(kOutput, 0, kRow / 4)}, {in(kVariable, w, kRow / 4)},
+            {number(kWidth / 4), number(2)}, 2);
+  return maker;
+}
+
+std::vector<float> inputs() {
+  std::vector<float> x(kBatch * kWidth);
+  for (size_t i = 0; i < x.size(); ++i) x[i] = std::sin(static_cast<float>(i)) * 3;
+  return x;
+}
+
+struct Results {
+  std::vector<float> y, sums, w;
+  bool operator==(const Results& o) const {
+    const auto same = [](const std::vector<float>& a, const std::vector<float>& b) {
+      return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * 4) == 0;
+    };
+    return same(y, o.y) && same(sums, o.sums) && same(w, o.w);
+  }
+};
+
+Results results_with(const std::shared_ptr<const Executable>& executable, SessionOptions options) {
+  auto store = VariableStore::create(executable);
+  auto session = Session::create(executable, *store, std::move(options));
+  EXPECT_TRUE(session.ok()) << session.status();
+  const EntryId train = *executable->entry("train");
+  const std::vector<float> x = inputs();
+  Results results;
+  for (const int64_t batch : {kBatch, int64_t{3}, int64_t{17}}) {
+    EXPECT_TRUE((*session)->bind_input(train, 0, x.data(), {batch, kWidth}).ok());
+    for (int i = 0; i < 20; ++i) EXPECT_TRUE((*session)->run(train).ok());
+    const auto* y = reinterpret_cast<const float*>((*session)->output_data(train, 0));
+    const auto* sums = reinterpret_cast<const float*>((*session)->output_data(train, 1));
+    results.y.insert(results.y.end(), y, y + batch * kWidth);
+    results.sums.insert(results.sums.end(), sums, sums + 16);
+  }
+  const Tensor w = *(*store)->get("w");
+  results.w.assign(w.as<float>().begin(), w.as<float>().end());
+  return results;
+}
+
+// Threads of std, so that there are as many as asked for, whatever the machine has.
+class Threads final : public Workers {
+ public:
+  explicit Threads(int threads) : threads_(threads) {}
+  ~Threads() override {
+    for (auto& helper : helpers_) helper.join();
+  }
+  int threads() const override { return threads_; }
+  void summon(void (*help)(void*), void* context) override { helpers_.emplace_back(help, context); }
+
+ private:
+  const int threads_;
+  std::vector<std::thread> helpers_;
+};
+
+TEST(SteadyStateTest, TheSameBitsWithOneTwoAndFourThreads) {
+  const auto executable = everything().load();
+  const Results one = results_with(executable, {.threads = 1});
+  EXPECT_EQ(one.y.front(), 0.0f);
+  EXPECT_EQ(one.y[1], 2 * inputs()[1]);
+  EXPECT_TRUE(results_with(executable, {.threads = 2}) == one);
+  for (const int threads : {2, 4}) {
+    SessionOptions options;
+    options.workers = std::make_shared<Threads>(threads);
+    EXPECT_TRUE(results_with(executable, options) == one) << threads << " threads";
+  }
+}
+
+class AllocationTest : public ::testing::TestWithParam<int> {
+ protected:
+  void SetUp() override {
+    if (!AllocationCount::available()) GTEST_SKIP() << "a sanitizer owns malloc";
+  }
+};
+
+TEST_P(AllocationTest, AThousandRunsAllocateNothing) {
+  const int threads = GetParam();
+  const auto executable = everything().load();
+  auto store = VariableStore::create(executable);
+  auto session = Session::create(executable, *store, {.threads = threads});
+  auto reader = Session::create(executable, *store,
+                                {.threads = threads, .access = VariableAccess::kPublished});
+  const EntryId train = *executable->entry("train");
+  const EntryId read = *executable->entry("read");
+  const std::vector<float> x = inputs();
+  ASSERT_TRUE((*store)->publish().ok());
+  const auto run_all = [&](int64_t batch) {
+    // Binding another extent is part of the steady state.
+    bool ok = (*session)->bind_input(train, 0, x.data(), {batch, kWidth}).ok();
+    ok = (*session)->run(train).ok() && ok;
+    ok = (*store)->publish().ok() && ok;
+    return (*reader)->run(read).ok() && ok;
+  };
+  ASSERT_TRUE(run_all(kBatch));
+  bool ok = true;
+  AllocationCount count;
+  for (int i = 0; i < 1000; ++i) {
+    ok = run_all(1 + i % kBatch) && ok;
+    // Now and then, so that helpers leave and are summoned again.
+    if (i % 10 == 0) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  EXPECT_EQ(count.stop(), 0) << count.describe();
+  EXPECT_TRUE(ok);
+}
+
+INSTANTIATE_TEST_SUITE_P(Threads, AllocationTest, ::testing::Values(1, 2));
+
+}  // namespace
+}  // namespace modellib::runtime
