@@ -12,12 +12,15 @@ constexpr std::vector<OpDef> (*kFamilies[])() = {
     constant_ops,          //
     dim_value_ops,         //
     fused_ops,             //
+    gather_scatter_ops,    //
     matmul_ops,            //
     normalization_ops,     //
     optimizer_ops,         //
+    order_ops,             //
     pointwise_binary_ops,  //
     pointwise_other_ops,   //
     pointwise_unary_ops,   //
+    random_ops,            //
     recurrent_ops,         //
     reduce_ops,            //
     shape_ops,             //
