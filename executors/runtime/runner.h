@@ -15,6 +15,7 @@
 #include "absl/status/statusor.h"
 #include "modellib/executors/runtime/communicator.h"
 #include "modellib/executors/runtime/program_image.h"
+#include "modellib/executors/runtime/run_options.h"
 #include "modellib/executors/runtime/session.h"
 #include "modellib/executors/runtime/worker_team.h"
 

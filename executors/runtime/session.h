@@ -13,8 +13,6 @@
 #ifndef MODELLIB_EXECUTORS_RUNTIME_SESSION_H_
 #define MODELLIB_EXECUTORS_RUNTIME_SESSION_H_
 
-#include <atomic>
-#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -28,6 +26,7 @@
 #include "absl/types/span.h"
 #include "modellib/executors/runtime/communicator.h"
 #include "modellib/executors/runtime/executable.h"
+#include "modellib/executors/runtime/run_options.h"
 #include "modellib/executors/runtime/variable_store.h"
 #include "modellib/executors/runtime/workers.h"
 #include "modellib/graph/tensor.h"
@@ -69,23 +68,6 @@ struct SessionOptions {
   std::function<void(const StepEvent&)> observer;
   // Measures each step; see Session::profile.
   bool profile = false;
-};
-
-// Stops a run from another thread, between two of its steps.
-class CancelToken {
- public:
-  void cancel() { cancelled_.store(true, std::memory_order_relaxed); }
-  void reset() { cancelled_.store(false, std::memory_order_relaxed); }
-  bool cancelled() const { return cancelled_.load(std::memory_order_relaxed); }
-
- private:
-  std::atomic<bool> cancelled_{false};
-};
-
-struct RunOptions {
-  using Clock = std::chrono::steady_clock;
-  const CancelToken* cancel = nullptr;
-  Clock::time_point deadline = Clock::time_point::max();
 };
 
 // Time that a step took, over all runs since the session was made or reset_profile().

@@ -15,6 +15,7 @@ namespace modellib::runtime {
 namespace {
 
 constexpr uint64_t kAlignment = 64;
+constexpr uint64_t kMaxBytes = uint64_t{1} << 46;  // any one variable has less
 constexpr int kBufferShift = 62;
 constexpr uint64_t kCountMask = (uint64_t{1} << kBufferShift) - 1;
 
@@ -34,6 +35,10 @@ absl::StatusOr<std::shared_ptr<VariableStore>> VariableStore::create(
     if (executable == nullptr) return absl::InvalidArgumentError("no executable");
     MODELLIB_RETURN_IF_ERROR(store->add(*executable));
   }
+  if (store->bytes_ > options.max_bytes) {
+    return absl::ResourceExhaustedError(absl::StrCat("the variables take ", store->bytes_,
+                                                     " bytes; the limit is ", options.max_bytes));
+  }
   MODELLIB_ASSIGN_OR_RETURN(OwnedBytes memory, allocate_aligned(store->bytes_));
   std::memset(memory.data, 0, store->bytes_);
   store->memory_[0] = std::move(memory.owner);
@@ -50,6 +55,10 @@ absl::Status VariableStore::add(const Executable& executable) {
       offsets_.push_back(bytes_);
       infos_.push_back(info);
       bytes_ = (bytes_ + info.bytes + kAlignment - 1) / kAlignment * kAlignment;
+      if (bytes_ > kMaxBytes) {
+        return absl::ResourceExhaustedError(
+            absl::StrCat("the variables take more than ", kMaxBytes, " bytes"));
+      }
       continue;
     }
     const VariableInfo& other = infos_[static_cast<size_t>(known)];
@@ -110,6 +119,7 @@ absl::Status VariableStore::run_initialize(const std::shared_ptr<const Executabl
                                            const std::shared_ptr<VariableStore>& self) {
   SessionOptions session_options;
   session_options.threads = options.threads;
+  session_options.max_bytes = options.max_bytes;
   MODELLIB_ASSIGN_OR_RETURN(auto session,
                             Session::create(executable, self, std::move(session_options)));
   const size_t inputs = executable->info(entry).inputs.size();
@@ -120,7 +130,7 @@ absl::Status VariableStore::run_initialize(const std::shared_ptr<const Executabl
     MODELLIB_RETURN_IF_ERROR(
         session->bind_input(entry, 0, &options.seed, executable->info(entry).inputs[0].max_shape));
   }
-  return session->run(entry);
+  return session->run(entry, options.run);
 }
 
 int VariableStore::find(absl::string_view name) const {

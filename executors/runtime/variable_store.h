@@ -14,6 +14,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -24,6 +25,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 #include "modellib/executors/runtime/executable.h"
+#include "modellib/executors/runtime/run_options.h"
 #include "modellib/graph/tensor.h"
 
 namespace modellib::runtime {
@@ -33,6 +35,9 @@ struct VariableStoreOptions {
   int64_t seed = 0;
   // Threads that run it, as in SessionOptions.
   int threads = 1;
+  RunOptions run;
+  // ResourceExhausted where the values, or that entry's session, would take more.
+  uint64_t max_bytes = std::numeric_limits<uint64_t>::max();
 };
 
 class VariableStore {
