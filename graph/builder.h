@@ -131,6 +131,10 @@ class GraphBuilder {
   Region region(absl::string_view name, absl::Span<const TensorType> inputs,
                 const RegionBody& body);
 
+  // Inside a region: the value that stands for one of the graph around it. What is emitted captures by
+  // itself; this is for code that looks at ids or wants its nodes inside.
+  Value captured(Value outer);
+
   // Names the scope of what is emitted while it lives: "encoder", then "layer0", … nest with dots.
   class [[nodiscard]] Scope {
    public:
@@ -178,7 +182,6 @@ class GraphBuilder {
   friend class Value;
 
   int enter_scope(absl::string_view path);
-  Value captured(Value outer);
   absl::Status in_context(const absl::Status& status, absl::string_view op) const;
   std::vector<Value> poisoned_outputs(int count);
 

@@ -10,7 +10,10 @@ namespace modellib {
 
 std::vector<OpDef> activation_ops();
 std::vector<OpDef> batch_norm_ops();
+std::vector<OpDef> collective_ops();
+std::vector<OpDef> cond_ops();
 std::vector<OpDef> constant_ops();
+std::vector<OpDef> conv_ops();
 std::vector<OpDef> dim_value_ops();
 std::vector<OpDef> fused_ops();
 std::vector<OpDef> gather_scatter_ops();
@@ -21,12 +24,15 @@ std::vector<OpDef> order_ops();
 std::vector<OpDef> pointwise_binary_ops();
 std::vector<OpDef> pointwise_other_ops();
 std::vector<OpDef> pointwise_unary_ops();
+std::vector<OpDef> pool_ops();
 std::vector<OpDef> random_ops();
 std::vector<OpDef> recurrent_ops();
 std::vector<OpDef> reduce_ops();
+std::vector<OpDef> scan_ops();
 std::vector<OpDef> shape_ops();
 std::vector<OpDef> softmax_ops();
 std::vector<OpDef> statistics_ops();
+std::vector<OpDef> while_ops();
 
 }  // namespace modellib
 

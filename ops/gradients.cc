@@ -184,8 +184,13 @@ std::vector<Value> decomposition_gradient(OpCall& call, absl::Span<const Value> 
   OpCall forward{call.builder, call.op, call.attributes, call.inputs, {}};
   std::vector<Value> outputs = call.op.decompose(forward);
   outputs.resize(output_gradients.size());
-  return ReverseWalk(call.builder, call.inputs, /*stop=*/true)
-      .run(outputs, output_gradients, call.inputs);
+  return partial_vjp(call.builder, outputs, output_gradients, call.inputs);
+}
+
+std::vector<Value> partial_vjp(GraphBuilder& builder, absl::Span<const Value> outputs,
+                               absl::Span<const Value> output_gradients,
+                               absl::Span<const Value> wrt) {
+  return ReverseWalk(builder, wrt, /*stop=*/true).run(outputs, output_gradients, wrt);
 }
 
 }  // namespace modellib

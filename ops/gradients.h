@@ -25,6 +25,12 @@ std::vector<Value> gradients(GraphBuilder& builder, Value loss, absl::Span<const
 std::vector<Value> vjp(GraphBuilder& builder, absl::Span<const Value> outputs,
                        absl::Span<const Value> output_gradients, absl::Span<const Value> wrt);
 
+// As vjp, but the values of wrt count as independent of each other: for gradient rules that emit
+// what they differentiate.
+std::vector<Value> partial_vjp(GraphBuilder& builder, absl::Span<const Value> outputs,
+                               absl::Span<const Value> output_gradients,
+                               absl::Span<const Value> wrt);
+
 // The gradients of one call's inputs through its decomposition, whatever rule the op may have as
 // well.
 std::vector<Value> decomposition_gradient(OpCall& call, absl::Span<const Value> output_gradients);

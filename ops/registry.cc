@@ -9,7 +9,10 @@ namespace {
 constexpr std::vector<OpDef> (*kFamilies[])() = {
     activation_ops,        //
     batch_norm_ops,        //
+    collective_ops,        //
+    cond_ops,              //
     constant_ops,          //
+    conv_ops,              //
     dim_value_ops,         //
     fused_ops,             //
     gather_scatter_ops,    //
@@ -20,12 +23,15 @@ constexpr std::vector<OpDef> (*kFamilies[])() = {
     pointwise_binary_ops,  //
     pointwise_other_ops,   //
     pointwise_unary_ops,   //
+    pool_ops,              //
     random_ops,            //
     recurrent_ops,         //
     reduce_ops,            //
+    scan_ops,              //
     shape_ops,             //
     softmax_ops,           //
     statistics_ops,        //
+    while_ops,             //
 };
 
 }  // namespace
