@@ -14,12 +14,10 @@ namespace {
 
 using Wide = __int128;
 
-constexpr uint64_t kMaxBytes = uint64_t{1} << 62;
 constexpr int64_t kMaxCount = int64_t{1} << 31;  // of chunks, of trips
 constexpr uint32_t kMaxLanes = 64;
 constexpr int kMaxDepth = 16;     // of nested sequences
 constexpr int kMaxLoopDepth = 6;  // of nested loops: each doubles the work of the data-flow check
-constexpr uint64_t kArenaAlignment = 64;
 
 bool is_power_of_two(uint64_t v) { return v != 0 && (v & (v - 1)) == 0; }
 
@@ -27,49 +25,6 @@ bool is_power_of_two(uint64_t v) { return v != 0 && (v & (v - 1)) == 0; }
 // element is wider than 8 bytes or than the largest power of two that divides the operand's size.
 uint64_t offset_alignment(uint64_t size) {
   return size == 0 ? 1 : std::min<uint64_t>(8, size & (~size + 1));
-}
-
-int bits_of(fb::DType dtype) {
-  switch (dtype) {
-    case fb::DType::I4:
-    case fb::DType::U4:
-      return 4;
-    case fb::DType::I8:
-    case fb::DType::U8:
-    case fb::DType::Bool:
-    case fb::DType::F8E4M3:
-    case fb::DType::F8E5M2:
-      return 8;
-    case fb::DType::F16:
-    case fb::DType::BF16:
-    case fb::DType::I16:
-    case fb::DType::U16:
-      return 16;
-    case fb::DType::F32:
-    case fb::DType::I32:
-    case fb::DType::U32:
-      return 32;
-    case fb::DType::F64:
-    case fb::DType::I64:
-    case fb::DType::U64:
-      return 64;
-    case fb::DType::String:
-      return 0;
-    default:
-      return -1;
-  }
-}
-
-// Bytes of a dense tensor, or false if an extent is negative or the product too large.
-bool dense_bytes(const std::vector<int64_t>& shape, int bits, uint64_t* bytes) {
-  Wide total = bits;
-  for (int64_t extent : shape) {
-    if (extent < 0) return false;
-    total *= extent;
-    if (total > Wide{kMaxBytes} * 8) return false;
-  }
-  *bytes = static_cast<uint64_t>((total + 7) / 8);
-  return true;
 }
 
 ControlKind control_of(absl::string_view kernel) {
@@ -84,7 +39,7 @@ class Decoder {
   Decoder(const fb::Plan& plan, const fb::Entry& entry) : plan_(plan) { out_.entry = &entry; }
 
   absl::StatusOr<DecodedEntry> run() {
-    for (auto check : {&Decoder::symbols_and_slots, &Decoder::memories, &Decoder::variables,
+    for (auto check : {&Decoder::numbers, &Decoder::memories, &Decoder::variables,
                        &Decoder::tensors, &Decoder::sequences, &Decoder::signals}) {
       absl::Status status = (this->*check)();
       if (!status.ok()) return status;
@@ -96,43 +51,11 @@ class Decoder {
   const fb::Entry& entry() const { return *out_.entry; }
   std::string where() const { return absl::StrCat("entry '", text_of(entry().name()), "'"); }
 
-  absl::Status symbols_and_slots() {
-    for (uint32_t i = 0; i < count_of(entry().symbols()); ++i) {
-      const fb::Symbol* s = entry().symbols()->Get(i);
-      if (s->min() < 0 || s->max() < s->min()) {
-        return refuse(where(), ", symbol ", i, " '", text_of(s->name()), "': range [", s->min(),
-                      ", ", s->max(), "] is empty or negative");
-      }
-      symbols_.push_back({s->min(), s->max()});
-    }
-    for (uint32_t i = 0; i < count_of(entry().slots()); ++i) {
-      const fb::Slot* s = entry().slots()->Get(i);
-      absl::Span<const fb::DimOp> expression;
-      if (s->expr() != nullptr) {
-        expression = {reinterpret_cast<const fb::DimOp*>(s->expr()->Data()), s->expr()->size()};
-      }
-      const absl::StatusOr<ValueRange> range = expression_range(expression, symbols_);
-      if (!range.ok()) return refuse(where(), ", slot ", i, ": ", range.status().message());
-      if (range->min < s->min() || range->max > s->max()) {
-        return refuse(where(), ", slot ", i, ": values in [", range->min, ", ", range->max,
-                      "] do not stay in the declared [", s->min(), ", ", s->max(), "]");
-      }
-      slots_.push_back({s->min(), s->max()});
-    }
+  absl::Status numbers() {
+    absl::StatusOr<PlanScalars> made = PlanScalars::make(entry(), where());
+    if (!made.ok()) return made.status();
+    scalars_ = *std::move(made);
     return absl::OkStatus();
-  }
-
-  absl::StatusOr<ValueRange> scalar(const fb::Scalar& s) const {
-    if (s.slot() == -1) return ValueRange{s.value(), s.value()};
-    if (s.slot() < 0 || static_cast<size_t>(s.slot()) >= slots_.size()) {
-      return absl::InvalidArgumentError(absl::StrCat("slot ", s.slot(), " of ", slots_.size()));
-    }
-    const ValueRange& range = slots_[static_cast<size_t>(s.slot())];
-    if (s.value() != range.max) {
-      return absl::InvalidArgumentError(absl::StrCat("value ", s.value(), " is not the maximum ",
-                                                     range.max, " of its slot ", s.slot()));
-    }
-    return range;
   }
 
   absl::Status memories() {
@@ -144,11 +67,11 @@ class Decoder {
     }
     for (uint32_t i = 0; i < count_of(entry().arenas()); ++i) {
       const fb::Arena* a = entry().arenas()->Get(i);
-      if (a->bytes() > kMaxBytes - planned) {
+      if (a->bytes() > kMaxPlanBytes - planned) {
         return refuse(where(), ", arena ", i, ": with its ", a->bytes(),
                       " bytes the arenas pass 2^62");
       }
-      if (!is_power_of_two(a->alignment()) || a->alignment() < kArenaAlignment ||
+      if (!is_power_of_two(a->alignment()) || a->alignment() < kPlanAlignment ||
           a->alignment() > (1u << 30)) {
         return refuse(where(), ", arena ", i, ": alignment ", a->alignment(),
                       ", expected a power of two in [64, 2^30]");
@@ -199,46 +122,14 @@ class Decoder {
 
   absl::Status tensors() {
     for (uint32_t i = 0; i < count_of(entry().inputs()); ++i) {
-      absl::Status status = tensor(*entry().inputs()->Get(i), absl::StrCat(where(), ", input ", i));
+      absl::Status status =
+          scalars_.check_tensor(*entry().inputs()->Get(i), absl::StrCat(where(), ", input ", i));
       if (!status.ok()) return status;
     }
     for (uint32_t i = 0; i < count_of(entry().outputs()); ++i) {
       absl::Status status =
-          tensor(*entry().outputs()->Get(i), absl::StrCat(where(), ", output ", i));
+          scalars_.check_tensor(*entry().outputs()->Get(i), absl::StrCat(where(), ", output ", i));
       if (!status.ok()) return status;
-    }
-    return absl::OkStatus();
-  }
-
-  absl::Status tensor(const fb::TensorDesc& t, const std::string& at) const {
-    const int bits = bits_of(t.dtype());
-    if (bits < 0) return refuse(at, ": unknown dtype ", static_cast<int>(t.dtype()));
-    std::vector<int64_t> shape;
-    for (uint32_t d = 0; d < count_of(t.shape()); ++d) {
-      const absl::StatusOr<ValueRange> extent = scalar(*t.shape()->Get(d));
-      if (!extent.ok()) return refuse(at, ", dimension ", d, ": ", extent.status().message());
-      if (extent->min < 0) return refuse(at, ", dimension ", d, ": may be ", extent->min);
-      shape.push_back(extent->max);
-    }
-    uint64_t bytes = 0;
-    if (!dense_bytes(shape, bits, &bytes) || t.bytes() < bytes || t.bytes() > kMaxBytes) {
-      return refuse(at, " '", text_of(t.name()), "': ", t.bytes(),
-                    " bytes do not hold its largest extents");
-    }
-    if (t.symbols() == nullptr) return absl::OkStatus();
-    if (t.symbols()->size() != shape.size()) {
-      return refuse(at, ": ", t.symbols()->size(), " symbols for ", shape.size(), " dimensions");
-    }
-    for (uint32_t d = 0; d < t.symbols()->size(); ++d) {
-      const int32_t symbol = t.symbols()->Get(d);
-      if (symbol == -1) continue;
-      if (symbol < 0 || static_cast<size_t>(symbol) >= symbols_.size()) {
-        return refuse(at, ", dimension ", d, ": symbol ", symbol, " of ", symbols_.size());
-      }
-      if (shape[d] != symbols_[static_cast<size_t>(symbol)].max) {
-        return refuse(at, ", dimension ", d, ": largest extent ", shape[d], ", but its symbol ",
-                      symbol, " may be ", symbols_[static_cast<size_t>(symbol)].max);
-      }
     }
     return absl::OkStatus();
   }
@@ -331,13 +222,13 @@ class Decoder {
     out.control = control_of(text_of(plan_.kernels()->Get(s.kernel())));
     std::vector<ValueRange> scalars;
     for (uint32_t i = 0; i < count_of(s.scalars()); ++i) {
-      const absl::StatusOr<ValueRange> value = scalar(*s.scalars()->Get(i));
+      const absl::StatusOr<ValueRange> value = scalars_.range(*s.scalars()->Get(i));
       if (!value.ok()) return refuse(at, ", scalar ", i, ": ", value.status().message());
       scalars.push_back(*value);
     }
     ValueRange chunks = {1, 1};
     if (s.chunks() != nullptr) {
-      const absl::StatusOr<ValueRange> value = scalar(*s.chunks());
+      const absl::StatusOr<ValueRange> value = scalars_.range(*s.chunks());
       if (!value.ok()) return refuse(at, ", chunks: ", value.status().message());
       chunks = *value;
     }
@@ -371,15 +262,13 @@ class Decoder {
     return absl::OkStatus();
   }
 
-  static std::string operand_name(OperandRole role, uint32_t ordinal) {
-    if (role == OperandRole::kWorkspace) return "workspace";
-    return absl::StrCat(role == OperandRole::kInput ? "input " : "output ", ordinal);
-  }
-
   absl::Status operand(const fb::BufferRef& ref, OperandRole role, uint32_t ordinal,
                        const Context& context, const std::string& step_at) {
+    PlanOperand out;
+    out.role = role;
+    out.ordinal = ordinal;
     const auto fail = [&](const auto&... what) {
-      return refuse(step_at, ", ", operand_name(role, ordinal), ": ", what...);
+      return refuse(step_at, ", ", out.name(), ": ", what...);
     };
     if (ref.space() == fb::Space::None) {
       if (ref.size() != 0) return fail("absent, yet of ", ref.size(), " bytes");
@@ -463,9 +352,6 @@ class Decoder {
                   ref.index());
     }
     if (ref.size() == 0) return absl::OkStatus();
-    PlanOperand& out = out_.operands.emplace_back();
-    out.role = role;
-    out.ordinal = ordinal;
     out.space = ref.space();
     out.index = ref.index();
     out.memory = static_cast<int32_t>(memory);
@@ -474,60 +360,25 @@ class Decoder {
     out.outer_stride = ref.outer_stride();
     out.trips = std::max<uint64_t>(1, context.trips);
     out.outer_trips = std::max<uint64_t>(1, context.outer_trips);
+    out_.operands.push_back(out);
     return absl::OkStatus();
   }
 
-  // Within a step an output may begin where an input does (in place); otherwise what it writes
-  // overlaps nothing. Operands with the same strides keep their distance, so their first trip
-  // decides.
   absl::Status overlaps(const PlanStep& step, const std::string& at) {
-    using Key = std::tuple<int32_t, int64_t, int64_t>;  // memory, strides
-    std::map<Key, std::vector<const PlanOperand*>> groups;
-    for (size_t i = step.operands_begin; i < step.operands_end; ++i) {
-      const PlanOperand& o = out_.operands[i];
-      if (o.memory >= 0) groups[{o.memory, o.stride, o.outer_stride}].push_back(&o);
+    const auto operands =
+        absl::MakeSpan(out_.operands)
+            .subspan(step.operands_begin, step.operands_end - step.operands_begin);
+    const OperandClash clash = find_clash(operands, &strided_pairs_);
+    if (strided_pairs_ < 0) {
+      return absl::ResourceExhaustedError(
+          absl::StrCat("plan: ", at, ": too many strided operands"));
     }
-    const auto clash = [&](const PlanOperand& a, const PlanOperand& b) {
-      return refuse(at, ": ", operand_name(a.role, a.ordinal), " at [", a.first.begin, ", ",
-                    a.first.end, ") and ", operand_name(b.role, b.ordinal), " at [", b.first.begin,
-                    ", ", b.first.end, ") overlap in ", out_.memory_name(plan_, a.memory));
-    };
-    for (auto& [key, group] : groups) {
-      std::sort(group.begin(), group.end(), [](const PlanOperand* a, const PlanOperand* b) {
-        return a->first.begin != b->first.begin ? a->first.begin < b->first.begin
-                                                : a->role > b->role;  // outputs first
-      });
-      const PlanOperand* write = nullptr;  // that reaches furthest so far, and input likewise
-      const PlanOperand* read = nullptr;
-      for (const PlanOperand* o : group) {
-        const bool writes = o->role != OperandRole::kInput;
-        if (write != nullptr && write->first.overlaps(o->first)) {
-          const bool in_place = !writes && write->role == OperandRole::kOutput &&
-                                write->first.begin == o->first.begin;
-          if (!in_place) return clash(*write, *o);
-        }
-        if (writes && read != nullptr && read->first.overlaps(o->first)) return clash(*o, *read);
-        const PlanOperand*& furthest = writes ? write : read;
-        if (furthest == nullptr || o->first.end > furthest->first.end) furthest = o;
-      }
-    }
-    // Different strides: all that they reach must be apart. Few steps have them.
-    for (auto a = groups.begin(); a != groups.end(); ++a) {
-      for (auto b = std::next(a);
-           b != groups.end() && std::get<0>(b->first) == std::get<0>(a->first); ++b) {
-        for (const PlanOperand* x : a->second) {
-          for (const PlanOperand* y : b->second) {
-            if (++strided_pairs_ > kMaxStridedPairs) {
-              return absl::ResourceExhaustedError(
-                  absl::StrCat("plan: ", at, ": too many strided operands"));
-            }
-            const bool writes = x->role != OperandRole::kInput || y->role != OperandRole::kInput;
-            if (writes && x->reach().overlaps(y->reach())) return clash(*x, *y);
-          }
-        }
-      }
-    }
-    return absl::OkStatus();
+    if (clash.a == nullptr) return absl::OkStatus();
+    const PlanOperand& a = *clash.a;
+    const PlanOperand& b = *clash.b;
+    return refuse(at, ": ", a.name(), " at [", a.first.begin, ", ", a.first.end, ") and ", b.name(),
+                  " at [", b.first.begin, ", ", b.first.end, ") overlap in ",
+                  out_.memory_name(plan_, a.memory));
   }
 
   absl::Status control(PlanStep* out, const std::vector<ValueRange>& scalars,
@@ -539,6 +390,9 @@ class Decoder {
       return absl::OkStatus();
     }
     if (chunks.min != 1 || chunks.max != 1) return refuse(at, ": control flow has one chunk");
+    if (s.workspace() != nullptr && s.workspace()->size() != 0) {
+      return refuse(at, ": control flow has no workspace; its bodies name their bytes themselves");
+    }
     const uint32_t expected = out->control == ControlKind::kScan ? 1 : 2;
     if (bodies != expected) {
       return refuse(at, ": ", bodies, " bodies, expected ", expected);
@@ -600,31 +454,14 @@ class Decoder {
     return absl::OkStatus();
   }
 
-  static constexpr int64_t kMaxStridedPairs = 10'000'000;
-
   const fb::Plan& plan_;
   DecodedEntry out_;
-  std::vector<ValueRange> symbols_, slots_;
+  PlanScalars scalars_;
   std::vector<const fb::VariableUse*> uses_;  // by variable
-  int64_t strided_pairs_ = 0;
+  int64_t strided_pairs_ = 10'000'000;        // left to compare, over all steps
 };
 
 }  // namespace
-
-ByteRange PlanOperand::reach(bool inner_first, bool outer_first) const {
-  ByteRange r = first;
-  const auto extend = [&r](int64_t stride, uint64_t trips) {
-    const int64_t way = stride * static_cast<int64_t>(trips - 1);
-    if (way < 0) {
-      r.begin -= static_cast<uint64_t>(-way);
-    } else {
-      r.end += static_cast<uint64_t>(way);
-    }
-  };
-  if (!inner_first) extend(stride, trips);
-  if (!outer_first) extend(outer_stride, outer_trips);
-  return r;
-}
 
 std::string DecodedEntry::where(const PlanStep& step) const {
   std::string text = absl::StrCat("entry '", text_of(entry->name()), "', ");
@@ -648,50 +485,6 @@ std::string DecodedEntry::memory_name(const fb::Plan& plan, int32_t memory) cons
 
 absl::StatusOr<DecodedEntry> decode_entry(const fb::Plan& plan, const fb::Entry& entry) {
   return Decoder(plan, entry).run();
-}
-
-absl::Status check_tables(const fb::Plan& plan) {
-  for (uint32_t i = 0; i < count_of(plan.kernels()); ++i) {
-    if (text_of(plan.kernels()->Get(i)).empty()) return refuse("kernel ", i, " has no name");
-  }
-  uint64_t total = 0;
-  std::set<absl::string_view> names;
-  for (uint32_t i = 0; i < count_of(plan.variables()); ++i) {
-    const fb::Variable* v = plan.variables()->Get(i);
-    const std::string at = absl::StrCat("variable ", i, " '", text_of(v->name()), "'");
-    if (!names.insert(text_of(v->name())).second) return refuse(at, ": the name is not unique");
-    const int bits = bits_of(v->dtype());
-    if (bits <= 0)
-      return refuse(at, ": dtype ", static_cast<int>(v->dtype()), " can not be stored");
-    if (v->kind() > fb::VariableKind::MAX) {
-      return refuse(at, ": unknown kind ", static_cast<int>(v->kind()));
-    }
-    std::vector<int64_t> shape;
-    if (v->shape() != nullptr) shape.assign(v->shape()->begin(), v->shape()->end());
-    uint64_t bytes = 0;
-    if (!dense_bytes(shape, bits, &bytes) || v->bytes() < bytes || v->bytes() > kMaxBytes - total) {
-      return refuse(at, ": ", v->bytes(), " bytes do not hold its extents, or pass 2^62 in all");
-    }
-    total += v->bytes();
-    if (v->segment() < -1) return refuse(at, ": segment ", v->segment());
-    if (v->segment() >= 0 && (v->offset() % kArenaAlignment != 0 || v->offset() > kMaxBytes)) {
-      return refuse(at, ": offset ", v->offset(), " must be a multiple of 64 below 2^62");
-    }
-  }
-  for (uint32_t i = 0; i < count_of(plan.constants()); ++i) {
-    const fb::Constant* c = plan.constants()->Get(i);
-    if (c->offset() % kArenaAlignment != 0 || c->offset() > kMaxBytes || c->bytes() > kMaxBytes) {
-      return refuse("constant ", i, " '", text_of(c->name()), "': offset ", c->offset(), ", ",
-                    c->bytes(), " bytes: the offset must be a multiple of 64, both below 2^62");
-    }
-  }
-  std::set<absl::string_view> entries;
-  for (uint32_t i = 0; i < count_of(plan.entries()); ++i) {
-    const absl::string_view name = text_of(plan.entries()->Get(i)->name());
-    if (!entries.insert(name).second)
-      return refuse("entry ", i, ": the name '", name, "' is not unique");
-  }
-  return absl::OkStatus();
 }
 
 }  // namespace modellib

@@ -4,6 +4,7 @@
 #include <limits>
 #include <map>
 #include <numeric>
+#include <tuple>
 #include <utility>
 
 #include "absl/status/status.h"
@@ -354,8 +355,12 @@ absl::StatusOr<MemoryPlan> plan_memory(absl::Span<const MemoryRecord> records,
     MemoryPlan::Arena& out = plan.arenas.emplace_back();
     out.arena = arena;
     if (members.empty()) continue;
-    std::stable_sort(members.begin(), members.end(),
-                     [&](int a, int b) { return roots.first[a] < roots.first[b]; });
+    // By all that matters to the placement, so that the order of the records does not.
+    const auto key = [&](int r) {
+      return std::make_tuple(roots.first[r], roots.last[r], -roots.hull[r].size,
+                             roots.hull[r].alignment);
+    };
+    std::stable_sort(members.begin(), members.end(), [&](int a, int b) { return key(a) < key(b); });
 
     // Only starts matter as moments: between two of them nothing new comes to life.
     std::vector<int64_t> starts;

@@ -89,10 +89,11 @@ struct MemoryPlan {
   }
 };
 
-// Offsets for all records. InvalidArgument, with the record's id and name, for: a repeated id, a
-// negative size, an alignment that is no power of two or above 2^30, last < first, an alias of an
-// unknown record, of itself in a cycle, of another arena's record, outside its target, or whose
-// place can't meet its alignment; and for sizes whose sum passes 2^62.
+// Offsets for all records; neither their order nor their ids matter, except among records that are
+// alike in all else. InvalidArgument, with the record's id and name, for: a repeated id, a negative
+// size, an alignment that is no power of two or above 2^30, last < first, an alias of an unknown
+// record, of itself in a cycle, of another arena's record, outside its target, or whose place can't
+// meet its alignment; and for sizes whose sum passes 2^62.
 absl::StatusOr<MemoryPlan> plan_memory(absl::Span<const MemoryRecord> records,
                                        const MemoryPlannerOptions& options = {});
 

@@ -15,7 +15,12 @@
 //    from the end of the graph;
 //  - depth-first orders from the outputs;
 //  - at last a local search that moves work across the moment of the peak.
-// All is deterministic, with ties broken by index, and bounded by counts, never by a clock.
+// All is deterministic, with ties broken by index, and bounded by counts, never by a clock. So that
+// equal graphs give equal plans however their nodes were numbered, number them canonically here:
+// depth-first from the outputs.
+//
+// A node with bodies (a loop, a branch) is one node: schedule and plan each body for itself first,
+// and give the node the bodies' planned bytes as workspace.
 #ifndef MODELLIB_PASSES_SCHEDULER_H_
 #define MODELLIB_PASSES_SCHEDULER_H_
 
