@@ -342,9 +342,12 @@ absl::StatusOr<MemoryPlan> plan_memory(absl::Span<const MemoryRecord> records,
 
   MemoryPlan plan;
   plan.offsets.assign(records.size(), 0);
+  std::map<int, int64_t> alignments;
   std::map<int, std::vector<int>> by_arena;  // the roots that take memory
   for (size_t i = 0; i < records.size(); ++i) {
     std::vector<int>& members = by_arena[records[i].arena];
+    int64_t& alignment = alignments[records[i].arena];
+    alignment = std::max(alignment, records[i].alignment);
     if (roots.root[i] == static_cast<int>(i) && roots.hull[i].size > 0) {
       members.push_back(static_cast<int>(i));
     }
@@ -354,6 +357,7 @@ absl::StatusOr<MemoryPlan> plan_memory(absl::Span<const MemoryRecord> records,
   for (auto& [arena, members] : by_arena) {
     MemoryPlan::Arena& out = plan.arenas.emplace_back();
     out.arena = arena;
+    out.alignment = alignments[arena];
     if (members.empty()) continue;
     // By all that matters to the placement, so that the order of the records does not.
     const auto key = [&](int r) {
@@ -368,7 +372,6 @@ absl::StatusOr<MemoryPlan> plan_memory(absl::Span<const MemoryRecord> records,
     for (int r : members) {
       if (starts.empty() || starts.back() != roots.first[r]) starts.push_back(roots.first[r]);
       unit = std::min(unit, roots.hull[r].alignment);
-      out.alignment = std::max(out.alignment, roots.hull[r].alignment);
     }
     const auto rank = [&](int64_t time) {
       return static_cast<int>(std::upper_bound(starts.begin(), starts.end(), time) -

@@ -78,6 +78,7 @@ TEST(MemoryPlanner, NothingToPlan) {
   EXPECT_EQ(p.bytes, 0);
   EXPECT_EQ(p.ratio(), 1.0);
   ASSERT_EQ(p.arenas.size(), 1u);
+  EXPECT_EQ(p.arenas[0].alignment, 64);
 }
 
 TEST(MemoryPlanner, ThePictureOfTheHeader) {

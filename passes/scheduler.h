@@ -20,7 +20,8 @@
 // depth-first from the outputs.
 //
 // A node with bodies (a loop, a branch) is one node: schedule and plan each body for itself first,
-// and give the node the bodies' planned bytes as workspace.
+// and give the node the bodies' planned bytes as workspace. In the plan its control step has no
+// workspace; the bodies' steps name bytes in that place.
 #ifndef MODELLIB_PASSES_SCHEDULER_H_
 #define MODELLIB_PASSES_SCHEDULER_H_
 
