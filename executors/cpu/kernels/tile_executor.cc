@@ -232,8 +232,13 @@ class TileRun {
       case TileClass::kScalar:
         return execute_scalar(in);
       case TileClass::kReduce: {
-        Reduction r;
         const TileType type = p_.registers[in.dst].type;
+        value_[in.dst] = own_[in.dst];
+        if (type == TileType::kF32) {
+          return reduce_rows_f32(in.op, reinterpret_cast<const float*>(value_[in.src[0]]), pitch_,
+                                 n_rows_, n_cols_, reinterpret_cast<float*>(own_[in.dst]));
+        }
+        Reduction r;
         for (int64_t i = 0; i < n_rows_; ++i) {
           reduce(in.op, type, ReduceStep::kWhole, r, value_[in.src[0]] + i * pitch_ * size_of(type),
                  0, n_cols_, own_[in.dst] + i * size_of(type));
@@ -252,6 +257,7 @@ class TileRun {
     OpArgs o = {};
     o.imm = in.imm;
     o.dst = own_[in.dst];
+    o.rows = 1;
     bool spread = false;  // whether a Row value must be spread over the columns
     for (int s = 0; s < sources; ++s) {
       const TileRegister& src = p_.registers[in.src[s]];
@@ -266,39 +272,36 @@ class TileRun {
     } else if (!spread) {
       o.n = static_cast<size_t>(n_rows_ == 1 ? round_up(n_cols_) : n_rows_ * pitch_);
     } else {
-      execute_spread(in, type, o);
-      value_[in.dst] = own_[in.dst];
-      return;
+      // Row by row; a Row source is 16 times the same value for each row.
+      o.n = static_cast<size_t>(round_up(n_cols_));
+      o.rows = static_cast<size_t>(n_rows_);
+      o.dst_row_step = static_cast<size_t>(pitch_);
+      for (int s = 0; s < sources; ++s) {
+        const TileRegister& src = p_.registers[in.src[s]];
+        if (src.shape == TileShape::kFull) o.row_step[s] = static_cast<size_t>(pitch_);
+        if (src.shape != TileShape::kRow) continue;
+        o.row_step[s] = kTileLanes;
+        o.src[s] = spread_[s];
+        const int64_t size = size_of(src.type);
+        for (int64_t r = 0; r < n_rows_; ++r) {
+          spread_value(value_[in.src[s]] + r * size, size,
+                       spread_[s] + r * static_cast<int64_t>(kTileLanes) * size);
+        }
+      }
     }
     run_op(in.op, type, dst.type, o);
     value_[in.dst] = own_[in.dst];
   }
 
-  // Row by row, each Row source spread over 16 lanes first.
-  void execute_spread(const TileInstruction& in, TileType type, OpArgs o) {
-    const int sources = tile_op_sources(in.op);
-    alignas(64) std::byte lanes[3][kTileLanes * 8];
-    const TileType result = p_.registers[in.dst].type;
-    o.n = static_cast<size_t>(round_up(n_cols_));
-    for (int64_t r = 0; r < n_rows_; ++r) {
-      for (int s = 0; s < sources; ++s) {
-        const TileRegister& src = p_.registers[in.src[s]];
-        const int64_t size = size_of(src.type);
-        if (src.shape == TileShape::kRow) {
-          spread_value(value_[in.src[s]] + r * size, size, lanes[s]);
-          o.src[s] = lanes[s];
-        } else if (src.shape == TileShape::kFull) {
-          o.src[s] = value_[in.src[s]] + r * pitch_ * size;
-        }
-      }
-      o.dst = own_[in.dst] + r * pitch_ * size_of(result);
-      run_op(in.op, type, result, o);
-    }
-  }
-
   static void spread_value(const std::byte* from, int64_t size, std::byte* lanes) {
-    for (size_t l = 0; l < kTileLanes; ++l) {
-      std::memcpy(lanes + l * static_cast<size_t>(size), from, static_cast<size_t>(size));
+    if (size == 4) {
+      int32_t value;
+      std::memcpy(&value, from, sizeof(value));
+      std::fill_n(reinterpret_cast<int32_t*>(lanes), kTileLanes, value);
+    } else {
+      int64_t value;
+      std::memcpy(&value, from, sizeof(value));
+      std::fill_n(reinterpret_cast<int64_t*>(lanes), kTileLanes, value);
     }
   }
 
@@ -346,6 +349,16 @@ class TileRun {
     }
   }
 
+  // Whether the rows of the tile follow one another in memory as they do in registers.
+  bool joined(int m) const {
+    if (n_rows_ == 1) return true;
+    if (n_cols_ != pitch_) return false;
+    for (int64_t r = 1; r < n_rows_; ++r) {
+      if (offset_[m][r] - offset_[m][r - 1] != pitch_) return false;
+    }
+    return true;
+  }
+
   void execute_load(const TileInstruction& in) {
     const int m = in.map;
     const DType dtype = p_.maps[m].dtype;
@@ -366,11 +379,7 @@ class TileRun {
     }
     const int64_t stride = col_stride(m);
     if (stride == 1) {
-      bool joined = n_rows_ == 1 || n_cols_ == pitch_;
-      for (int64_t r = 1; joined && r < n_rows_; ++r) {
-        joined = offset_[m][r] - offset_[m][r - 1] == pitch_;
-      }
-      if (joined) {
+      if (joined(m)) {
         const int64_t n = n_rows_ * n_cols_;
         const std::byte* from = address(m, offset_[m][0] + col_);
         // Operations run over multiples of 16 elements: what lies in place must have that many.
@@ -403,6 +412,10 @@ class TileRun {
       return;
     }
     const int64_t stride = col_stride(m);
+    if (stride == 1 && joined(m)) {
+      store_elements(dtype, from, address(m, offset_[m][0] + col_), 1, n_rows_ * n_cols_);
+      return;
+    }
     for (int64_t r = 0; r < n_rows_; ++r) {
       store_elements(dtype, from + r * pitch_ * size, address(m, offset_[m][r] + col_ * stride),
                      stride, n_cols_);
@@ -492,6 +505,7 @@ class TileRun {
   int64_t coordinate_[kTileMaxRowDims];
   uint64_t here_[kTileMaxMaps];
   int64_t offset_[kTileMaxMaps][kMaxTileRows];
+  alignas(64) std::byte spread_[3][kMaxTileRows * kTileLanes * 8];
   alignas(64) std::byte uniform_[kTileMaxUniform * kTileLanes * 8];
   alignas(64) std::byte row_[kTileMaxRow * kMaxTileRows * 8];
   alignas(64) std::byte full_[kResidentBytes];

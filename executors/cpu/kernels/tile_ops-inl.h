@@ -29,14 +29,17 @@ namespace HWY_NAMESPACE {
 // tail.
 inline constexpr size_t kTileLanes = 16;
 
-// One instruction on one stretch of `n` elements. step: 1, or 0 for a source whose first 16
-// elements are one value.
+// One instruction on `rows` stretches of `n` elements. step: 1, or 0 for a source whose first 16
+// elements are one value. row_step: elements from the source's place in a row to that in the next.
 struct OpArgs {
   const void* src[3];
   size_t step[3];
   void* dst;
   size_t n;
   int64_t imm;
+  size_t rows;
+  size_t row_step[3];
+  size_t dst_row_step;
 };
 
 using F32 = hwy::HWY_NAMESPACE::ScalableTag<float>;
@@ -49,27 +52,33 @@ template <class F>
 HWY_INLINE void unary_f32(const OpArgs& o, F f) {
   namespace hn = hwy::HWY_NAMESPACE;
   const F32 d;
-  const float* a = static_cast<const float*>(o.src[0]);
-  float* y = static_cast<float*>(o.dst);
-  for (size_t i = 0; i < o.n; i += kN) hn::StoreU(f(d, hn::LoadU(d, a + i * o.step[0])), d, y + i);
+  for (size_t r = 0; r < o.rows; ++r) {
+    const float* a = static_cast<const float*>(o.src[0]) + r * o.row_step[0];
+    float* y = static_cast<float*>(o.dst) + r * o.dst_row_step;
+    for (size_t i = 0; i < o.n; i += kN) {
+      hn::StoreU(f(d, hn::LoadU(d, a + i * o.step[0])), d, y + i);
+    }
+  }
 }
 
 template <class F>
 HWY_INLINE void binary_f32(const OpArgs& o, F f) {
   namespace hn = hwy::HWY_NAMESPACE;
   const F32 d;
-  const float* a = static_cast<const float*>(o.src[0]);
-  const float* b = static_cast<const float*>(o.src[1]);
-  float* y = static_cast<float*>(o.dst);
   const size_t sa = o.step[0] * kTileLanes;
   const size_t sb = o.step[1] * kTileLanes;
-  for (size_t i = 0; i < o.n; i += kTileLanes) {
-    for (size_t j = 0; j < kTileLanes; j += kN) {
-      hn::StoreU(f(d, hn::LoadU(d, a + j), hn::LoadU(d, b + j)), d, y + j);
+  for (size_t r = 0; r < o.rows; ++r) {
+    const float* a = static_cast<const float*>(o.src[0]) + r * o.row_step[0];
+    const float* b = static_cast<const float*>(o.src[1]) + r * o.row_step[1];
+    float* y = static_cast<float*>(o.dst) + r * o.dst_row_step;
+    for (size_t i = 0; i < o.n; i += kTileLanes) {
+      for (size_t j = 0; j < kTileLanes; j += kN) {
+        hn::StoreU(f(d, hn::LoadU(d, a + j), hn::LoadU(d, b + j)), d, y + j);
+      }
+      a += sa;
+      b += sb;
+      y += kTileLanes;
     }
-    a += sa;
-    b += sb;
-    y += kTileLanes;
   }
 }
 
@@ -77,18 +86,20 @@ template <class F>
 HWY_INLINE void ternary_f32(const OpArgs& o, F f) {
   namespace hn = hwy::HWY_NAMESPACE;
   const F32 d;
-  const float* a = static_cast<const float*>(o.src[0]);
-  const float* b = static_cast<const float*>(o.src[1]);
-  const float* c = static_cast<const float*>(o.src[2]);
-  float* y = static_cast<float*>(o.dst);
-  for (size_t i = 0; i < o.n; i += kTileLanes) {
-    for (size_t j = 0; j < kTileLanes; j += kN) {
-      hn::StoreU(f(d, hn::LoadU(d, a + j), hn::LoadU(d, b + j), hn::LoadU(d, c + j)), d, y + j);
+  for (size_t r = 0; r < o.rows; ++r) {
+    const float* a = static_cast<const float*>(o.src[0]) + r * o.row_step[0];
+    const float* b = static_cast<const float*>(o.src[1]) + r * o.row_step[1];
+    const float* c = static_cast<const float*>(o.src[2]) + r * o.row_step[2];
+    float* y = static_cast<float*>(o.dst) + r * o.dst_row_step;
+    for (size_t i = 0; i < o.n; i += kTileLanes) {
+      for (size_t j = 0; j < kTileLanes; j += kN) {
+        hn::StoreU(f(d, hn::LoadU(d, a + j), hn::LoadU(d, b + j), hn::LoadU(d, c + j)), d, y + j);
+      }
+      a += o.step[0] * kTileLanes;
+      b += o.step[1] * kTileLanes;
+      c += o.step[2] * kTileLanes;
+      y += kTileLanes;
     }
-    a += o.step[0] * kTileLanes;
-    b += o.step[1] * kTileLanes;
-    c += o.step[2] * kTileLanes;
-    y += kTileLanes;
   }
 }
 
@@ -101,29 +112,46 @@ HWY_INLINE void compare_f32(const OpArgs& o, F f) {
 
 template <class T, class R = T, class F>
 HWY_INLINE void unary_plain(const OpArgs& o, F f) {
-  const T* a = static_cast<const T*>(o.src[0]);
-  R* y = static_cast<R*>(o.dst);
-  if (o.step[0] == 0) {
-    const R value = f(a[0]);
-    for (size_t i = 0; i < o.n; ++i) y[i] = value;
-  } else {
-    for (size_t i = 0; i < o.n; ++i) y[i] = f(a[i]);
+  for (size_t r = 0; r < o.rows; ++r) {
+    const T* a = static_cast<const T*>(o.src[0]) + r * o.row_step[0];
+    R* y = static_cast<R*>(o.dst) + r * o.dst_row_step;
+    if (o.step[0] == 0) {
+      const R value = f(a[0]);
+      for (size_t i = 0; i < o.n; ++i) y[i] = value;
+    } else {
+      for (size_t i = 0; i < o.n; ++i) y[i] = f(a[i]);
+    }
   }
 }
 
 template <class T, class R = T, class F>
 HWY_INLINE void binary_plain(const OpArgs& o, F f) {
-  const T* a = static_cast<const T*>(o.src[0]);
-  const T* b = static_cast<const T*>(o.src[1]);
-  R* y = static_cast<R*>(o.dst);
-  if (o.step[0] == 1 && o.step[1] == 1) {
-    for (size_t i = 0; i < o.n; ++i) y[i] = f(a[i], b[i]);
-  } else if (o.step[0] == 1) {
-    const T value = b[0];
-    for (size_t i = 0; i < o.n; ++i) y[i] = f(a[i], value);
-  } else {
-    const T value = a[0];
-    for (size_t i = 0; i < o.n; ++i) y[i] = f(value, b[i * o.step[1]]);
+  for (size_t r = 0; r < o.rows; ++r) {
+    const T* a = static_cast<const T*>(o.src[0]) + r * o.row_step[0];
+    const T* b = static_cast<const T*>(o.src[1]) + r * o.row_step[1];
+    R* y = static_cast<R*>(o.dst) + r * o.dst_row_step;
+    if (o.step[0] == 1 && o.step[1] == 1) {
+      for (size_t i = 0; i < o.n; ++i) y[i] = f(a[i], b[i]);
+    } else if (o.step[0] == 1) {
+      const T value = b[0];
+      for (size_t i = 0; i < o.n; ++i) y[i] = f(a[i], value);
+    } else {
+      const T value = a[0];
+      for (size_t i = 0; i < o.n; ++i) y[i] = f(value, b[i * o.step[1]]);
+    }
+  }
+}
+
+template <class A, class T, class F>
+HWY_INLINE void ternary_plain(const OpArgs& o, F f) {
+  for (size_t r = 0; r < o.rows; ++r) {
+    const A* a = static_cast<const A*>(o.src[0]) + r * o.row_step[0];
+    const T* b = static_cast<const T*>(o.src[1]) + r * o.row_step[1];
+    const T* c = static_cast<const T*>(o.src[2]) + r * o.row_step[2];
+    T* y = static_cast<T*>(o.dst) + r * o.dst_row_step;
+    for (size_t i = 0; i < o.n; ++i) {
+      y[i] = f(a[i * o.step[0]], b[i * o.step[1]], c[i * o.step[2]]);
+    }
   }
 }
 
@@ -410,16 +438,8 @@ HWY_NOINLINE void run_plain(TileOp op, const OpArgs& o) {
       return binary_plain<T, int32_t>(o, [](T a, T b) { return -int32_t{a > b}; });
     case TileOp::kGe:
       return binary_plain<T, int32_t>(o, [](T a, T b) { return -int32_t{a >= b}; });
-    case TileOp::kClamp: {
-      const T* a = static_cast<const T*>(o.src[0]);
-      const T* b = static_cast<const T*>(o.src[1]);
-      const T* c = static_cast<const T*>(o.src[2]);
-      T* y = static_cast<T*>(o.dst);
-      for (size_t i = 0; i < o.n; ++i) {
-        y[i] = nan_min(nan_max(a[i * o.step[0]], b[i * o.step[1]]), c[i * o.step[2]]);
-      }
-      return;
-    }
+    case TileOp::kClamp:
+      return ternary_plain<T, T>(o, [](T a, T b, T c) { return nan_min(nan_max(a, b), c); });
     default:
       break;
   }
@@ -466,16 +486,8 @@ HWY_NOINLINE void run_plain(TileOp op, const OpArgs& o) {
         return unary_plain<T, int32_t>(o, [](T a) { return -int32_t{std::isinf(a)}; });
       case TileOp::kIsFinite:
         return unary_plain<T, int32_t>(o, [](T a) { return -int32_t{std::isfinite(a)}; });
-      case TileOp::kFma: {
-        const T* a = static_cast<const T*>(o.src[0]);
-        const T* b = static_cast<const T*>(o.src[1]);
-        const T* c = static_cast<const T*>(o.src[2]);
-        T* y = static_cast<T*>(o.dst);
-        for (size_t i = 0; i < o.n; ++i) {
-          y[i] = std::fma(a[i * o.step[0]], b[i * o.step[1]], c[i * o.step[2]]);
-        }
-        return;
-      }
+      case TileOp::kFma:
+        return ternary_plain<T, T>(o, [](T a, T b, T c) { return std::fma(a, b, c); });
       default:
         return;
     }
@@ -501,15 +513,8 @@ inline HWY_NOINLINE void run_select32(const OpArgs& o) {
   ternary_f32(o, [](F32, VF a, VF b, VF c) { return hn::IfThenElse(hn::MaskFromVec(a), b, c); });
 }
 inline HWY_NOINLINE void run_select64(const OpArgs& o) {
-  const int32_t* a = static_cast<const int32_t*>(o.src[0]);
-  const int64_t* b = static_cast<const int64_t*>(o.src[1]);
-  const int64_t* c = static_cast<const int64_t*>(o.src[2]);
-  int64_t* y = static_cast<int64_t*>(o.dst);
-  for (size_t i = 0; i < o.n; ++i) {
-    const int64_t yes = b[i * o.step[1]];
-    const int64_t no = c[i * o.step[2]];
-    y[i] = a[i * o.step[0]] != 0 ? yes : no;
-  }
+  ternary_plain<int32_t, int64_t>(o,
+                                  [](int32_t a, int64_t b, int64_t c) { return a != 0 ? b : c; });
 }
 
 // Towards zero, saturating; NaN gives 0. Integers wrap.
