@@ -4,7 +4,9 @@
 #define MODELLIB_EXECUTORS_CPU_KERNELS_CHECKED_H_
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
+#include <initializer_list>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
@@ -57,6 +59,37 @@ class Reach {
   bool empty_ = false;
 };
 
+// Kernels describe their scalars by a struct of int64 fields ("XScalars"), which the backend fills
+// at plan time and a step carries as it is. These read it back.
+template <class S>
+const S& scalars_of(const runtime::KernelArgs& args) {
+  static_assert(sizeof(S) % sizeof(int64_t) == 0);
+  return *reinterpret_cast<const S*>(args.scalars);
+}
+// The range of a field, by its place: MODELLIB_SCALAR(CopyScalars, extent[2]).
+#define MODELLIB_SCALAR(S, field) (offsetof(S, field) / sizeof(int64_t))
+
+// The checks that every step needs: how many operands and scalars it has, and that each scalar is
+// some number.
+template <class S>
+absl::Status check_counts(const char* kernel, const runtime::StepView& step, size_t outputs,
+                          size_t inputs) {
+  constexpr size_t kScalars = sizeof(S) / sizeof(int64_t);
+  if (step.scalars.size() != kScalars || step.output_bytes.size() != outputs ||
+      step.input_bytes.size() != inputs) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(kernel, ": ", step.output_bytes.size(), " outputs, ", step.input_bytes.size(),
+                     " inputs and ", step.scalars.size(), " scalars, expected ", outputs, ", ",
+                     inputs, " and ", kScalars));
+  }
+  for (const auto& range : step.scalars) {
+    if (range.min > range.max) {
+      return absl::InvalidArgumentError(absl::StrCat(kernel, ": an empty range of a scalar"));
+    }
+  }
+  return absl::OkStatus();
+}
+
 inline bool in_range(runtime::StepView::Range range, int64_t low, int64_t high) {
   return range.min <= range.max && range.min >= low && range.max <= high;
 }
@@ -68,6 +101,28 @@ absl::Status range_error(const char* kernel, const Name& what, runtime::StepView
   return absl::InvalidArgumentError(absl::StrCat(kernel, ": ", what, " is [", got.min, ", ",
                                                  got.max, "], expected within [", low, ", ", high,
                                                  "]"));
+}
+
+// One of the extents of a step: within [low, kMaxElements].
+#define MODELLIB_CHECK_SCALAR(kernel, step, S, field, low, high)              \
+  do {                                                                        \
+    const auto range_ = (step).scalars[MODELLIB_SCALAR(S, field)];            \
+    if (!::modellib::cpu::in_range(range_, low, high)) {                      \
+      return ::modellib::cpu::range_error(kernel, #field, range_, low, high); \
+    }                                                                         \
+  } while (false)
+
+// Whether a dense operand of these extents (at their largest) lies in `bytes`.
+inline bool dense_fits(std::initializer_list<int64_t> extents, int64_t element_bytes,
+                       uint64_t bytes) {
+  int64_t count = 1;
+  for (const int64_t e : extents) count = checked_product(count, e);
+  return count <= kMaxElements && Int128{count} * element_bytes <= Int128{bytes};
+}
+
+inline absl::Status operand_error(const char* kernel, const char* what, uint64_t bytes) {
+  return absl::InvalidArgumentError(
+      absl::StrCat(kernel, ": ", what, " of ", bytes, " bytes is too small for the extents"));
 }
 
 }  // namespace modellib::cpu

@@ -24,6 +24,13 @@ inline int64_t double_bits(double value) { return std::bit_cast<int64_t>(value);
 
 class KernelCase {
  public:
+  // Takes a kernel's struct of scalars.
+  template <class S>
+  void set_scalars(const S& s) {
+    scalars.resize(sizeof(S) / sizeof(int64_t));
+    std::memcpy(scalars.data(), &s, sizeof(S));
+  }
+
   static constexpr size_t kGuard = 256;
 
   std::vector<int64_t> scalars;
@@ -52,7 +59,8 @@ class KernelCase {
   template <class T>
   std::vector<T> output(size_t i) const {
     std::vector<T> out(outputs_[i].size() / sizeof(T));
-    std::memcpy(static_cast<void*>(out.data()), outputs_[i].data(), out.size() * sizeof(T));
+    if (!out.empty())
+      std::memcpy(static_cast<void*>(out.data()), outputs_[i].data(), out.size() * sizeof(T));
     return out;
   }
 

@@ -1,0 +1,48 @@
+#include "modellib/executors/cpu/kernels/registry.h"
+
+#include "modellib/executors/cpu/kernels/indexing.h"
+#include "modellib/executors/cpu/kernels/matmul_kernels.h"
+#include "modellib/executors/cpu/kernels/plain.h"
+#include "modellib/executors/cpu/kernels/reduce.h"
+#include "modellib/executors/cpu/kernels/strided.h"
+#include "modellib/executors/cpu/kernels/tile_program.h"
+
+namespace modellib::cpu {
+
+absl::Span<const runtime::Kernel> cpu_kernels() {
+  static const runtime::Kernel kKernels[] = {
+      kMatmulF32,
+      kPackBF32,
+      {kTileKernelName, validate_tile_step, run_tile_chunk},
+      {"cpu.reduce", validate_reduce, run_reduce},
+      {"cpu.arg_reduce", validate_arg_reduce, run_arg_reduce},
+      {"cpu.cumsum", validate_cumsum, run_cumsum},
+      {"cpu.copy", validate_copy, run_copy},
+      {"cpu.pad", validate_pad, run_pad},
+      {"cpu.fill", validate_fill, run_fill},
+      {"cpu.gather", validate_gather, run_gather},
+      {"cpu.scatter_add", validate_scatter_add, run_scatter_add},
+      {"cpu.gather_elements", validate_gather_elements, run_gather_elements},
+      {.name = "cpu.scatter_elements",
+       .validate = validate_scatter_elements,
+       .run = run_scatter_elements,
+       .plain = true},
+      {"cpu.update_slice", validate_update_slice, run_update_slice},
+      {"cpu.fold_in", validate_fold_in, run_fold_in},
+      {.name = "cpu.plain_matmul",
+       .validate = validate_plain_matmul,
+       .run = run_plain_matmul,
+       .plain = true},
+      {.name = "cpu.plain_sort",
+       .validate = validate_plain_sort,
+       .run = run_plain_sort,
+       .plain = true},
+      {.name = "cpu.plain_conv",
+       .validate = validate_plain_conv,
+       .run = run_plain_conv,
+       .plain = true},
+  };
+  return kKernels;
+}
+
+}  // namespace modellib::cpu
