@@ -3,6 +3,7 @@
 #include "modellib/executors/cpu/kernels/indexing.h"
 #include "modellib/executors/cpu/kernels/matmul_kernels.h"
 #include "modellib/executors/cpu/kernels/plain.h"
+#include "modellib/executors/cpu/kernels/pool.h"
 #include "modellib/executors/cpu/kernels/reduce.h"
 #include "modellib/executors/cpu/kernels/strided.h"
 #include "modellib/executors/cpu/kernels/tile_program.h"
@@ -28,6 +29,7 @@ absl::Span<const runtime::Kernel> cpu_kernels() {
        .run = run_scatter_elements,
        .plain = true},
       {"cpu.update_slice", validate_update_slice, run_update_slice},
+      {"cpu.pool", validate_pool, run_pool},
       {"cpu.fold_in", validate_fold_in, run_fold_in},
       {.name = "cpu.plain_matmul",
        .validate = validate_plain_matmul,
