@@ -200,10 +200,7 @@ std::string format_element(const Tensor& tensor, int64_t i) {
     return std::isnan(value) ? format_nan(bits, format->nan) : format_f32(value);
   }
   if (tensor.dtype() == DType::kU64) return absl::StrCat(load<uint64_t>(tensor, i));
-  if (tensor.dtype() == DType::kBool) {
-    const auto byte = load<uint8_t>(tensor, i);
-    return byte == 0 ? "false" : byte == 1 ? "true" : absl::StrCat(static_cast<int>(byte));
-  }
+  if (tensor.dtype() == DType::kBool) return load<uint8_t>(tensor, i) != 0 ? "true" : "false";
   return absl::StrCat(tensor.int_at(i));
 }
 
@@ -229,13 +226,10 @@ bool parse_element(absl::string_view text, Tensor& tensor, int64_t i) {
     uint64_t value;
     return absl::SimpleAtoi(text, &value) && store(tensor, i, value);
   }
-  int64_t value;
   if (dtype == DType::kBool) {
-    if (text == "true") return store(tensor, i, uint8_t{1});
-    if (text == "false") return store(tensor, i, uint8_t{0});
-    return absl::SimpleAtoi(text, &value) && value >= 0 && value <= 255 &&
-           store(tensor, i, static_cast<uint8_t>(value));
+    return (text == "true" || text == "false") && store(tensor, i, uint8_t{text == "true"});
   }
+  int64_t value;
   if (!is_integer(dtype) || !absl::SimpleAtoi(text, &value)) return false;
   tensor.set_int(i, value);
   return tensor.int_at(i) == value;  // it fits
