@@ -41,8 +41,8 @@ class Value {
   GraphBuilder* builder() const { return builder_; }
   ValueId id() const { return id_; }
 
-  // A null or poisoned value has dtype kInvalid and an empty shape. The reference lives as long as the
-  // builder, until build().
+  // A null or poisoned value has dtype kInvalid and an empty shape. The reference lives as long as
+  // the builder, until build().
   const TensorType& type() const;
   DType dtype() const { return type().dtype; }
   const Shape& shape() const { return type().shape; }
@@ -131,8 +131,8 @@ class GraphBuilder {
   Region region(absl::string_view name, absl::Span<const TensorType> inputs,
                 const RegionBody& body);
 
-  // Inside a region: the value that stands for one of the graph around it. What is emitted captures by
-  // itself; this is for code that looks at ids or wants its nodes inside.
+  // Inside a region: the value that stands for one of the graph around it. What is emitted captures
+  // by itself; this is for code that looks at ids or wants its nodes inside.
   Value captured(Value outer);
 
   // Names the scope of what is emitted while it lives: "encoder", then "layer0", … nest with dots.
