@@ -46,7 +46,7 @@ constexpr Layer kLayers[] = {
     {"MLP, first layer", 64, 256, 784},
     {"MLP, hidden layer", 32, 256, 256},
     {"LSTM gates", 8, 2048, 512},
-    {"vocabulary", 16, 30522, 768},
+    {"vocabulary", 32, 30522, 768},
     {"ResNet 1x1, 56x56", 3136, 256, 64},
     {"ResNet 1x1, 28x28", 784, 128, 512},
     {"attention, 12 heads", 128, 128, 64, 12},

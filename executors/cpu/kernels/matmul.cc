@@ -33,7 +33,8 @@ struct Block {
 struct Pass {
   int64_t k0, kc;
   bool first, last;
-  const float* a;            // element (m0 of the pass, k0), rows kCopyStride apart
+  const float* a;  // element (m0 of the pass, k0), rows `a_stride` apart
+  int64_t a_stride;
   int64_t m0, rows;          // rows of C
   int64_t next_k0, next_kc;  // the block of k of the next pass
 };
@@ -51,11 +52,19 @@ HWY_BEFORE_NAMESPACE();
 namespace modellib::cpu {
 namespace HWY_NAMESPACE {
 
-// Rows of A that are copied to the stack at a time.
-inline constexpr int64_t kCopyRows = 48;
+// Rows of C that take their turn at a panel of B before the next panel: their A stays in the second
+// cache.
+inline constexpr int64_t kRowsAtOnce = 192;
+// Where A is transposed, its rows are copied to the stack, fewer at once. They lie so far apart
+// there that they fall into different sets of the first cache.
+inline constexpr int64_t kCopyRows = 36;
+inline constexpr int64_t kCopyStride = kMaxKBlock + 16;
 static_assert(kCopyRows % kMaxRows == 0);
 // Columns of in-place B, times k, that are packed on the stack at a time.
-inline constexpr int64_t kStackFloats = 64 * kMaxKBlock;
+inline constexpr int64_t kStackFloats = 16384;
+static_assert((kCopyRows * kCopyStride + kStackFloats) * 4 + 4096 <= kMatmulStackBytes);
+// Rows of in-place B that are asked for ahead.
+inline constexpr int64_t kPrefetchRows = 8;
 // From so many rows of C on, packing in-place rows of B on the stack pays.
 inline constexpr int64_t kRowsToPack = 36;
 
@@ -87,6 +96,14 @@ void run_rows(const MatmulScalars& s, const Block& block, const Pass& pass, cons
     tile.bias_n = edge_bias;
   }
 
+  // Packed B is asked for a group of panels ahead, B in place (its rows are b_stride apart) some
+  // rows ahead.
+  const bool in_place = b_panel == kPanel;
+  const float* ahead = in_place ? b + kPrefetchRows * b_stride : next_b != nullptr ? next_b : b;
+
+  // One tile alone asks for all that comes next, several share it.
+  const int64_t lines = columns.panels > 1 && (micro_rows == 1 || in_place) ? 2 : 1;
+
   int64_t row = 0;
   for (int64_t i = 0; i < micro_rows; ++i) {
     const int64_t next = pass.rows * (i + 1) / micro_rows;
@@ -102,8 +119,15 @@ void run_rows(const MatmulScalars& s, const Block& block, const Pass& pass, cons
       addend = block.residual + m * s.ld_residual + columns.n0;
       addend_stride = s.ld_residual;
     }
-    tile.a = pass.a + row * kCopyStride;
-    tile.prefetch = next_b != nullptr && i < columns.panels ? next_b + i * kPanel * pass.kc : b;
+    tile.a = pass.a + row * pass.a_stride;
+    tile.a_stride = static_cast<size_t>(pass.a_stride);
+    tile.prefetch = ahead;
+    tile.prefetch_second = static_cast<size_t>(ahead != b ? (lines - 1) * kPanel : 0);
+    tile.prefetch_stride = static_cast<size_t>(in_place ? b_stride : lines * kPanel);
+    if (!in_place && ahead != b) {
+      ahead += lines * kPanel * pass.kc;
+      if (ahead >= next_b + columns.panels * kPanel * pass.kc) ahead = b;  // all is asked for
+    }
     tile.bias_m = bias_m ? block.bias + m : nullptr;
     if (!partial) {
       tile.addend = addend;
@@ -164,33 +188,34 @@ void run_columns(const MatmulScalars& s, const Block& block, const Pass& pass, i
   }
 }
 
-// Copies `rows` rows of A from m0 on, kc elements of each from k0 on.
+// Copies the rows of transposed A that a pass needs.
 void copy_a(const MatmulScalars& s, const float* a, const Pass& pass, float* to) {
-  if (s.transpose_a != 0) {
-    transpose(a + pass.k0 * s.lda + pass.m0, static_cast<size_t>(s.lda),
-              static_cast<size_t>(pass.kc), static_cast<size_t>(pass.rows), to, kCopyStride);
-    return;
-  }
-  const float* from = a + pass.m0 * s.lda + pass.k0;
-  for (int64_t r = 0; r < pass.rows; ++r)
-    std::copy_n(from + r * s.lda, pass.kc, to + r * kCopyStride);
+  transpose(a + pass.k0 * s.lda + pass.m0, static_cast<size_t>(s.lda), static_cast<size_t>(pass.kc),
+            static_cast<size_t>(pass.rows), to, kCopyStride);
 }
 
 // All rows of a block for one block of k and the columns [n0, n1).
 void run_stripe(const MatmulScalars& s, const Block& block, Pass pass, int64_t n0, int64_t n1,
                 const float* stack_b, float* stack_a) {
-  const int64_t copies = (block.rows + kCopyRows - 1) / kCopyRows;
+  const int64_t at_once = s.transpose_a != 0 ? kCopyRows : kRowsAtOnce;
+  const int64_t parts = (block.rows + at_once - 1) / at_once;
   const int64_t next_k0 = pass.next_k0, next_kc = pass.next_kc;
   int64_t row = 0;
-  for (int64_t i = 0; i < copies; ++i) {
-    const int64_t next = block.rows * (i + 1) / copies;
+  for (int64_t i = 0; i < parts; ++i) {
+    const int64_t next = block.rows * (i + 1) / parts;
     pass.m0 = block.m0 + row;
     pass.rows = next - row;
-    pass.next_k0 = i + 1 < copies ? pass.k0 : next_k0;
-    pass.next_kc = i + 1 < copies ? pass.kc : next_kc;
+    pass.next_k0 = i + 1 < parts ? pass.k0 : next_k0;
+    pass.next_kc = i + 1 < parts ? pass.kc : next_kc;
     // With one copy, the stripe before left it there.
-    if (copies > 1 || n0 == block.n0) copy_a(s, block.a, pass, stack_a);
-    pass.a = stack_a;
+    if (s.transpose_a == 0) {
+      pass.a = block.a + pass.m0 * s.lda + pass.k0;
+      pass.a_stride = s.lda;
+    } else {
+      if (parts > 1 || n0 == block.n0) copy_a(s, block.a, pass, stack_a);
+      pass.a = stack_a;
+      pass.a_stride = kCopyStride;
+    }
     run_columns(s, block, pass, n0, n1, stack_b);
     row = next;
   }

@@ -48,13 +48,14 @@ constexpr int panels_for(int rows) {
 #endif
 }
 
-// Copied rows of A lie this far apart: 17 cache lines, so that they fall into different sets, and a
-// constant, so that one pointer reaches all.
-inline constexpr int64_t kCopyStride = kMaxKBlock + 16;
+// Whether a tile asks for what comes next. A lower tile runs through B as fast as memory gives it,
+// and the hardware looks ahead well enough.
+constexpr bool prefetches(int rows) { return rows > 4; }
 
 // What a micro-kernel works on: rows x panels of C += one block of k.
 struct Tile {
-  const float* a;  // rows kCopyStride apart, k adjacent
+  const float* a;  // rows `a_stride` apart, k adjacent
+  size_t a_stride;
   const float* b;  // k `b_stride` apart, panels `b_panel` apart
   size_t b_stride;
   size_t b_panel;
@@ -66,11 +67,23 @@ struct Tile {
   size_t addend_stride;
   float* c;
   size_t c_stride;
-  const float* prefetch;  // what comes next: one cache line of it is asked for in each step of k
+  // What comes next: in each step of k, the cache lines at `prefetch` and `prefetch_second` floats
+  // behind it are asked for; then it moves on by `prefetch_stride` floats.
+  const float* prefetch;
+  size_t prefetch_second;
+  size_t prefetch_stride;
 };
 
 // Loops over registers must be unrolled entirely, or the accumulators would live in memory.
 #define MODELLIB_UNROLL _Pragma("clang loop unroll(full)")
+
+// Keeps the order in which the source computes `vector` and loads from memory. Left alone, the
+// compiler gathers the loads of several steps ahead of their use, and spills.
+#if HWY_ARCH_X86 && HWY_TARGET <= HWY_SSSE3
+#define MODELLIB_PIN(vector) asm volatile("" : "+v"((vector).raw) : : "memory")
+#else
+#define MODELLIB_PIN(vector)
+#endif
 
 template <int kRows, int kPanels>
 HWY_NOINLINE void micro_kernel(const Tile& t) {
@@ -84,23 +97,37 @@ HWY_NOINLINE void micro_kernel(const Tile& t) {
     for (int j = 0; j < kVectors; ++j) acc[i][j] = hn::Zero(d);
   }
 
-  const float* a = t.a;
+  // One pointer for three rows: x86 adds an index once or twice its size. The compiler is kept from
+  // seeing that the pointers are related, or it spends registers and additions on that.
+  constexpr int kPointers = (kRows + 2) / 3;
+  const size_t a_stride = t.a_stride;
+  const float* a[kPointers];
+  MODELLIB_UNROLL
+  for (int i = 0; i < kPointers; ++i) {
+    a[i] = t.a + 3 * i * a_stride;
+    asm("" : "+r"(a[i]));
+  }
   const float* b[kPanels];
   MODELLIB_UNROLL
   for (int j = 0; j < kPanels; ++j) b[j] = t.b + j * t.b_panel;
   const size_t b_stride = t.b_stride;
 
   const float* prefetch = t.prefetch;
+  const size_t prefetch_second = t.prefetch_second;
+  const size_t prefetch_stride = t.prefetch_stride;
   MODELLIB_UNROLL
   for (int i = 0; i < kRows; ++i) {
     MODELLIB_UNROLL
     for (int j = 0; j < kPanels; ++j) __builtin_prefetch(t.c + i * t.c_stride + j * kPanel, 1, 3);
   }
 
-  const auto step = [&](size_t k) HWY_ATTR __attribute__((always_inline)) {
+  const auto step = [&](size_t ahead) HWY_ATTR __attribute__((always_inline)) {
     V row[kVectors];
-    __builtin_prefetch(prefetch, 0, 2);
-    prefetch += 16;
+    if constexpr (prefetches(kRows)) {
+      __builtin_prefetch(prefetch, 0, 2);
+      __builtin_prefetch(prefetch + prefetch_second, 0, 2);
+      prefetch += prefetch_stride;
+    }
     MODELLIB_UNROLL
     for (int p = 0; p < kPanels; ++p) {
       MODELLIB_UNROLL
@@ -111,19 +138,33 @@ HWY_NOINLINE void micro_kernel(const Tile& t) {
     }
     MODELLIB_UNROLL
     for (int i = 0; i < kRows; ++i) {
-      const V x = hn::Set(d, a[i * kCopyStride + k]);
+      const V x = hn::Set(d, a[i / 3][static_cast<size_t>(i % 3) * a_stride + ahead]);
       MODELLIB_UNROLL
-      for (int j = 0; j < kVectors; ++j) acc[i][j] = hn::MulAdd(x, row[j], acc[i][j]);
+      for (int j = 0; j < kVectors; ++j) {
+        acc[i][j] = hn::MulAdd(x, row[j], acc[i][j]);
+        MODELLIB_PIN(acc[i][j]);
+      }
     }
   };
-  size_t k = 0;
-  for (; k + 4 <= t.k; k += 4) {
-    step(k);
-    step(k + 1);
-    step(k + 2);
-    step(k + 3);
+  const auto advance = [&](size_t steps) HWY_ATTR __attribute__((always_inline)) {
+    MODELLIB_UNROLL
+    for (int i = 0; i < kPointers; ++i) {
+      a[i] += steps;
+      asm("" : "+r"(a[i]));
+    }
+  };
+  size_t k = t.k;
+  for (; k >= 4; k -= 4) {
+    step(0);
+    step(1);
+    step(2);
+    step(3);
+    advance(4);
   }
-  for (; k < t.k; ++k) step(k);
+  for (; k > 0; --k) {
+    step(0);
+    advance(1);
+  }
 
   if (t.alpha != 1.0f) {
     const V alpha = hn::Set(d, t.alpha);
@@ -166,6 +207,7 @@ HWY_NOINLINE void micro_kernel(const Tile& t) {
 }
 
 #undef MODELLIB_UNROLL
+#undef MODELLIB_PIN
 
 using MicroKernel = void (*)(const Tile&);
 

@@ -121,7 +121,7 @@ int field_index(int64_t Scalars::*field) {
 // at most kMaxKBlock. Packed B is [block of k][panel][k within the block][kPanel]: what one block
 // needs lies together.
 inline constexpr int64_t kPanel = 16;
-inline constexpr int64_t kMaxKBlock = 256;
+inline constexpr int64_t kMaxKBlock = 384;
 
 // The rows of each block of k but the last, which may be shorter. Also the order of summation: a
 // block's products are summed by a chain of FMAs from 0, the blocks in order onto bias plus
