@@ -75,8 +75,8 @@ Value hard_swish_formula(Value x, const Attributes&) {
 }
 Value clamp_formula(Value x, const Attributes& a) {
   const auto& limits = a.as<ClampAttributes>();
-  if (limits.min.has_value()) x = where(less(x, *limits.min), *limits.min, x);
-  if (limits.max.has_value()) x = where(greater(x, *limits.max), *limits.max, x);
+  if (limits.min.has_value()) x = where(less_equal(x, *limits.min), *limits.min, x);
+  if (limits.max.has_value()) x = where(greater_equal(x, *limits.max), *limits.max, x);
   return x;
 }
 

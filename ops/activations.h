@@ -92,7 +92,7 @@ struct ClampAttributes {
                            field("max", &ClampAttributes::max));
   }
 };
-// x cut off at the limits that are given; gradient 1 on them. NaN stays.
+// x cut off at the limits that are given; gradient 0 on them. NaN stays.
 Value clamp(Value x, ClampAttributes attributes);
 
 // The first half of `axis` times the sigmoid of the second; its extent must be an even number.

@@ -9,14 +9,19 @@
 namespace modellib {
 
 std::vector<OpDef> activation_ops();
+std::vector<OpDef> attention_ops();
 std::vector<OpDef> batch_norm_ops();
 std::vector<OpDef> collective_ops();
 std::vector<OpDef> cond_ops();
 std::vector<OpDef> constant_ops();
 std::vector<OpDef> conv_ops();
+std::vector<OpDef> cross_entropy_ops();
 std::vector<OpDef> dim_value_ops();
+std::vector<OpDef> dropout_ops();
+std::vector<OpDef> embedding_ops();
 std::vector<OpDef> fused_ops();
 std::vector<OpDef> gather_scatter_ops();
+std::vector<OpDef> loss_ops();
 std::vector<OpDef> matmul_ops();
 std::vector<OpDef> normalization_ops();
 std::vector<OpDef> optimizer_ops();

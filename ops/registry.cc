@@ -8,14 +8,19 @@ namespace {
 // One line for each family, in the order of families.h.
 constexpr std::vector<OpDef> (*kFamilies[])() = {
     activation_ops,        //
+    attention_ops,         //
     batch_norm_ops,        //
     collective_ops,        //
     cond_ops,              //
     constant_ops,          //
     conv_ops,              //
+    cross_entropy_ops,     //
     dim_value_ops,         //
+    dropout_ops,           //
+    embedding_ops,         //
     fused_ops,             //
     gather_scatter_ops,    //
+    loss_ops,              //
     matmul_ops,            //
     normalization_ops,     //
     optimizer_ops,         //
