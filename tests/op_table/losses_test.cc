@@ -1,0 +1,180 @@
+// Losses without a golden of PyTorch, by hand; and what all of them refuse.
+#include "modellib/ops/losses.h"
+
+#include <gmock/gmock.h>
+
+#include <cmath>
+#include <limits>
+
+#include "modellib/ops/gradients.h"
+#include "modellib/ops/pointwise.h"
+#include "modellib/ops/reduce.h"
+#include "modellib/tests/op_table/evaluate.h"
+
+namespace modellib {
+namespace {
+
+using testing::DoubleNear;
+using testing::HasSubstr;
+using testing::Pointwise;
+
+constexpr DType kF64 = DType::kF64;
+
+Value f64(GraphBuilder& b, std::vector<int64_t> shape, const std::vector<double>& values) {
+  return constant(b, kF64, std::move(shape), values);
+}
+Value classes(GraphBuilder& b, const std::vector<double>& values) {
+  return constant(b, DType::kI64, {static_cast<int64_t>(values.size())}, values);
+}
+
+TEST(FocalLoss, WeighsCrossEntropyByWhatIsMissing) {
+  const std::vector<double> logits = {2, 0.5, -1, -3, 1, 0};
+  const std::vector<double> target = {0, 2};
+  std::vector<double> expected;
+  for (size_t row = 0; row < 2; ++row) {
+    double sum = 0;
+    for (size_t i = 0; i < 3; ++i) sum += std::exp(logits[3 * row + i]);
+    const double p = std::exp(logits[3 * row + static_cast<size_t>(target[row])]) / sum;
+    expected.push_back(0.25 * (1 - p) * (1 - p) * -std::log(p));
+  }
+  GraphBuilder b(builtin_ops());
+  const Value x = f64(b, {2, 3}, logits), t = classes(b, target);
+  const auto got = evaluate(b, {focal_loss(x, t, 0.25, 2.0, "none"), focal_loss(x, t, 1.0, 0.0),
+                                cross_entropy(x, t), focal_loss(x, t, 0.25, 2.0)});
+  ASSERT_EQ(got.size(), 4u);
+  EXPECT_THAT(numbers(got[0]), Pointwise(DoubleNear(1e-12), expected));
+  EXPECT_NEAR(got[1].at(0), got[2].at(0), 1e-15) << "gamma 0 and alpha 1: cross entropy";
+  EXPECT_NEAR(got[3].at(0), (expected[0] + expected[1]) / 2, 1e-12);
+}
+
+TEST(MarginRankingLoss, CountsPairsInTheWrongOrder) {
+  GraphBuilder b(builtin_ops());
+  const Value loss = margin_ranking_loss(f64(b, {4}, {3, 1, 3, 1}), f64(b, {4}, {1, 3, 1, 3}),
+                                         f64(b, {4}, {1, 1, -1, -1}), 0.5, "none");
+  EXPECT_THAT(numbers_of(b, loss), Pointwise(DoubleNear(1e-15), {0.0, 2.5, 2.5, 0.0}));
+}
+
+TEST(TripletMarginLoss, ComparesDistances) {
+  GraphBuilder b(builtin_ops());
+  const Value anchor = f64(b, {1, 2}, {0, 0}), positive = f64(b, {1, 2}, {3, 4}),
+              negative = f64(b, {1, 2}, {3, 3});
+  TripletMarginOptions options{.eps = 0, .reduction = "none"};
+  const Value plain = triplet_margin_loss(anchor, positive, negative, options);
+  options.swap = true;  // the negative is 1 away from the positive
+  const Value swapped = triplet_margin_loss(anchor, positive, negative, options);
+  options = {.p = 1, .eps = 0};
+  const auto got =
+      evaluate(b, {plain, swapped, triplet_margin_loss(anchor, positive, negative, options)});
+  ASSERT_EQ(got.size(), 3u);
+  EXPECT_NEAR(got[0].at(0), 1 + 5 - std::sqrt(18.0), 1e-12);
+  EXPECT_NEAR(got[1].at(0), 1 + 5 - 1, 1e-12);
+  EXPECT_NEAR(got[2].at(0), 1 + 7 - 6, 1e-12);
+}
+
+TEST(ContrastiveLoss, PullsTogetherAndPushesApart) {
+  const std::vector<double> second = {0.3, 0.4, 0.3, 0.4, 2, 0}, labels = {1, 0, 0};
+  GraphBuilder b(builtin_ops());
+  const Value a = f64(b, {3, 2}, {0, 0, 0, 0, 0, 0}), z = f64(b, {3, 2}, second),
+              y = f64(b, {3}, labels);
+  const auto got =
+      evaluate(b, {contrastive_loss(a, z, y, 1.0, 0.0), contrastive_loss(a, z, y, 1.0, 0.1)});
+  ASSERT_EQ(got.size(), 2u);
+  // Distances 0.5, 0.5 and 2.
+  EXPECT_NEAR(got[0].at(0), (0.25 + 0.25 + 0) / 3, 1e-12);
+  const auto soft = [](double d) { return 0.1 * std::log1p(std::exp((1 - d) / 0.1)); };
+  EXPECT_NEAR(got[1].at(0), (0.25 + soft(0.5) * soft(0.5) + soft(2) * soft(2)) / 3, 1e-12);
+}
+
+TEST(ContrastiveLoss, HasAGradientWhereTwoEmbeddingsAreEqual) {
+  GraphBuilder b(builtin_ops());
+  const Value a = f64(b, {1, 2}, {1, 2});
+  const Value other = f64(b, {1, 2}, {1, 2}) + 0.0;
+  const Value loss = contrastive_loss(a, other, f64(b, {1}, {1}), 1.0, 0.1);
+  EXPECT_THAT(numbers_of(b, gradients(b, loss, {a})[0]), testing::Each(0.0));
+}
+
+TEST(InfoNceLoss, PicksThePartnerAmongAllOthers) {
+  const std::vector<double> features = {1, 0, 0, 1, 2, 1, -1, 3};  // rows 0, 2 and 1, 3 are pairs
+  double expected = 0;
+  for (size_t i = 0; i < 4; ++i) {
+    double sum = 0, own = 0;
+    for (size_t j = 0; j < 4; ++j) {
+      if (j == i) continue;
+      double dot = 0, ii = 0, jj = 0;
+      for (size_t d = 0; d < 2; ++d) {
+        dot += features[2 * i + d] * features[2 * j + d];
+        ii += features[2 * i + d] * features[2 * i + d];
+        jj += features[2 * j + d] * features[2 * j + d];
+      }
+      const double e = std::exp(dot / std::sqrt(ii * jj) / 0.5);
+      sum += e;
+      if (j == (i + 2) % 4) own = e;
+    }
+    expected -= std::log(own / sum) / 4;
+  }
+  GraphBuilder b(builtin_ops());
+  EXPECT_NEAR(numbers_of(b, info_nce_loss(f64(b, {4, 2}, features), 0.5)).at(0), expected, 1e-12);
+}
+
+TEST(InfoNceLoss, RefusesAnOddNumberOfRows) {
+  GraphBuilder b(builtin_ops());
+  info_nce_loss(b.input("features", {kF64, {3, 2}}));
+  EXPECT_THAT(std::string(b.status().message()), HasSubstr("[2n, size]"));
+  // A free number is checked when it is bound.
+  GraphBuilder free(builtin_ops());
+  free.output("loss", info_nce_loss(free.input("features", {kF64, {Dim::symbol("rows"), 2}})));
+  const auto graph = free.build();
+  ASSERT_TRUE(graph.ok()) << graph.status();
+  EXPECT_TRUE(run_reference(*graph, {*random_tensor(kF64, {4, 2}, -1, 1, "even")}).ok());
+  EXPECT_FALSE(run_reference(*graph, {*random_tensor(kF64, {3, 2}, -1, 1, "odd")}).ok());
+}
+
+TEST(CrossEntropy, OfIgnoredTargetsAloneIsNan) {
+  GraphBuilder b(builtin_ops());
+  const Value x = f64(b, {2, 3}, {1, 2, 3, 4, 5, 6}), t = classes(b, {-100, -100});
+  const auto got =
+      evaluate(b, {cross_entropy(x, t), cross_entropy(x, t, {}, {.reduction = "sum"})});
+  ASSERT_EQ(got.size(), 2u);
+  EXPECT_TRUE(std::isnan(got[0].at(0)));
+  EXPECT_EQ(got[1].at(0), 0.0);
+}
+
+TEST(CrossEntropy, ATargetOutOfRangeIsAnError) {
+  for (const double target : {-1.0, 3.0}) {
+    GraphBuilder b(builtin_ops());
+    b.output("loss", cross_entropy(f64(b, {1, 3}, {1, 2, 3}), classes(b, {target})));
+    const auto graph = b.build();
+    ASSERT_TRUE(graph.ok()) << graph.status();
+    const auto result = run_reference(*graph, {});
+    EXPECT_EQ(result.status().code(), absl::StatusCode::kOutOfRange) << target;
+  }
+}
+
+TEST(CrossEntropy, OfHalfPrecisionIsF32) {
+  GraphBuilder b(builtin_ops());
+  const Value x = cast(f64(b, {1, 2}, {9, -9}), DType::kF16);
+  const Value loss = cross_entropy(x, classes(b, {1}));
+  EXPECT_EQ(loss.dtype(), DType::kF32);
+  EXPECT_NEAR(numbers_of(b, loss).at(0), 18 + std::log1p(std::exp(-18.0)), 1e-5);
+}
+
+// PyTorch divides by no less than 1e-12: the gradient of a certain mistake is large, and finite.
+TEST(BinaryCrossEntropy, HasAFiniteGradientAtZeroAndOne) {
+  GraphBuilder b(builtin_ops());
+  const Value p = f64(b, {4}, {0, 1, 0, 1}), t = f64(b, {4}, {0, 1, 1, 0});
+  const Value loss = binary_cross_entropy(p, t, {}, "none");
+  const auto got = evaluate(b, {loss, gradients(b, reduce_sum(loss), {p})[0]});
+  ASSERT_EQ(got.size(), 2u);
+  EXPECT_THAT(numbers(got[0]), Pointwise(DoubleNear(1e-12), {0.0, 0.0, 100.0, 100.0}));
+  EXPECT_THAT(numbers(got[1]), Pointwise(DoubleNear(1), {0.0, 0.0, -1e12, 1e12}));
+}
+
+TEST(Losses, RefuseAnUnknownReduction) {
+  GraphBuilder b(builtin_ops());
+  const Value x = b.input("x", {kF64, {2}});
+  mse_loss(x, x, "avarage");
+  EXPECT_THAT(std::string(b.status().message()), HasSubstr("\"avarage\""));
+}
+
+}  // namespace
+}  // namespace modellib
