@@ -36,7 +36,7 @@ void mend_checksums(std::vector<std::byte>& file) {
 }  // namespace modellib
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  using namespace modellib;
+  using namespace modellib;  // NOLINT(google-build-using-namespace)
   std::vector<std::byte> file(size);
   if (size != 0) std::memcpy(file.data(), data, size);
   mend_checksums(file);

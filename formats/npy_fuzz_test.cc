@@ -6,7 +6,7 @@
 #include "modellib/formats/npy.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  using namespace modellib;
+  using namespace modellib;  // NOLINT(google-build-using-namespace)
   const auto tensor = parse_npy({reinterpret_cast<const std::byte*>(data), size});
   if (!tensor.ok()) return 0;
   const std::string bytes = npy_bytes(*tensor).value();

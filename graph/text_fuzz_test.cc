@@ -7,7 +7,7 @@
 #include "modellib/graph/text.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  using namespace modellib;
+  using namespace modellib;  // NOLINT(google-build-using-namespace)
   const absl::string_view text(reinterpret_cast<const char*>(data), size);
   const absl::StatusOr<Program> program = parse_program(text, testing::ops());
   if (!program.ok()) return 0;
