@@ -1,5 +1,7 @@
 #include "modellib/executors/cpu/kernels/registry.h"
 
+#include "modellib/executors/cpu/kernels/attention.h"
+#include "modellib/executors/cpu/kernels/conv.h"
 #include "modellib/executors/cpu/kernels/indexing.h"
 #include "modellib/executors/cpu/kernels/matmul_kernels.h"
 #include "modellib/executors/cpu/kernels/plain.h"
@@ -30,6 +32,9 @@ absl::Span<const runtime::Kernel> cpu_kernels() {
        .plain = true},
       {"cpu.update_slice", validate_update_slice, run_update_slice},
       {"cpu.pool", validate_pool, run_pool},
+      {"cpu.attention_f32", validate_attention, run_attention},
+      {"cpu.attention_grad_f32", validate_attention_grad, run_attention_grad},
+      {"cpu.conv2d", validate_conv, run_conv, initialise_conv, /*may_allocate=*/true},
       {"cpu.fold_in", validate_fold_in, run_fold_in},
       {.name = "cpu.plain_matmul",
        .validate = validate_plain_matmul,

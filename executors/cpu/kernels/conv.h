@@ -1,0 +1,74 @@
+// "cpu.conv2d": convolution of f32 images and its two gradients, through oneDNN. Primitives are
+// made when the plan is loaded, for one chunk's work each, and run single-threaded: the split into
+// chunks is the plan's.
+//
+//   forward          y = activation(conv(x, w) + bias + y0)   inputs x, w, bias, y0; the last two
+//   may be absent input gradient   dx from dy and w                         inputs dy, w filter
+//   gradient  dw of each part from x and dy            inputs x, dy; output [parts, ...w]: sum it
+//   with cpu.reduce
+//
+// The filter is [out channels, in channels / groups, kernel h, kernel w], or what pack_conv_filter
+// made of it. The batch is no scalar: chunks = batch * pieces (filter gradient: parts = batch /
+// images_per_part), so it may vary at run time.
+#ifndef MODELLIB_EXECUTORS_CPU_KERNELS_CONV_H_
+#define MODELLIB_EXECUTORS_CPU_KERNELS_CONV_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "modellib/executors/runtime/kernel.h"
+
+namespace modellib::cpu {
+
+enum class ConvKind : int64_t { kForward = 0, kInputGradient = 1, kFilterGradient = 2 };
+enum class ImageLayout : int64_t { kChannelsFirst = 0, kChannelsLast = 1 };
+enum class ConvActivation : int64_t { kNone = 0, kRelu = 1 };
+
+// All static.
+struct ConvScalars {
+  int64_t kind = 0;    // ConvKind
+  int64_t layout = 0;  // ImageLayout
+  int64_t in_channels = 1;
+  int64_t out_channels = 1;
+  int64_t groups = 1;
+  int64_t in[2] = {1, 1};
+  int64_t out[2] = {1, 1};
+  int64_t kernel[2] = {1, 1};
+  int64_t stride[2] = {1, 1};
+  int64_t dilation[2] = {1, 1};
+  int64_t pad_low[2] = {};
+  int64_t pad_high[2] = {};
+  int64_t has_bias = 0;
+  int64_t activation = 0;   // ConvActivation
+  int64_t accumulates = 0;  // y0 is there and shares its memory with y
+
+  // Chosen by plan_conv.
+  int64_t pieces =
+      1;  // of an image: bands of rows (channels last) or of output channels (channels first)
+  int64_t images_per_part = 1;  // filter gradient
+  int64_t scratch_bytes = 0;    // workspace of a chunk, a multiple of 64
+  int64_t filter_bytes = 0;     // of a packed filter; 0: it lies plain
+  int64_t filter_layout = 0;    // which packing; the loading machine must choose the same
+};
+
+// Fills what it chooses. batch: the largest; pack: the filter is constant and may be packed
+// (forward only). InvalidArgument for extents that do not fit one another.
+absl::Status plan_conv(int64_t batch, bool pack, ConvScalars& scalars);
+int64_t conv_chunks(const ConvScalars& scalars, int64_t batch);
+// The bytes of a packed filter (filter_bytes of them) from a plain one.
+absl::StatusOr<std::vector<std::byte>> pack_conv_filter(const ConvScalars& scalars,
+                                                        absl::Span<const float> filter);
+
+absl::Status validate_conv(const runtime::StepView& step);
+absl::StatusOr<std::unique_ptr<runtime::KernelState>> initialise_conv(
+    const runtime::StepView& step);
+void run_conv(const runtime::KernelArgs& args, int64_t chunk);
+
+}  // namespace modellib::cpu
+
+#endif  // MODELLIB_EXECUTORS_CPU_KERNELS_CONV_H_
