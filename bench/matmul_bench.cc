@@ -2,9 +2,10 @@
 // peak. All run in alternation, in slices of a few milliseconds, so that what else the machine does
 // strikes them alike; ratios are medians of the ratios within one round.
 //
-//   matmul_bench [--rounds=N] [--only=SUBSTRING] [--threads=1|2]
+//   matmul_bench [--rounds=N] [--only=SUBSTRING] [--threads=1|2] [--avx2]
 //
-// prints one table in markdown for each number of threads.
+// --avx2 keeps us to AVX2; DNNL_MAX_CPU_ISA=AVX2 OPENBLAS_CORETYPE=Haswell in the environment do so
+// for the others. It prints one table in markdown for each number of threads.
 #include <cblas.h>
 #include <dnnl.h>
 #include <omp.h>
@@ -272,6 +273,8 @@ int run(int argc, char** argv) {
       only = argument.substr(7);
     } else if (argument == "--threads=1" || argument == "--threads=2") {
       only_threads = argument.back() - '0';
+    } else if (argument == "--avx2") {
+      hwy::SetSupportedTargetsForTest(HWY_AVX2);
     } else {
       std::fprintf(stderr, "matmul_bench: unknown argument %s\n", argv[i]);
       return 2;

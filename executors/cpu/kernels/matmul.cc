@@ -5,6 +5,9 @@
 #include <cstddef>
 #include <cstdint>
 
+// Tiles are arrays of vectors, which vectors of unknown length cannot form: such machines use NEON.
+#define HWY_DISABLED_TARGETS (HWY_SVE | HWY_SVE2 | HWY_SVE_256 | HWY_SVE2_128 | HWY_RVV)
+
 // clang-format off
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "executors/cpu/kernels/matmul.cc"
@@ -65,8 +68,10 @@ inline constexpr int64_t kStackFloats = 16384;
 static_assert((kCopyRows * kCopyStride + kStackFloats) * 4 + 4096 <= kMatmulStackBytes);
 // Rows of in-place B that are asked for ahead.
 inline constexpr int64_t kPrefetchRows = 8;
-// From so many rows of C on, packing in-place rows of B on the stack pays.
-inline constexpr int64_t kRowsToPack = 36;
+// Whether rows of in-place B are worth packing on the stack. For a few rows of C never; else where
+// they are pages apart, so that they push each other out of the cache, or where there are many rows
+// of C.
+bool pays_to_pack(int64_t rows, int64_t ldb) { return rows >= (ldb % 1024 == 0 ? 36 : 256); }
 
 // Runs the tiles of one group of panels down the rows of a pass.
 void run_rows(const MatmulScalars& s, const Block& block, const Pass& pass, const Columns& columns,
@@ -250,7 +255,7 @@ void run_block(const MatmulScalars& s, const Block& block) {
       continue;
     }
     int64_t packed_from = block.n0;
-    if (layout == BLayout::kRows && block.rows < kRowsToPack) {
+    if (layout == BLayout::kRows && !pays_to_pack(block.rows, s.ldb)) {
       // Read in place, but for a last panel that would reach beyond the row.
       packed_from = end - block.columns % kPanel;
       if (packed_from > block.n0)

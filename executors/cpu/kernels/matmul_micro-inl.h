@@ -50,7 +50,7 @@ constexpr int panels_for(int rows) {
 
 // Whether a tile asks for what comes next. A lower tile runs through B as fast as memory gives it,
 // and the hardware looks ahead well enough.
-constexpr bool prefetches(int rows) { return rows > 4; }
+constexpr bool prefetches(int rows) { return 3 * rows > kMaxRows; }
 
 // What a micro-kernel works on: rows x panels of C += one block of k.
 struct Tile {
@@ -112,9 +112,9 @@ HWY_NOINLINE void micro_kernel(const Tile& t) {
   for (int j = 0; j < kPanels; ++j) b[j] = t.b + j * t.b_panel;
   const size_t b_stride = t.b_stride;
 
-  const float* prefetch = t.prefetch;
-  const size_t prefetch_second = t.prefetch_second;
-  const size_t prefetch_stride = t.prefetch_stride;
+  [[maybe_unused]] const float* prefetch = t.prefetch;
+  [[maybe_unused]] const size_t prefetch_second = t.prefetch_second;
+  [[maybe_unused]] const size_t prefetch_stride = t.prefetch_stride;
   MODELLIB_UNROLL
   for (int i = 0; i < kRows; ++i) {
     MODELLIB_UNROLL
@@ -125,7 +125,7 @@ HWY_NOINLINE void micro_kernel(const Tile& t) {
     V row[kVectors];
     if constexpr (prefetches(kRows)) {
       __builtin_prefetch(prefetch, 0, 2);
-      __builtin_prefetch(prefetch + prefetch_second, 0, 2);
+      if constexpr (kPanels > 1) __builtin_prefetch(prefetch + prefetch_second, 0, 2);
       prefetch += prefetch_stride;
     }
     MODELLIB_UNROLL

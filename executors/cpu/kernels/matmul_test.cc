@@ -346,6 +346,28 @@ TEST_P(MatmulTest, Epilogues) {
   }
 }
 
+// Sizes at which the kernel changes its ways: several blocks of k, stripes of packed B, B whose
+// rows are pages apart, more rows than take their turn at once.
+TEST_P(MatmulTest, LargeExtents) {
+  unsigned seed = 1;
+  for (const bool transpose_a : {false, true}) {
+    for (const auto b : {Problem::kInPlace, Problem::kPacked}) {
+      Problem p = {40, 1024, 400};
+      p.transpose_a = transpose_a;
+      p.b = b;
+      p.bias = BiasAxis::kN;
+      solve(p, seed++);
+      p = {300, 33, 390};
+      p.transpose_a = transpose_a;
+      p.transpose_b = seed % 2 == 0;
+      p.b = b;
+      p.m_grain = 270;
+      p.residual = true;
+      solve(p, seed++);
+    }
+  }
+}
+
 TEST_P(MatmulTest, Batches) {
   unsigned seed = 1;
   for (const bool shared : {false, true}) {
