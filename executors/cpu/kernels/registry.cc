@@ -2,6 +2,7 @@
 
 #include "modellib/executors/cpu/kernels/attention.h"
 #include "modellib/executors/cpu/kernels/conv.h"
+#include "modellib/executors/cpu/kernels/depthwise.h"
 #include "modellib/executors/cpu/kernels/indexing.h"
 #include "modellib/executors/cpu/kernels/matmul_kernels.h"
 #include "modellib/executors/cpu/kernels/plain.h"
@@ -34,6 +35,7 @@ absl::Span<const runtime::Kernel> cpu_kernels() {
       {"cpu.pool", validate_pool, run_pool},
       {"cpu.attention_f32", validate_attention, run_attention},
       {"cpu.attention_grad_f32", validate_attention_grad, run_attention_grad},
+      {"cpu.depthwise_f32", validate_depthwise, run_depthwise},
       {"cpu.conv2d", validate_conv, run_conv, initialise_conv, /*may_allocate=*/true},
       {"cpu.fold_in", validate_fold_in, run_fold_in},
       {.name = "cpu.plain_matmul",

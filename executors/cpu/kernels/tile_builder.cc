@@ -255,6 +255,7 @@ struct TileProgramBuilder::Encoder {
       }
       if (full(id) || reduces(id)) passes = std::max(passes, level[id] + 1);
     }
+    if (passes > kTileMaxPasses) return;  // encode() refuses it
     // A Full instruction runs in each pass that has a reduction or store which needs it.
     for (int i = static_cast<int>(order.size()) - 1; i >= 0; --i) {
       const int id = order[i];
