@@ -1,6 +1,7 @@
 #include "modellib/formats/plan_file.h"
 
 #include <algorithm>
+#include <cstdint>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -22,6 +23,33 @@ constexpr flatbuffers::uoffset_t kMaxDepth = 16;
 template <class Vector>
 size_t size_of(const Vector* vector) {
   return vector == nullptr ? 0 : vector->size();
+}
+
+// FlatBuffers verifies that vectors lie in the buffer, but not that elements of eight bytes are
+// aligned; reading them where they are not is undefined.
+template <class T>
+bool aligned(const flatbuffers::Vector<T>* vector) {
+  return vector == nullptr || reinterpret_cast<uintptr_t>(vector->Data()) % 8 == 0;
+}
+
+template <class T, class Check>
+bool all_of(const flatbuffers::Vector<flatbuffers::Offset<T>>* tables, const Check& check) {
+  return tables == nullptr ||
+         std::all_of(tables->begin(), tables->end(), [&](const T* table) { return check(*table); });
+}
+
+bool vectors_are_aligned(const fb::Plan& plan) {
+  const auto tensor = [](const fb::TensorDesc& t) { return aligned(t.shape()); };
+  const auto step = [](const fb::Step& s) {
+    return aligned(s.outputs()) && aligned(s.inputs()) && aligned(s.scalars());
+  };
+  const auto entry = [&](const fb::Entry& e) {
+    return all_of(e.slots(), [](const fb::Slot& s) { return aligned(s.expr()); }) &&
+           all_of(e.inputs(), tensor) && all_of(e.outputs(), tensor) &&
+           all_of(e.sequences(), [&](const fb::Sequence& s) { return all_of(s.steps(), step); });
+  };
+  return all_of(plan.entries(), entry) &&
+         all_of(plan.variables(), [](const fb::Variable& v) { return aligned(v.shape()); });
 }
 
 absl::Status check_range(absl::string_view what, size_t index, uint64_t segment, uint64_t offset,
@@ -80,6 +108,9 @@ absl::Status PlanFile::check() {
     return absl::InvalidArgumentError("the plan's metadata is no valid FlatBuffer of a plan");
   }
   plan_ = flatbuffers::GetRoot<fb::Plan>(bytes.data());
+  if (!vectors_are_aligned(*plan_)) {
+    return absl::InvalidArgumentError("the plan's metadata holds numbers that are not aligned");
+  }
   for (size_t i = 0; i < size_of(plan_->constants()); ++i) {
     const fb::Constant& c = *plan_->constants()->Get(static_cast<flatbuffers::uoffset_t>(i));
     MODELLIB_RETURN_IF_ERROR(

@@ -389,7 +389,7 @@ class EntryLoader {
     }
     step.kernel_name = absl::string_view(plan_.kernels()->Get(source.kernel())->c_str(),
                                          plan_.kernels()->Get(source.kernel())->size());
-    const absl::Status status = fill_step(source, index, nesting, step);
+    absl::Status status = fill_step(source, index, nesting, step);
     entry_.steps[index] = std::move(step);
     if (status.ok()) return status;
     const StepImage& kept = entry_.steps[index];
