@@ -22,6 +22,7 @@ std::vector<OpDef> embedding_ops();
 std::vector<OpDef> fused_ops();
 std::vector<OpDef> gather_scatter_ops();
 std::vector<OpDef> loss_ops();
+std::vector<OpDef> matmul_epilogue_ops();
 std::vector<OpDef> matmul_ops();
 std::vector<OpDef> normalization_ops();
 std::vector<OpDef> optimizer_ops();

@@ -21,6 +21,7 @@ constexpr std::vector<OpDef> (*kFamilies[])() = {
     fused_ops,             //
     gather_scatter_ops,    //
     loss_ops,              //
+    matmul_epilogue_ops,   //
     matmul_ops,            //
     normalization_ops,     //
     optimizer_ops,         //

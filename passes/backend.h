@@ -88,6 +88,8 @@ class Backend {
 
   // Whether it has a kernel for the composite as a whole; else it is decomposed.
   virtual bool takes_composite(const Graph& graph, const Graph::Node& node) const = 0;
+  // Whether it has a kernel for "matmul_epilogue".
+  virtual bool takes_epilogues() const { return false; }
   // Whether the node can be part of a fused region.
   virtual bool can_fuse(const Graph& graph, const Graph::Node& node) const = 0;
   // Whether the region may become one "fused" node: asked for each candidate, so that the limits of

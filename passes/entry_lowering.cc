@@ -8,6 +8,7 @@
 #include "modellib/graph/op_def.h"
 #include "modellib/graph/status_macros.h"
 #include "modellib/passes/rebuild.h"
+#include "modellib/passes/step_plan.h"
 #include "modellib/passes/views.h"
 
 namespace modellib {
@@ -303,7 +304,7 @@ class EntryLowering {
       const int target = variable_buffers_[v];
       const bool whole = from.offset == 0 && source.bytes == buffer(target).bytes;
       if (source.space == fb::Space::Arena && source.slot_of == kNone && whole &&
-          source.writers.size() == 1 && can_overwrite(target, from.buffer, source.writers[0]) &&
+          !source.writers.empty() && can_overwrite(target, from.buffer, source.writers.front()) &&
           !is_wanted_at_end(target, v)) {
         merge_into(from.buffer, target);
         continue;
@@ -409,7 +410,8 @@ class EntryLowering {
         ScheduleBuffer& sb = p.buffers[static_cast<size_t>(to.buffer)];
         const Buffer &a = buffer(to.buffer), &b = buffer(from.buffer);
         if (sb.persistent || b.space != fb::Space::Arena || a.bytes > b.bytes) continue;
-        if (b.slot_of != kNone || sb.in_place_of != -1 || a.writers.size() != 1) continue;
+        if (b.slot_of != kNone || sb.in_place_of != -1) continue;
+        if (a.writers.front() != static_cast<int>(s)) continue;
         sb.in_place_of = from.buffer;
       }
     }
@@ -432,33 +434,38 @@ class EntryLowering {
 
   absl::StatusOr<LoweredEntry> plan() {
     const ScheduleProblem problem = this->problem();
-    MODELLIB_ASSIGN_OR_RETURN(const ScheduleResult order, schedule(problem));
-    MODELLIB_ASSIGN_OR_RETURN(const std::vector<MemoryRecord> records,
-                              live_records(problem, order.order));
-    MODELLIB_ASSIGN_OR_RETURN(const MemoryPlan memory, plan_memory(records));
-    absl::flat_hash_map<int64_t, int64_t> offsets;
-    for (size_t r = 0; r < records.size(); ++r) offsets[records[r].id] = memory.offsets[r];
+    MODELLIB_ASSIGN_OR_RETURN(const StepPlan plan, plan_steps(problem));
+    const ScheduleResult& order = plan.schedule;
+    const MemoryPlan& memory = plan.memory;
 
     auto entry = std::make_unique<fb::EntryT>();
     entry->name = name_;
     auto sequence = std::make_unique<fb::SequenceT>();
-    for (int s : order.order) {
-      MODELLIB_ASSIGN_OR_RETURN(auto fb_step, emit(s, offsets));
+    for (size_t position = 0; position < order.order.size(); ++position) {
+      MODELLIB_ASSIGN_OR_RETURN(auto fb_step, emit(order.order[position], plan));
+      for (int signal : plan.sync.waits[position]) {
+        fb_step->waits.push_back(static_cast<uint32_t>(signal));
+      }
+      if (const int signal = plan.sync.completes[position]; signal >= 0) {
+        fb_step->signals.push_back(static_cast<uint32_t>(signal));
+      }
       sequence->steps.push_back(std::move(fb_step));
     }
+    entry->signals = static_cast<uint32_t>(plan.sync.signals);
     entry->sequences.push_back(std::move(sequence));
     MODELLIB_RETURN_IF_ERROR(describe_borders(*entry));
     for (const std::string& lane : backend_.lanes()) entry->lanes.push_back(lane);
     for (const MemoryPlan::Arena& arena : memory.arenas) {
       auto a = std::make_unique<fb::ArenaT>();
       a->device = std::string(backend_.name());
+      a->lane = static_cast<uint16_t>(arena.arena);
       a->bytes = static_cast<uint64_t>(arena.bytes);
       a->alignment = static_cast<uint32_t>(arena.alignment);
       a->lower_bound = static_cast<uint64_t>(arena.lower_bound);
       entry->arenas.push_back(std::move(a));
       for (const MemoryPlan::Contributor& c : arena.contributors) {
         auto contributor = std::make_unique<fb::ContributorT>();
-        contributor->name = records[static_cast<size_t>(c.record)].name;
+        contributor->name = plan.records[static_cast<size_t>(c.record)].name;
         contributor->bytes = static_cast<uint64_t>(c.bytes);
         entry->contributors.push_back(std::move(contributor));
       }
@@ -469,37 +476,39 @@ class EntryLowering {
     return LoweredEntry{std::move(entry), order.baseline, order.peak};
   }
 
-  fb::BufferRef reference(const Place& p, int64_t bytes,
-                          const absl::flat_hash_map<int64_t, int64_t>& offsets) {
+  fb::BufferRef reference(const Place& p, int64_t bytes, const StepPlan& plan) {
     if (p.buffer == kNone) return fb::BufferRef();
     const Buffer& b = buffer(p.buffer);
-    int64_t offset = p.offset;
-    uint32_t index = b.index;
-    if (b.space == fb::Space::Arena) {
-      offset += offsets.at(p.buffer);
-      index = 0;
+    if (b.space != fb::Space::Arena) {
+      return fb::BufferRef(b.space, b.index, static_cast<uint64_t>(p.offset),
+                           static_cast<uint64_t>(bytes), 0, 0);
     }
-    return fb::BufferRef(b.space, index, static_cast<uint64_t>(offset),
-                         static_cast<uint64_t>(bytes), 0, 0);
+    const BufferPlace& place = plan.buffers[static_cast<size_t>(p.buffer)];
+    return arena_reference(place, p.offset, bytes);
   }
 
-  absl::StatusOr<std::unique_ptr<fb::StepT>> emit(
-      int id, const absl::flat_hash_map<int64_t, int64_t>& offsets) {
+  // Buffers of no bytes have no place; they refer to nothing.
+  static fb::BufferRef arena_reference(const BufferPlace& place, int64_t offset, int64_t bytes) {
+    if (place.arena < 0) return fb::BufferRef();
+    return fb::BufferRef(fb::Space::Arena, static_cast<uint32_t>(place.arena),
+                         static_cast<uint64_t>(place.offset + offset), static_cast<uint64_t>(bytes),
+                         0, 0);
+  }
+
+  absl::StatusOr<std::unique_ptr<fb::StepT>> emit(int id, const StepPlan& plan) {
     const Step& s = step(id);
     auto out = std::make_unique<fb::StepT>();
     out->kernel = tables_.kernel(s.recipe.kernel);
     out->lane = static_cast<uint16_t>(s.recipe.lane);
     for (size_t i = 0; i < s.outputs.size(); ++i) {
-      out->outputs.push_back(reference(s.outputs[i], s.output_bytes[i], offsets));
+      out->outputs.push_back(reference(s.outputs[i], s.output_bytes[i], plan));
     }
     for (size_t i = 0; i < s.inputs.size(); ++i) {
-      out->inputs.push_back(reference(s.inputs[i], s.input_bytes[i], offsets));
+      out->inputs.push_back(reference(s.inputs[i], s.input_bytes[i], plan));
     }
     fb::BufferRef workspace;
     if (s.workspace > 0) {
-      const int64_t record = static_cast<int64_t>(buffers_.size()) + id;
-      workspace = fb::BufferRef(fb::Space::Arena, 0, static_cast<uint64_t>(offsets.at(record)),
-                                static_cast<uint64_t>(s.workspace), 0, 0);
+      workspace = arena_reference(plan.workspace[static_cast<size_t>(id)], 0, s.workspace);
     }
     out->workspace = std::make_unique<fb::BufferRef>(workspace);
     for (const Dim& d : s.recipe.scalars) {

@@ -21,7 +21,9 @@ bool has_region(const Attributes& attributes) {
 // The node's results, or nothing if it can't or should not be computed now.
 std::vector<Tensor> compute(const RebuildSite& site) {
   const OpDef& op = *site.node.op;
-  if (op.kind != OpDef::Kind::kPrimitive || !op.pure || site.inputs.empty()) return {};
+  // Without operands only what is small is worth it: extents as numbers, no random bits, no iotas.
+  const bool computable = !site.inputs.empty() || op.name == "dim_value";
+  if (op.kind != OpDef::Kind::kPrimitive || !op.pure || !computable) return {};
   std::vector<Tensor> inputs, outputs;
   int64_t input_bytes = 0, output_bytes = 0;
   for (const Value& in : site.inputs) {

@@ -1,12 +1,45 @@
 #include "modellib/passes/lower.h"
 
+#include <cstring>
+#include <utility>
+
 #include "modellib/graph/status_macros.h"
 #include "modellib/passes/entry_lowering.h"
 
 namespace modellib {
 namespace {
 
-constexpr uint64_t kConstantAlignment = 64;
+constexpr int64_t kAlignment = 64;
+// From here on a constant is worth a segment, which starts on a page of its own.
+constexpr int64_t kLargeConstant = int64_t{1} << 16;
+
+absl::Status lay_out_constants(const ConstantPool& pool, LoweredPlan& result) {
+  int64_t small_bytes = 0;
+  result.segments.resize(1);
+  std::vector<std::pair<int64_t, const Tensor*>> small;
+  for (const ConstantPool::Item& item : pool.items()) {
+    auto constant = std::make_unique<fb::ConstantT>();
+    constant->bytes = static_cast<uint64_t>(item.tensor.bytes());
+    constant->hash = item.hash;
+    constant->name = item.name;
+    if (item.tensor.bytes() >= kLargeConstant) {
+      constant->segment = static_cast<uint32_t>(result.segments.size());
+      result.segments.push_back(item.tensor);
+    } else {
+      constant->offset = static_cast<uint64_t>(small_bytes);
+      small.emplace_back(small_bytes, &item.tensor);
+      small_bytes += (item.tensor.bytes() + kAlignment - 1) / kAlignment * kAlignment;
+    }
+    result.plan.constants.push_back(std::move(constant));
+  }
+  MODELLIB_ASSIGN_OR_RETURN(result.segments[0], Tensor::zeros(DType::kU8, {small_bytes}));
+  for (const auto& [offset, tensor] : small) {
+    if (tensor->bytes() == 0) continue;
+    std::memcpy(result.segments[0].mutable_data() + offset, tensor->data(),
+                static_cast<size_t>(tensor->bytes()));
+  }
+  return absl::OkStatus();
+}
 
 }  // namespace
 
@@ -36,19 +69,17 @@ absl::StatusOr<LoweredPlan> lower(const Program& program, const Backend& backend
     variable->segment = -1;
     plan.variables.push_back(std::move(variable));
   }
-  uint64_t offset = 0;
-  for (const ConstantPool::Item& item : tables.constants.items()) {
-    auto constant = std::make_unique<fb::ConstantT>();
-    constant->segment = 0;
-    constant->offset = offset;
-    constant->bytes = static_cast<uint64_t>(item.tensor.bytes());
-    constant->hash = item.hash;
-    constant->name = item.name;
-    offset += (constant->bytes + kConstantAlignment - 1) / kConstantAlignment * kConstantAlignment;
-    plan.constants.push_back(std::move(constant));
-    result.constants.push_back(item.tensor);
-  }
+  MODELLIB_RETURN_IF_ERROR(lay_out_constants(tables.constants, result));
   return result;
+}
+
+absl::StatusOr<std::shared_ptr<const PlanFile>> make_plan_file(const LoweredPlan& lowered) {
+  std::vector<SharedBytes> segments;
+  for (const Tensor& tensor : lowered.segments) {
+    auto owner = std::make_shared<const Tensor>(tensor);
+    segments.push_back({{tensor.data(), static_cast<size_t>(tensor.bytes())}, owner});
+  }
+  return PlanFile::from_parts(lowered.plan, std::move(segments));
 }
 
 }  // namespace modellib

@@ -7,9 +7,11 @@
 #ifndef MODELLIB_PASSES_LOWER_H_
 #define MODELLIB_PASSES_LOWER_H_
 
+#include <memory>
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "modellib/formats/plan_file.h"
 #include "modellib/formats/plan_generated.h"
 #include "modellib/graph/program.h"
 #include "modellib/graph/tensor.h"
@@ -19,9 +21,9 @@ namespace modellib {
 
 struct LoweredPlan {
   fb::PlanT plan;
-  // The bytes of plan.constants, in the same order. They lie in segment 0 at the offsets given
-  // there.
-  std::vector<Tensor> constants;
+  // The bytes that plan.constants name: segment 0 holds the small ones side by side, each large one
+  // is a segment of its own, still in the memory of the tensor it came from.
+  std::vector<Tensor> segments;
   // How much the schedule helped, by entry: peak of live bytes in plain topological order with the
   // updates of variables last, and in the order chosen.
   struct ScheduleReport {
@@ -35,6 +37,10 @@ struct LoweredPlan {
 // without a maximum; Unimplemented, listing every node at once, for what the backend has no kernel
 // for.
 absl::StatusOr<LoweredPlan> lower(const Program& program, const Backend& backend);
+
+// The plan as a runtime loads it, in this process (nothing large is copied) or to write it to a
+// file.
+absl::StatusOr<std::shared_ptr<const PlanFile>> make_plan_file(const LoweredPlan& lowered);
 
 }  // namespace modellib
 

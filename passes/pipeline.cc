@@ -10,6 +10,7 @@
 #include "modellib/passes/fold_constants.h"
 #include "modellib/passes/fusion.h"
 #include "modellib/passes/legalize.h"
+#include "modellib/passes/matmul_epilogue.h"
 
 namespace modellib {
 namespace {
@@ -18,6 +19,8 @@ constexpr Pass kPasses[] = {
     {"canonicalize", "Rewrites nodes to one simplest form and drops what does nothing.",
      canonicalize},
     {"fold-constants", "Computes what depends on constants alone.", fold_constants},
+    {"matmul-epilogue", "Takes bias, residual and activation into the matmul they follow.",
+     fuse_matmul_epilogues},
     {"legalize", "Decomposes composites that the backend has no kernel for.", legalize},
     {"simplify", "Canonicalises again what decomposition brought.", canonicalize},
     {"fusion", "Groups pointwise ops and row reductions into regions.", fuse_regions},

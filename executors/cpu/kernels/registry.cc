@@ -3,6 +3,8 @@
 #include "modellib/executors/cpu/kernels/attention.h"
 #include "modellib/executors/cpu/kernels/conv.h"
 #include "modellib/executors/cpu/kernels/depthwise.h"
+#include "modellib/executors/cpu/kernels/copy_bytes.h"
+#include "modellib/executors/cpu/kernels/dim_values.h"
 #include "modellib/executors/cpu/kernels/indexing.h"
 #include "modellib/executors/cpu/kernels/matmul_kernels.h"
 #include "modellib/executors/cpu/kernels/plain.h"
@@ -15,6 +17,8 @@ namespace modellib::cpu {
 
 absl::Span<const runtime::Kernel> cpu_kernels() {
   static const runtime::Kernel kKernels[] = {
+      kCopyBytes,
+      {"cpu.dim_values", validate_dim_values, run_dim_values},
       kMatmulF32,
       kPackBF32,
       {kTileKernelName, validate_tile_step, run_tile_chunk},

@@ -165,15 +165,19 @@ TileValue TileProgramBuilder::round_to(TileValue a, DType dtype) {
                .imm = static_cast<int64_t>(dtype)});
 }
 
+TileValue TileProgramBuilder::full(TileValue a) {
+  if (!valid(a)) return fail("full takes a value that failed");
+  if (shape(a) == TileShape::kFull) return a;
+  // A cast to the same type copies, and its result may be wider.
+  return emit(
+      {.op = TileOp::kCast, .type = type(a), .shape = TileShape::kFull, .src = {a.id, -1, -1}});
+}
+
 TileValue TileProgramBuilder::reduce(TileOp op, TileValue a) {
   if (!valid(a) || tile_op_class(op) != TileClass::kReduce) {
     return fail(absl::StrCat(tile_op_name(op), " is no reduction, or takes a value that failed"));
   }
-  if (shape(a) != TileShape::kFull) {
-    // A cast to the same type copies, and its result may be wider.
-    a = emit(
-        {.op = TileOp::kCast, .type = type(a), .shape = TileShape::kFull, .src = {a.id, -1, -1}});
-  }
+  a = full(a);
   return emit({.op = op, .type = type(a), .shape = TileShape::kRow, .src = {a.id, -1, -1}});
 }
 

@@ -72,6 +72,8 @@ class TileProgramBuilder {
   TileValue cast(TileValue a, TileType type);
   // f32 to f16 or bf16 and back; integers wrapped to a narrower type.
   TileValue round_to(TileValue a, DType dtype);
+  // `a` as a value for each element; itself if it is one.
+  TileValue full(TileValue a);
   // sum, prod, reduce_max, reduce_min along the columns; `a` is spread to Full before if it is not.
   TileValue reduce(TileOp op, TileValue a);
   // sum / columns

@@ -1,0 +1,187 @@
+// Ops that move elements: transpose, slice, concat, pad, broadcast.
+#include <bit>
+#include <cstring>
+#include <utility>
+#include <vector>
+
+#include "modellib/executors/cpu/backend/recipes.h"
+#include "modellib/executors/cpu/backend/scalar_fields.h"
+#include "modellib/executors/cpu/kernels/strided.h"
+#include "modellib/graph/op_def.h"
+#include "modellib/ops/shape.h"
+
+namespace modellib::cpu {
+namespace {
+
+// The extents of a copy, and how source and target step through them.
+struct Walk {
+  Shape extents;
+  std::vector<Dim> source, target;
+  Dim source_base = 0, target_base = 0;
+};
+
+bool all_static(const Walk& w) {
+  return is_static(w.extents) && is_static(w.source) && is_static(w.target) &&
+         w.source_base.is_static() && w.target_base.is_static();
+}
+
+std::vector<int64_t> numbers(const std::vector<Dim>& dims) {
+  std::vector<int64_t> values;
+  for (const Dim& d : dims) values.push_back(d.value());
+  return values;
+}
+
+absl::StatusOr<StepRecipe> copy_step(const RecipeSite& site, const Walk& walk, StepOperand from) {
+  const int bits = bits_of(site.out(0).dtype);
+  if (bits % 8 != 0 || bits > 64) return no_kernel(site, "packed elements cannot be moved apart");
+  if (walk.extents.size() > kCopyDims) return no_kernel(site, "more than 8 dimensions");
+  StepRecipe step;
+  step.kernel = "cpu.copy";
+  step.outputs = {{StepOperand::Kind::kOutput, 0}};
+  step.inputs = {from};
+  if (all_static(walk)) {
+    const CopyScalars scalars =
+        plan_copy(bits / 8, numbers(walk.extents), numbers(walk.source), numbers(walk.target),
+                  walk.source_base.value(), walk.target_base.value());
+    step.scalars = ScalarFields<CopyScalars>(scalars).take();
+    step.chunks = copy_chunks(scalars);
+    return step;
+  }
+  CopyScalars scalars;
+  scalars.element_bytes = bits / 8;
+  const size_t skip = kCopyDims - walk.extents.size();
+  for (size_t i = 0; i < walk.extents.size(); ++i) {
+    scalars.extent[skip + i] = site.max(walk.extents[i]);
+  }
+  choose_copy_grain(scalars);
+  ScalarFields<CopyScalars> fields(scalars);
+  Dim outer = 1;
+  for (size_t i = 0; i < walk.extents.size(); ++i) {
+    fields.set(&CopyScalars::extent, skip + i, walk.extents[i]);
+    fields.set(&CopyScalars::src_stride, skip + i, walk.source[i]);
+    fields.set(&CopyScalars::dst_stride, skip + i, walk.target[i]);
+    if (skip + i < kCopyDims - 2) outer = outer * walk.extents[i];
+  }
+  fields.set(&CopyScalars::src_base, walk.source_base);
+  fields.set(&CopyScalars::dst_base, walk.target_base);
+  const Dim rows = walk.extents.size() >= 2 ? walk.extents[walk.extents.size() - 2] : Dim(1);
+  step.scalars = fields.take();
+  step.chunks =
+      ceil_div(outer * ceil_div(rows, Dim(scalars.tile_rows)), Dim(scalars.units_per_chunk));
+  return step;
+}
+
+absl::StatusOr<NodeRecipe> one_copy(const RecipeSite& site, const Walk& walk) {
+  absl::StatusOr<StepRecipe> step = copy_step(site, walk, {StepOperand::Kind::kInput, 0});
+  if (!step.ok()) return step.status();
+  NodeRecipe recipe;
+  recipe.steps.push_back(*std::move(step));
+  return recipe;
+}
+
+}  // namespace
+
+absl::StatusOr<NodeRecipe> transpose_recipe(const RecipeSite& site) {
+  std::vector<int64_t> perm = site.node.attributes.as<TransposeAttributes>().perm;
+  const int rank = site.in(0).rank();
+  if (perm.empty()) {
+    for (int i = rank; i-- > 0;) perm.push_back(i);
+  }
+  const std::vector<Dim> strides = dense_strides(site.in(0).shape);
+  Walk walk;
+  walk.extents = site.out(0).shape;
+  walk.target = dense_strides(walk.extents);
+  for (int64_t p : perm) walk.source.push_back(strides[static_cast<size_t>(p < 0 ? p + rank : p)]);
+  return one_copy(site, walk);
+}
+
+absl::StatusOr<NodeRecipe> slice_recipe(const RecipeSite& site) {
+  const auto& a = site.node.attributes.as<SliceAttributes>();
+  const std::vector<Dim> strides = dense_strides(site.in(0).shape);
+  Walk walk;
+  walk.extents = site.out(0).shape;
+  walk.target = dense_strides(walk.extents);
+  for (size_t i = 0; i < strides.size(); ++i) {
+    walk.source.push_back(strides[i] * (a.steps.empty() ? 1 : a.steps[i]));
+    walk.source_base = walk.source_base + a.starts[i] * strides[i];
+  }
+  return one_copy(site, walk);
+}
+
+absl::StatusOr<NodeRecipe> broadcast_recipe(const RecipeSite& site) {
+  const std::vector<Dim> strides = dense_strides(site.in(0).shape);
+  Walk walk;
+  walk.extents = site.out(0).shape;
+  walk.target = dense_strides(walk.extents);
+  const size_t skip = walk.extents.size() - strides.size();
+  walk.source.assign(walk.extents.size(), Dim(0));
+  for (size_t i = 0; i < strides.size(); ++i) {
+    if (!(site.in(0).shape[i] == Dim(1))) walk.source[skip + i] = strides[i];
+  }
+  return one_copy(site, walk);
+}
+
+// Each operand is written into its place by a copy of its own.
+absl::StatusOr<NodeRecipe> concat_recipe(const RecipeSite& site) {
+  const int rank = site.out(0).rank();
+  const int64_t given = site.node.attributes.as<AxisAttributes>().axis;
+  const auto axis = static_cast<size_t>(given < 0 ? given + rank : given);
+  const std::vector<Dim> target = dense_strides(site.out(0).shape);
+  NodeRecipe recipe;
+  Dim at = 0;
+  for (size_t i = 0; i < site.node.inputs.size(); ++i) {
+    Walk walk;
+    walk.extents = site.in(static_cast<int>(i)).shape;
+    walk.source = dense_strides(walk.extents);
+    walk.target = target;
+    walk.target_base = at * target[axis];
+    at = at + walk.extents[axis];
+    absl::StatusOr<StepRecipe> step =
+        copy_step(site, walk, {StepOperand::Kind::kInput, static_cast<int>(i)});
+    if (!step.ok()) return step.status();
+    recipe.steps.push_back(*std::move(step));
+  }
+  return recipe;
+}
+
+absl::StatusOr<NodeRecipe> pad_recipe(const RecipeSite& site) {
+  const auto& a = site.node.attributes.as<PadAttributes>();
+  const TensorType& type = site.in(0);
+  const int bits = bits_of(type.dtype);
+  if (bits % 8 != 0 || type.rank() > kCopyDims)
+    return no_kernel(site, "packed elements or too many axes");
+  PadScalars scalars;
+  scalars.element_bytes = bits / 8;
+  scalars.mode = static_cast<int64_t>(a.mode == "reflect" ? PadMode::kReflect
+                                      : a.mode == "edge"  ? PadMode::kEdge
+                                                          : PadMode::kConstant);
+  absl::StatusOr<Tensor> element = Tensor::zeros(type.dtype, {});
+  if (!element.ok()) return element.status();
+  element->set(0, a.value);
+  std::memcpy(&scalars.value, element->data(), static_cast<size_t>(bits / 8));
+  const auto rank = static_cast<size_t>(type.rank());
+  const size_t skip = kCopyDims - rank;
+  for (size_t i = 0; i < rank; ++i) {
+    scalars.extent[skip + i] = site.max(type.shape[i]);
+    scalars.low[skip + i] = a.low[i];
+    scalars.high[skip + i] = a.high[i];
+  }
+  choose_pad_grain(scalars);
+  ScalarFields<PadScalars> fields(scalars);
+  Dim rows = 1;
+  for (size_t i = 0; i < rank; ++i) {
+    fields.set(&PadScalars::extent, skip + i, type.shape[i]);
+    if (i + 1 < rank) rows = rows * site.out(0).shape[i];
+  }
+  StepRecipe step;
+  step.kernel = "cpu.pad";
+  step.outputs = all_outputs(site);
+  step.inputs = all_inputs(site);
+  step.scalars = fields.take();
+  step.chunks = ceil_div(rows, Dim(scalars.rows_per_chunk));
+  NodeRecipe recipe;
+  recipe.steps.push_back(std::move(step));
+  return recipe;
+}
+
+}  // namespace modellib::cpu

@@ -1,0 +1,163 @@
+#include "modellib/executors/cpu/backend/cpu_backend.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "modellib/executors/cpu/backend/recipes.h"
+#include "modellib/executors/cpu/backend/region_compiler.h"
+#include "modellib/executors/cpu/kernels/copy_bytes.h"
+#include "modellib/graph/op_def.h"
+#include "modellib/graph/status_macros.h"
+#include "modellib/ops/fused.h"
+#include "modellib/ops/random.h"
+#include "modellib/ops/reduce.h"
+#include "modellib/ops/shape.h"
+
+namespace modellib::cpu {
+namespace {
+
+absl::StatusOr<NodeRecipe> dim_value_recipe(const RecipeSite& site) {
+  const Shape& dims = site.node.attributes.as<DimValueAttributes>().dims;
+  StepRecipe step;
+  step.kernel = "cpu.dim_values";
+  step.outputs = all_outputs(site);
+  step.scalars = {static_cast<int64_t>(dims.size())};
+  step.scalars.insert(step.scalars.end(), dims.begin(), dims.end());
+  NodeRecipe recipe;
+  recipe.steps.push_back(std::move(step));
+  return recipe;
+}
+
+absl::StatusOr<NodeRecipe> fold_in_recipe(const RecipeSite& site) {
+  StepRecipe step;
+  step.kernel = "cpu.fold_in";
+  step.outputs = all_outputs(site);
+  step.inputs = all_inputs(site);
+  step.scalars = {static_cast<int64_t>(kFoldInStream)};
+  NodeRecipe recipe;
+  recipe.steps.push_back(std::move(step));
+  return recipe;
+}
+
+struct Entry {
+  const char* op;
+  RecipeFunction recipe;
+};
+constexpr Entry kRecipes[] = {
+    {"argmax", arg_reduce_recipe},
+    {"argmin", arg_reduce_recipe},
+    {"avg_pool", pool_recipe},
+    {"avg_pool_gradient", pool_recipe},
+    {"concat", concat_recipe},
+    {"conv", conv_recipe},
+    {"conv_filter_gradient", conv_recipe},
+    {"conv_input_gradient", conv_recipe},
+    {"cumsum", cumsum_recipe},
+    {"dim_value", dim_value_recipe},
+    {"fold_in", fold_in_recipe},
+    {"gather", gather_recipe},
+    {"gather_elements", gather_elements_recipe},
+    {"matmul", matmul_recipe},
+    {"matmul_epilogue", matmul_recipe},
+    {"max_pool", pool_recipe},
+    {"max_pool_gradient", pool_recipe},
+    {"max_pool_select", pool_recipe},
+    {"pad", pad_recipe},
+    {"scatter_add", scatter_add_recipe},
+    {"scatter_elements", scatter_elements_recipe},
+    {"slice", slice_recipe},
+    {"sort", sort_recipe},
+    {"top_k", sort_recipe},
+    {"transpose", transpose_recipe},
+    {"update_slice", update_slice_recipe},
+};
+
+RecipeFunction recipe_for(absl::string_view op) {
+  for (const Entry& e : kRecipes) {
+    if (op == e.op) return e.recipe;
+  }
+  return nullptr;
+}
+
+absl::StatusOr<NodeRecipe> one_step(absl::StatusOr<StepRecipe> step) {
+  if (!step.ok()) return step.status();
+  NodeRecipe recipe;
+  recipe.steps.push_back(*std::move(step));
+  return recipe;
+}
+
+}  // namespace
+
+absl::Status no_kernel(const RecipeSite& site, absl::string_view why) {
+  std::vector<std::string> types;
+  for (ValueId in : site.node.inputs) {
+    types.push_back(in == kNoValue ? "absent" : to_string(site.graph.type(in)));
+  }
+  return absl::UnimplementedError(
+      absl::StrCat(site.node.op->name, "(", absl::StrJoin(types, ", "), "): ", why));
+}
+
+std::vector<StepOperand> all_outputs(const RecipeSite& site) {
+  std::vector<StepOperand> operands;
+  for (int i = 0; i < site.node.num_outputs; ++i) {
+    operands.push_back({StepOperand::Kind::kOutput, i});
+  }
+  return operands;
+}
+
+std::vector<StepOperand> all_inputs(const RecipeSite& site) {
+  std::vector<StepOperand> operands;
+  for (size_t i = 0; i < site.node.inputs.size(); ++i) {
+    operands.push_back({StepOperand::Kind::kInput, static_cast<int>(i)});
+  }
+  return operands;
+}
+
+StepRecipe copy_bytes(const Dim& bytes) {
+  const CopyBytesScalars scalars;
+  StepRecipe step;
+  step.kernel = kCopyBytes.name;
+  step.scalars = {bytes, scalars.per_chunk};
+  step.chunks = ceil_div(bytes, Dim(scalars.per_chunk));
+  step.in_place = {{0, 0}};
+  return step;
+}
+
+std::vector<Dim> dense_strides(const Shape& shape) {
+  std::vector<Dim> strides(shape.size(), Dim(1));
+  for (size_t i = shape.size(); i-- > 1;) strides[i - 1] = strides[i] * shape[i];
+  return strides;
+}
+
+bool CpuBackend::takes_composite(const Graph& graph, const Graph::Node& node) const {
+  return node.op->name == "fused" || recipe_for(node.op->name) != nullptr;
+}
+
+bool CpuBackend::can_fuse(const Graph& graph, const Graph::Node& node) const {
+  return can_be_tiled(graph, node);
+}
+
+absl::Status CpuBackend::accepts_region(const Graph& region) const {
+  return compile_region(region, region.ranges()).status();
+}
+
+absl::StatusOr<NodeRecipe> CpuBackend::recipe(const RecipeSite& site) const {
+  if (site.node.op->name == "fused") {
+    return one_step(
+        compile_region(*site.node.attributes.as<FusedAttributes>().region, site.ranges));
+  }
+  if (RecipeFunction recipe = recipe_for(site.node.op->name)) return recipe(site);
+  if (can_be_tiled(site.graph, site.node)) return one_step(compile_single(site));
+  if (site.node.attributes.is<ReduceAttributes>()) return reduce_recipe(site);
+  return no_kernel(site, "there is none");
+}
+
+StepRecipe CpuBackend::copy(const Dim& bytes) const { return copy_bytes(bytes); }
+
+const Backend& cpu_backend() {
+  static const CpuBackend* const backend = new CpuBackend;
+  return *backend;
+}
+
+}  // namespace modellib::cpu

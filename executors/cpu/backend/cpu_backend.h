@@ -1,0 +1,26 @@
+// The CPU as a backend: which kernels carry out a node, with which scalars.
+#ifndef MODELLIB_EXECUTORS_CPU_BACKEND_CPU_BACKEND_H_
+#define MODELLIB_EXECUTORS_CPU_BACKEND_CPU_BACKEND_H_
+
+#include "modellib/passes/backend.h"
+
+namespace modellib::cpu {
+
+// Stateless: one serves all compilations.
+class CpuBackend final : public Backend {
+ public:
+  absl::string_view name() const override { return "cpu"; }
+  std::vector<std::string> lanes() const override { return {"compute", "communication"}; }
+  bool takes_composite(const Graph& graph, const Graph::Node& node) const override;
+  bool takes_epilogues() const override { return true; }
+  bool can_fuse(const Graph& graph, const Graph::Node& node) const override;
+  absl::Status accepts_region(const Graph& region) const override;
+  absl::StatusOr<NodeRecipe> recipe(const RecipeSite& site) const override;
+  StepRecipe copy(const Dim& bytes) const override;
+};
+
+const Backend& cpu_backend();
+
+}  // namespace modellib::cpu
+
+#endif  // MODELLIB_EXECUTORS_CPU_BACKEND_CPU_BACKEND_H_

@@ -1,0 +1,52 @@
+// Recipes of the CPU backend: for each op that is not a tile program, the steps that carry it out.
+// One file for each family of ops; the table that names them all is in cpu_backend.cc.
+#ifndef MODELLIB_EXECUTORS_CPU_BACKEND_RECIPES_H_
+#define MODELLIB_EXECUTORS_CPU_BACKEND_RECIPES_H_
+
+#include "absl/status/statusor.h"
+#include "modellib/passes/backend.h"
+
+namespace modellib::cpu {
+
+using RecipeFunction = absl::StatusOr<NodeRecipe> (*)(const RecipeSite&);
+
+absl::StatusOr<NodeRecipe> arg_reduce_recipe(const RecipeSite& site);
+absl::StatusOr<NodeRecipe> broadcast_recipe(const RecipeSite& site);
+absl::StatusOr<NodeRecipe> concat_recipe(const RecipeSite& site);
+absl::StatusOr<NodeRecipe> conv_recipe(const RecipeSite& site);
+absl::StatusOr<NodeRecipe> cumsum_recipe(const RecipeSite& site);
+absl::StatusOr<NodeRecipe> gather_elements_recipe(const RecipeSite& site);
+absl::StatusOr<NodeRecipe> gather_recipe(const RecipeSite& site);
+absl::StatusOr<NodeRecipe> matmul_recipe(const RecipeSite& site);
+absl::StatusOr<NodeRecipe> pad_recipe(const RecipeSite& site);
+absl::StatusOr<NodeRecipe> pool_recipe(const RecipeSite& site);
+absl::StatusOr<NodeRecipe> reduce_recipe(const RecipeSite& site);
+absl::StatusOr<NodeRecipe> scatter_add_recipe(const RecipeSite& site);
+absl::StatusOr<NodeRecipe> scatter_elements_recipe(const RecipeSite& site);
+absl::StatusOr<NodeRecipe> slice_recipe(const RecipeSite& site);
+absl::StatusOr<NodeRecipe> sort_recipe(const RecipeSite& site);
+absl::StatusOr<NodeRecipe> transpose_recipe(const RecipeSite& site);
+absl::StatusOr<NodeRecipe> update_slice_recipe(const RecipeSite& site);
+
+// What the recipe files share.
+
+// "cpu: OP of TYPES": for ops that no kernel serves with these types.
+absl::Status no_kernel(const RecipeSite& site, absl::string_view why);
+// Operands in the order of the node's outputs and inputs.
+std::vector<StepOperand> all_outputs(const RecipeSite& site);
+std::vector<StepOperand> all_inputs(const RecipeSite& site);
+// A dense value as [outer, reduce, inner].
+struct ReduceBlock {
+  Dim outer = 1, reduce = 1, inner = 1;
+};
+// Appends the steps that sum an f32 operand over the middle of `block`.
+void add_reduction(const RecipeSite& site, NodeRecipe& recipe, const ReduceBlock& block,
+                   StepOperand from, StepOperand to);
+// A copy of so many bytes, without operands; in place it does nothing.
+StepRecipe copy_bytes(const Dim& bytes);
+// Elements from one step of each dimension to the next, of a dense value.
+std::vector<Dim> dense_strides(const Shape& shape);
+
+}  // namespace modellib::cpu
+
+#endif  // MODELLIB_EXECUTORS_CPU_BACKEND_RECIPES_H_

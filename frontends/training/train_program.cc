@@ -1,0 +1,131 @@
+#include "modellib/frontends/training/train_program.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "modellib/frontends/nn/random_state.h"
+#include "modellib/graph/status_macros.h"
+#include "modellib/ops/gradients.h"
+#include "modellib/ops/loss_scaling.h"
+#include "modellib/ops/pointwise.h"
+#include "modellib/ops/registry.h"
+#include "modellib/ops/shape.h"
+
+namespace modellib::training {
+namespace {
+
+std::vector<Value> declare(GraphBuilder& builder, const std::vector<NamedType>& types) {
+  std::vector<Value> values;
+  for (const NamedType& t : types) values.push_back(builder.input(t.name, t.type));
+  return values;
+}
+
+Value predict(nn::Module& model, const TrainProgramOptions& options, const std::vector<Value>& in) {
+  return options.forward ? options.forward(model, in) : model.forward(in.at(0));
+}
+
+absl::StatusOr<GraphRef> initialize_graph(nn::Module& model, const Optimizer& optimizer) {
+  GraphBuilder b(builtin_ops(), kInitializeEntry);
+  const Value seed = b.input("seed", {DType::kI64, {}});
+  const auto initialize = [&](const nn::Parameter& p) {
+    const GraphBuilder::Scope scope(b, p.name());
+    const Variable v = p.variable();
+    b.assign(v, p.initializer()(b, seed, v.type));
+  };
+  for (const auto& [name, p] : model.named_parameters()) {
+    initialize(p);
+    if (!p.requires_grad()) continue;
+    for (const std::string& slot : optimizer.slots()) {
+      const Variable v = slot_variable(p, slot);
+      b.assign(v, nn::init::zeros()(b, seed, v.type));
+    }
+  }
+  for (const auto& [name, p] : model.named_buffers()) initialize(p);
+  b.assign(nn::random_seed(), seed);
+  b.assign(nn::step_count(), b.scalar(0, DType::kI64));
+  return b.build();
+}
+
+absl::StatusOr<GraphRef> train_graph(nn::Module& model, const Optimizer& optimizer,
+                                     const TrainProgramOptions& options) {
+  GraphBuilder b(builtin_ops(), kTrainEntry);
+  const std::vector<Value> inputs = declare(b, options.inputs);
+  const std::vector<Value> targets = declare(b, options.targets);
+  const Value lr = b.input("learning_rate", {DType::kF32, {}});
+  model.train();
+  const Value prediction = predict(model, options, inputs);
+  const Value loss = options.loss(prediction, targets);
+
+  std::vector<nn::Parameter> parameters;
+  std::vector<Value> values;
+  for (const auto& [name, p] : model.named_parameters()) {
+    if (!p.requires_grad()) continue;
+    parameters.push_back(p);
+    values.push_back(p.read(b));
+  }
+  if (!b.status().ok()) return b.status();
+  const std::vector<Value> grads = gradients(b, loss, values);
+  if (!b.status().ok()) return b.status();
+
+  const Value next_step = b.variable(nn::step_count()) + b.scalar(1, DType::kI64);
+  OptimizerStep step;
+  step.lr = lr;
+  step.step = next_step;
+  if (options.gradient_clipping.has_value()) {
+    step.scale = clip_factor(global_norm(grads), *options.gradient_clipping);
+  }
+  const std::vector<std::string> slots = optimizer.slots();
+  for (size_t i = 0; i < parameters.size(); ++i) {
+    const GraphBuilder::Scope scope(b, absl::StrCat("update.", parameters[i].name()));
+    std::vector<Value> state;
+    for (const std::string& slot : slots)
+      state.push_back(b.variable(slot_variable(parameters[i], slot)));
+    const std::vector<Value> next = optimizer.update(values[i], state, grads[i], step);
+    if (!b.status().ok()) return b.status();
+    b.assign(parameters[i].variable(), next[0]);
+    for (size_t s = 0; s < slots.size(); ++s) {
+      b.assign(slot_variable(parameters[i], slots[s]), next[s + 1]);
+    }
+  }
+  b.assign(nn::step_count(), next_step);
+  b.output("loss", loss);
+  b.output("prediction", prediction);
+  return b.build();
+}
+
+}  // namespace
+
+Variable slot_variable(const nn::Parameter& parameter, const std::string& slot) {
+  Variable v = parameter.variable();
+  v.name = absl::StrCat("optimizer.", slot, ".", v.name);
+  return v;
+}
+
+absl::StatusOr<GraphRef> make_eval_graph(nn::Module& model, const TrainProgramOptions& options) {
+  model.name_parameters();
+  GraphBuilder b(builtin_ops(), kEvalEntry);
+  const std::vector<Value> inputs = declare(b, options.inputs);
+  model.eval();
+  b.output("prediction", predict(model, options, inputs));
+  model.train();
+  return b.build();
+}
+
+absl::StatusOr<Program> make_train_program(nn::Module& model, const Optimizer& optimizer,
+                                           const TrainProgramOptions& options) {
+  if (options.inputs.empty() || !options.loss) {
+    return absl::InvalidArgumentError("a training program needs an input and a loss");
+  }
+  model.name_parameters();
+  Program program;
+  MODELLIB_ASSIGN_OR_RETURN(GraphRef initialize, initialize_graph(model, optimizer));
+  MODELLIB_ASSIGN_OR_RETURN(GraphRef train, train_graph(model, optimizer, options));
+  MODELLIB_ASSIGN_OR_RETURN(GraphRef eval, make_eval_graph(model, options));
+  program.entries = {{std::string(kInitializeEntry), std::move(initialize)},
+                     {kTrainEntry, std::move(train)},
+                     {kEvalEntry, std::move(eval)}};
+  MODELLIB_RETURN_IF_ERROR(program.verify());
+  return program;
+}
+
+}  // namespace modellib::training

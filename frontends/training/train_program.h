@@ -1,0 +1,54 @@
+// A model and an optimizer as one program: the entries "initialize", "train" and "eval" over one
+// table of variables. The training step is one plan: forward, backward and update.
+#ifndef MODELLIB_FRONTENDS_TRAINING_TRAIN_PROGRAM_H_
+#define MODELLIB_FRONTENDS_TRAINING_TRAIN_PROGRAM_H_
+
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "modellib/frontends/nn/module.h"
+#include "modellib/frontends/training/optimizer.h"
+#include "modellib/graph/program.h"
+
+namespace modellib::training {
+
+struct NamedType {
+  std::string name;
+  TensorType type;
+};
+
+// What a step is made of, for models of any signature.
+struct TrainProgramOptions {
+  std::vector<NamedType> inputs;   // of the model: "input"
+  std::vector<NamedType> targets;  // "target"
+  // The model's prediction from its inputs; default: Module::forward of the single input.
+  std::function<Value(nn::Module&, absl::Span<const Value> inputs)> forward;
+  // A scalar from prediction and targets.
+  std::function<Value(Value prediction, absl::Span<const Value> targets)> loss;
+  // Largest global L2 norm of the gradients; larger ones are scaled down.
+  std::optional<double> gradient_clipping;
+};
+
+inline constexpr char kTrainEntry[] = "train";
+inline constexpr char kEvalEntry[] = "eval";
+
+// Entries:
+//   initialize(seed: i64[])                        gives parameters, slots and counters their first
+//   values train(inputs…, targets…, learning_rate: f32[]) -> loss, prediction; updates
+//   eval(inputs…) -> prediction
+// The model is left in training mode. The first mistake in the model's code, with its scope.
+absl::StatusOr<Program> make_train_program(nn::Module& model, const Optimizer& optimizer,
+                                           const TrainProgramOptions& options);
+
+// Only the inference: entry "eval", to be compiled with weights from a store or frozen.
+absl::StatusOr<GraphRef> make_eval_graph(nn::Module& model, const TrainProgramOptions& options);
+
+// The slot of a parameter, as variables are named: "optimizer.exp_avg.fc1.weight".
+Variable slot_variable(const nn::Parameter& parameter, const std::string& slot);
+
+}  // namespace modellib::training
+
+#endif  // MODELLIB_FRONTENDS_TRAINING_TRAIN_PROGRAM_H_

@@ -1,0 +1,32 @@
+// matmul with what follows it in one: bias, residual and activation, applied as the product is
+// stored.
+#ifndef MODELLIB_OPS_MATMUL_EPILOGUE_H_
+#define MODELLIB_OPS_MATMUL_EPILOGUE_H_
+
+#include <string>
+#include <tuple>
+
+#include "modellib/graph/builder.h"
+
+namespace modellib {
+
+struct MatmulEpilogueAttributes {
+  bool transpose_a = false;
+  bool transpose_b = false;
+  // "none", "relu", "gelu", "gelu_tanh", "silu", "sigmoid" or "tanh".
+  std::string activation = "none";
+  static constexpr auto fields() {
+    return std::make_tuple(field("transpose_a", &MatmulEpilogueAttributes::transpose_a),
+                           field("transpose_b", &MatmulEpilogueAttributes::transpose_b),
+                           field("activation", &MatmulEpilogueAttributes::activation));
+  }
+};
+
+// activation(matmul(a, b) + bias + residual). bias: [n] or null; residual: of the product's shape
+// or null. Made by the pass "matmul-epilogue"; models write the parts.
+Value matmul_epilogue(Value a, Value b, Value bias, Value residual,
+                      MatmulEpilogueAttributes attributes = {});
+
+}  // namespace modellib
+
+#endif  // MODELLIB_OPS_MATMUL_EPILOGUE_H_
