@@ -233,7 +233,7 @@ OpSample sample(const char* name, std::vector<TensorType> inputs,
   OpSample s;
   s.name = name;
   s.inputs = std::move(inputs);
-  s.attributes = Attributes::of(std::move(attributes));
+  s.attributes = Attributes::of(attributes);
   s.tolerance = tolerance;
   return s;
 }

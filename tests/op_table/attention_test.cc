@@ -46,6 +46,27 @@ TEST(Attention, LengthsPlaceTheQueriesAtTheEndOfEachRow) {
   EXPECT_EQ(difference(out[0], out[1], 1e-12), "");
 }
 
+TEST(Attention, LengthsHideTheKeysBehindThem) {
+  const std::vector<double> lengths = {1, 3};
+  GraphBuilder b(builtin_ops());
+  const Value q = random_constant(b, kF64, {2, 1, 2, 3}, "q");
+  const Value k = random_constant(b, kF64, {2, 1, 4, 3}, "k");
+  const Value v = random_constant(b, kF64, {2, 1, 4, 3}, "v");
+  const Value all = attention(
+      q, k, v, {}, {.mask = {}, .lengths = constant(b, DType::kI64, {2}, lengths), .key = {}});
+  std::vector<Value> rows;
+  for (int64_t row = 0; row < 2; ++row) {
+    const auto seen = [&](Value x) {
+      return slice_axis(row_of(x, row), 2, 0,
+                        static_cast<int64_t>(lengths[static_cast<size_t>(row)]));
+    };
+    rows.push_back(attention(row_of(q, row), seen(k), seen(v)));
+  }
+  const std::vector<Tensor> out = evaluate(b, {all, concat(rows, 0)});
+  ASSERT_EQ(out.size(), 2u);
+  EXPECT_EQ(difference(out[0], out[1], 1e-12), "");
+}
+
 TEST(Attention, AQueryThatSeesNothingGivesZerosAndNoGradient) {
   GraphBuilder b(builtin_ops());
   const Value q = random_constant(b, kF64, {1, 1, 2, 3}, "q");
