@@ -50,6 +50,32 @@ bool dense_bytes(const std::vector<int64_t>& shape, int bits, uint64_t* bytes) {
   return true;
 }
 
+template <typename Vector>
+bool is_aligned(const Vector* v) {
+  return v == nullptr || reinterpret_cast<uintptr_t>(v->Data()) % 8 == 0;
+}
+
+bool is_aligned_step(const fb::Step& s) {
+  return is_aligned(s.outputs()) && is_aligned(s.inputs()) && is_aligned(s.scalars());
+}
+
+// Whether the check holds for all tables of a vector.
+template <typename Vector, typename Check>
+bool all_of(const Vector* v, Check check) {
+  for (uint32_t i = 0; i < count_of(v); ++i) {
+    if (!check(*v->Get(i))) return false;
+  }
+  return true;
+}
+
+bool is_aligned_entry(const fb::Entry& e) {
+  const auto tensor = [](const fb::TensorDesc& t) { return is_aligned(t.shape()); };
+  return all_of(e.slots(), [](const fb::Slot& s) { return is_aligned(s.expr()); }) &&
+         all_of(e.inputs(), tensor) && all_of(e.outputs(), tensor) &&
+         all_of(e.sequences(),
+                [](const fb::Sequence& s) { return all_of(s.steps(), is_aligned_step); });
+}
+
 }  // namespace
 
 absl::StatusOr<PlanScalars> PlanScalars::make(const fb::Entry& entry, const std::string& where) {
@@ -121,6 +147,14 @@ absl::Status PlanScalars::check_tensor(const fb::TensorDesc& t, const std::strin
       return refuse(at, ", dimension ", d, ": largest extent ", shape[d], ", but its symbol ",
                     symbol, " may be ", symbols_[static_cast<size_t>(symbol)].max);
     }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status check_alignment(const fb::Plan& plan) {
+  if (!all_of(plan.entries(), is_aligned_entry) ||
+      !all_of(plan.variables(), [](const fb::Variable& v) { return is_aligned(v.shape()); })) {
+    return refuse("its metadata is not aligned to 8 bytes");
   }
   return absl::OkStatus();
 }

@@ -34,6 +34,10 @@ absl::Status refuse(const Args&... args) {
   return absl::InvalidArgumentError(absl::StrCat("plan: ", args...));
 }
 
+// Checks that vectors of wide elements begin where they may be read: flatbuffers::Verifier 2.0
+// looks at the alignment of their lengths alone. Comes before all other checks.
+absl::Status check_alignment(const fb::Plan& plan);
+
 // Checks what belongs to no entry: kernels, variables, constants, names of entries.
 absl::Status check_tables(const fb::Plan& plan);
 

@@ -7,7 +7,9 @@
 namespace modellib {
 
 absl::Status verify_plan(const fb::Plan& plan) {
-  absl::Status status = check_tables(plan);
+  absl::Status status = check_alignment(plan);
+  if (!status.ok()) return status;
+  status = check_tables(plan);
   if (!status.ok()) return status;
   // Visits of an interval: about a second, and a bound on the memory that the checks take. A
   // training step of 20,000 steps needs some 200,000.

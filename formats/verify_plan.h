@@ -29,9 +29,10 @@ namespace fb {
 struct Plan;
 }
 
-// `plan` has passed flatbuffers::Verifier; all else about it may be hostile. InvalidArgument names
-// the entry, the step and what is wrong with it; ResourceExhausted if the plan is too entangled to
-// be checked in a bounded time (tens of times beyond the largest known models).
+// `plan` has passed flatbuffers::Verifier and its buffer begins on 8 bytes; all else about it may
+// be hostile. InvalidArgument names the entry, the step and what is wrong with it;
+// ResourceExhausted if the plan is too entangled to be checked in a bounded time (tens of times
+// beyond the largest known models).
 absl::Status verify_plan(const fb::Plan& plan);
 
 }  // namespace modellib

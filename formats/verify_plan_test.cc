@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <cstdio>
+#include <cstring>
 #include <functional>
 #include <limits>
 #include <memory>
@@ -561,6 +562,18 @@ TEST(VerifyPlan, RandomBytesNeverCrash) {
   }
   EXPECT_GT(sound, 500);
   EXPECT_GT(refused, 100);
+}
+
+TEST(VerifyPlan, MisalignedVectors) {
+  flatbuffers::FlatBufferBuilder builder;
+  const fb::PlanT p = small_plan();
+  builder.Finish(fb::Plan::Pack(builder, &p));
+  // All lies 4 bytes too far, as hostile offsets may make of a single vector.
+  std::vector<uint64_t> storage(builder.GetSize() / 8 + 2);
+  uint8_t* shifted = reinterpret_cast<uint8_t*>(storage.data()) + 4;
+  std::memcpy(shifted, builder.GetBufferPointer(), builder.GetSize());
+  const absl::Status status = verify_plan(*fb::GetPlan(shifted));
+  EXPECT_THAT(std::string(status.message()), HasSubstr("not aligned to 8 bytes"));
 }
 
 TEST(VerifyPlan, AbsentTablesAndVectors) {
