@@ -41,6 +41,8 @@ class ReverseWalk {
     for (const Value& v : wrt) {
       auto found = usable(v) ? gradient_.find(v.id()) : gradient_.end();
       result.push_back(found == gradient_.end() ? Value() : found->second);
+      // The operands of one node: a value that stands there twice counts once.
+      if (stop_ && found != gradient_.end()) gradient_.erase(found);
     }
     return result;
   }

@@ -176,6 +176,38 @@ TEST_P(OpTable, SecondDerivativeIsTheCentralDifferenceOfTheFirst) {
   EXPECT_EQ(*mismatch, "");
 }
 
+// One value as several operands: attention(x, x, x).
+TEST_P(OpTable, GradientCountsAnOperandThatStandsTwice) {
+  const OpCase c = in_f64(GetParam());
+  if (!differentiable(c)) return;
+  for (const OpSample::Domain& d : c.sample.domains) {
+    // What operand 0 is given must suit the others.
+    if (d.input == 0 || d.low > c.sample.low || d.high < c.sample.high) return;
+  }
+  GraphBuilder b(builtin_ops(), c.op->name);
+  Call call = make_call(b, c);
+  bool twice = false;
+  for (size_t i = 1; i < call.operands.size(); ++i) {
+    if (call.operands[i].is_null() || call.operands[i].dtype() != DType::kF64) continue;
+    if (call.operands[0].is_null() || !(call.operands[i].type() == call.operands[0].type()))
+      continue;
+    call.operands[i] = call.operands[0];
+    twice = true;
+  }
+  if (!twice) return;
+  const Value loss = weighted_sum(b, c, b.emit(*c.op, call.operands, c.sample.attributes), "first");
+  ASSERT_EQ(b.status(), absl::OkStatus());
+  if (loss.is_null()) return;
+  const std::vector<Value> g = gradients(b, loss, {call.operands[0]});
+  b.output("loss", loss);
+  b.output("g0", g[0]);
+  auto graph = b.build();
+  ASSERT_TRUE(graph.ok()) << graph.status();
+  auto mismatch = gradient_mismatch(*graph, *sample_inputs(c), {0}, /*points=*/6);
+  ASSERT_TRUE(mismatch.ok()) << mismatch.status();
+  EXPECT_EQ(*mismatch, "");
+}
+
 TEST_P(OpTable, GradientRuleIsThatOfTheDecomposition) {
   const OpCase c = in_f64(GetParam());
   if (c.op->gradient == nullptr || c.op->decompose == nullptr) return;
