@@ -42,6 +42,12 @@ struct PoolAttributes {
 Value max_pool(Value x, PoolAttributes attributes);
 Value avg_pool(Value x, PoolAttributes attributes);
 
+// torch's adaptive pooling: `output` extents of windows [floor(i n / output), ceil((i + 1) n /
+// output)) of each spatial axis with extent n, which must be static. Attributes other than layout
+// are not read.
+Value adaptive_avg_pool(Value x, std::vector<int64_t> output, PoolAttributes attributes = {});
+Value adaptive_max_pool(Value x, std::vector<int64_t> output, PoolAttributes attributes = {});
+
 // Of each window, the element of y (of x's shape) at the first place where x is largest (a NaN
 // counts as largest): max_pool(x) is max_pool_select(x, x).
 Value max_pool_select(Value x, Value y, PoolAttributes attributes);

@@ -1,6 +1,7 @@
 #include "modellib/ops/shape.h"
 
 #include <algorithm>
+#include <limits>
 #include <numeric>
 
 #include "absl/strings/str_cat.h"
@@ -346,6 +347,13 @@ std::vector<OpSample> samples_concat() {
 
 // ---- pad
 
+// How many elements a border may take from an axis.
+int64_t widest_border(const std::string& mode, int64_t extent) {
+  if (mode == "reflect") return extent - 1;
+  if (mode == "wrap") return extent;
+  return extent == 0 ? 0 : std::numeric_limits<int64_t>::max();
+}
+
 absl::Status infer_pad(InferenceContext& c) {
   const auto& a = c.attributes.as<PadAttributes>();
   const Shape& in = c.input(0).shape;
@@ -354,18 +362,17 @@ absl::Status infer_pad(InferenceContext& c) {
         absl::StrCat("low and high must have an entry for each of ", in.size(), " axes"));
   }
   const bool constant = a.mode == "constant";
-  if (!constant && a.mode != "reflect" && a.mode != "edge") {
+  if (!constant && a.mode != "reflect" && a.mode != "edge" && a.mode != "wrap") {
     return absl::InvalidArgumentError(
-        absl::StrCat("mode '", a.mode, "' is none of constant, reflect, edge"));
+        absl::StrCat("mode '", a.mode, "' is none of constant, reflect, edge, wrap"));
   }
   TensorType out{c.input(0).dtype, {}};
   for (size_t d = 0; d < in.size(); ++d) {
     const int64_t least = std::min(a.low[d], a.high[d]), most = std::max(a.low[d], a.high[d]);
     const Dim extent = in[d] + a.low[d] + a.high[d];
     const bool negative = constant ? extent.is_static() && extent.value() < 0 : least < 0;
-    const bool too_far = in[d].is_static() && most > 0 &&
-                         ((a.mode == "reflect" && most >= in[d].value()) ||
-                          (a.mode == "edge" && in[d].value() == 0));
+    const bool too_far =
+        !constant && in[d].is_static() && most > 0 && most > widest_border(a.mode, in[d].value());
     if (negative || too_far) {
       return absl::InvalidArgumentError(absl::StrCat(a.mode, " pad ", a.low[d], ", ", a.high[d],
                                                      " of axis ", d, " with extent ",
@@ -382,6 +389,7 @@ int64_t source_of(int64_t i, int64_t extent, const std::string& mode) {
   if (i >= 0 && i < extent) return i;
   if (mode == "edge") return i < 0 ? 0 : extent - 1;
   if (mode == "reflect") return i < 0 ? -i : 2 * (extent - 1) - i;
+  if (mode == "wrap") return i < 0 ? i + extent : i - extent;
   return -1;
 }
 
@@ -390,7 +398,7 @@ absl::Status reference_pad(ReferenceContext& c) {
   const auto& in = c.in(0).shape();
   for (size_t d = 0; d < in.size(); ++d) {
     const int64_t most = std::max(a.low[d], a.high[d]);
-    if (most > 0 && ((a.mode == "reflect" && most >= in[d]) || (a.mode == "edge" && in[d] == 0))) {
+    if (a.mode != "constant" && most > 0 && most > widest_border(a.mode, in[d])) {
       return absl::InvalidArgumentError(
           absl::StrCat(a.mode, " pad ", most, " of axis ", d, " with extent ", in[d]));
     }
@@ -420,6 +428,8 @@ Value fold_border(Value x, const Value& border, const std::string& mode, int64_t
   Dim at = low ? Dim(0) : extent - 1;
   if (mode == "edge") {
     sum = restore_axes(reduce_sum(border, {.axes = {axis}}), border.shape(), {axis});
+  } else if (mode == "wrap") {
+    at = low ? extent - width : Dim(0);
   } else {
     sum = flip(border, {axis});
     at = low ? Dim(1) : extent - 1 - width;

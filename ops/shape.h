@@ -66,8 +66,9 @@ Value concat(absl::Span<const Value> xs, int64_t axis);
 struct PadAttributes {
   // Elements before and after each axis; a constant pad may be negative, which crops.
   std::vector<int64_t> low, high;
-  double value = 0;               // of a constant pad
-  std::string mode = "constant";  // or "reflect" (without the border element), "edge"
+  double value = 0;  // of a constant pad
+  // Or "reflect" (without the border element), "edge", "wrap" (PyTorch: "circular").
+  std::string mode = "constant";
   static constexpr auto fields() {
     return std::make_tuple(field("low", &PadAttributes::low), field("high", &PadAttributes::high),
                            field("value", &PadAttributes::value),
@@ -97,6 +98,12 @@ std::vector<Value> split(Value x, absl::Span<const int64_t> sizes, int64_t axis)
 std::vector<Value> chunk(Value x, int64_t count, int64_t axis);
 Value flip(Value x, std::vector<int64_t> axes);
 Value stack(absl::Span<const Value> xs, int64_t axis);
+// The whole of x, repeats[i] times along axis i.
+Value tile(Value x, std::vector<int64_t> repeats);
+// x with zeros above (tril) or below (triu) the diagonal of its last two axes; the diagonal is
+// moved right by `diagonal`.
+Value tril(Value x, int64_t diagonal = 0);
+Value triu(Value x, int64_t diagonal = 0);
 // A tensor of one number; `like` gives builder and element type.
 Value full(Value like, Shape shape, double value);
 Value full_like(Value x, double value);

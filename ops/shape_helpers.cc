@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
+#include "modellib/ops/index.h"
 #include "modellib/ops/op_support.h"
 #include "modellib/ops/pointwise.h"
 #include "modellib/ops/reduce.h"
@@ -155,6 +156,40 @@ Value stack(absl::Span<const Value> xs, int64_t axis) {
   for (const Value& x : xs) wide.push_back(unsqueeze(x, {axis}));
   return concat(wide, axis);
 }
+
+Value tile(Value x, std::vector<int64_t> repeats) {
+  if (unusable(x)) return x;
+  if (static_cast<int>(repeats.size()) != x.rank()) {
+    return x.builder()->poison(absl::InvalidArgumentError(
+        absl::StrCat("tile has ", repeats.size(), " repeats for ", to_string(x.type()))));
+  }
+  // Each axis gets one of repeats before it, and both become one.
+  Shape apart, spread, joined;
+  for (size_t d = 0; d < repeats.size(); ++d) {
+    apart.insert(apart.end(), {1, x.shape()[d]});
+    spread.insert(spread.end(), {repeats[d], x.shape()[d]});
+    joined.push_back(x.shape()[d] * repeats[d]);
+  }
+  return reshape(broadcast_to(reshape(x, std::move(apart)), std::move(spread)), std::move(joined));
+}
+
+namespace {
+Value triangle(Value x, int64_t diagonal, bool lower) {
+  if (unusable(x)) return x;
+  if (x.rank() < 2) {
+    return x.builder()->poison(absl::InvalidArgumentError(
+        absl::StrCat("no diagonal in a value of type ", to_string(x.type()))));
+  }
+  const Value row = iota(*x.builder(), {x.dim(-2), 1}, {.axis = 0});
+  const Value column = iota(*x.builder(), {1, x.dim(-1)}, {.axis = 1});
+  const Value limit = row + static_cast<double>(diagonal);
+  const Value keep = lower ? less_equal(column, limit) : greater_equal(column, limit);
+  return where(keep, x, 0.0);
+}
+}  // namespace
+
+Value tril(Value x, int64_t diagonal) { return triangle(x, diagonal, true); }
+Value triu(Value x, int64_t diagonal) { return triangle(x, diagonal, false); }
 
 Value full(Value like, Shape shape, double value) {
   if (unusable(like)) return like;
