@@ -70,7 +70,10 @@ absl::StatusOr<DigitsTraining> train_on_digits(const Digits& train, const Digits
     while (const training::Batch* b = loader.next()) {
       MODELLIB_RETURN_IF_ERROR(engine.run(train_entry, {b->input, b->target, rate}));
       loss += engine.scalar(train_entry, 0);
-      if (options.verbose) bar.update(++steps, absl::StrFormat("loss %.4f", loss / steps));
+      ++steps;
+      if (options.verbose) {
+        bar.update(steps, absl::StrFormat("loss %.4f", loss / static_cast<double>(steps)));
+      }
     }
     MODELLIB_RETURN_IF_ERROR(engine.run(eval_entry, {validation.images}));
     MODELLIB_ASSIGN_OR_RETURN(const Tensor logits, engine.output(eval_entry, 0));
