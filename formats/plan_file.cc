@@ -179,6 +179,10 @@ absl::Status PlanFile::write(const std::string& path) const {
   return write_to(*writer, metadata_.bytes, segments_);
 }
 
+absl::Status PlanFile::verify() const {
+  return container_ == nullptr ? absl::OkStatus() : container_->verify();
+}
+
 absl::Status write_plan(const std::string& path, const fb::PlanT& plan,
                         absl::Span<const SharedBytes> segments) {
   MODELLIB_ASSIGN_OR_RETURN(auto writer, ContainerWriter::create(path, ContainerKind::kPlan));

@@ -61,7 +61,10 @@ absl::StatusOr<int> Executable::symbol(EntryId entry, absl::string_view name) co
 int Executable::entry_count() const { return static_cast<int>(image_->entries.size()); }
 
 const EntryInfo& Executable::info(EntryId entry) const {
-  return image_->entries[static_cast<size_t>(entry.index())].info;
+  static const auto* const none = new EntryInfo();
+  const auto index = static_cast<size_t>(entry.index());
+  if (entry.index() < 0 || index >= image_->entries.size()) return *none;
+  return image_->entries[index].info;
 }
 
 absl::Span<const VariableInfo> Executable::variables() const { return image_->variables; }

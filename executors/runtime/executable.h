@@ -58,11 +58,11 @@ struct EntryInfo {
   std::vector<SymbolInfo> symbols;
   std::vector<TensorInfo> inputs;
   std::vector<TensorInfo> outputs;
-  bool writes_variables;  // shared ones
-  uint64_t planned_bytes;
-  uint64_t lower_bound_bytes;
-  int lanes;
-  int steps;
+  bool writes_variables = false;  // shared ones
+  uint64_t planned_bytes = 0;
+  uint64_t lower_bound_bytes = 0;
+  int lanes = 0;
+  int steps = 0;
 };
 
 enum class VariableKind : uint8_t { kShared = 0, kSession = 1, kShard = 2 };
@@ -97,6 +97,7 @@ class Executable {
   absl::StatusOr<int> symbol(EntryId entry, absl::string_view name) const;
 
   int entry_count() const;
+  // Without a name, inputs or outputs for an entry that is none.
   const EntryInfo& info(EntryId entry) const;
   absl::Span<const VariableInfo> variables() const;
   // What one session takes: arenas, session variables and their alignment. Inputs and outputs come

@@ -158,6 +158,7 @@ TEST(LoadTest, RoundTripsThroughAFile) {
   for (const bool trusted : {true, false}) {
     auto file = PlanFile::open(path, {.trusted = trusted});
     ASSERT_TRUE(file.ok()) << file.status();
+    EXPECT_TRUE((*file)->verify().ok());
     auto executable = Executable::load(*file, kernels);
     ASSERT_TRUE(executable.ok()) << executable.status();
     auto store = VariableStore::create(*executable);
@@ -247,6 +248,10 @@ TEST_F(BindTest, MistakesAreTold) {
   ASSERT_TRUE(session_->bind_output(infer_, 0, x_.data() + 7, 32).ok());
   EXPECT_THAT(error(session_->run(infer_), kInvalid), HasSubstr("overlaps"));
   EXPECT_THAT(error(session_->set_symbol(infer_, 0, 4), kInvalid), HasSubstr("no symbol 0"));
+  EXPECT_EQ(session_->output_data(infer_, 1), nullptr);
+  EXPECT_TRUE(session_->output_extents(EntryId(), 0).empty());
+  EXPECT_TRUE(session_->profile(EntryId(9)).empty());
+  EXPECT_TRUE(executable_->info(EntryId()).name.empty());
   // After all that, a right call works.
   ASSERT_TRUE(session_->bind_output(infer_, 0, y_.data(), 64).ok());
   ASSERT_TRUE(session_->run(infer_).ok());

@@ -98,6 +98,10 @@ struct Session::Impl {
   int session_variable(absl::string_view name) const;
 
   absl::StatusOr<Entry*> find(EntryId id);
+  // Null for an index that is none.
+  const OutputState* find_output(EntryId id, int output) const;
+  absl::StatusOr<InputState*> bind(EntryId id, int input, const void* data,
+                                   absl::Span<const int64_t> extents);
   absl::Status prepare(Entry& entry);
   absl::Status resolve_symbols(Entry& entry);
   absl::Status prepare_inputs(Entry& entry);
@@ -259,9 +263,9 @@ absl::StatusOr<Entry*> Session::Impl::find(EntryId id) {
   return &entries[static_cast<size_t>(id.index())];
 }
 
-absl::Status Session::bind_input(EntryId id, int input, const void* data,
-                                 absl::Span<const int64_t> extents) {
-  MODELLIB_ASSIGN_OR_RETURN(Entry * entry, impl_->find(id));
+absl::StatusOr<InputState*> Session::Impl::bind(EntryId id, int input, const void* data,
+                                                absl::Span<const int64_t> extents) {
+  MODELLIB_ASSIGN_OR_RETURN(Entry * entry, find(id));
   if (input < 0 || static_cast<size_t>(input) >= entry->inputs.size()) {
     return absl::InvalidArgumentError(absl::StrCat(
         "no input ", input, "; entry '", entry->image->info.name, "' has ", entry->inputs.size()));
@@ -301,13 +305,19 @@ absl::Status Session::bind_input(EntryId id, int input, const void* data,
   }
   const bool same = state.bound && state.data == data &&
                     std::equal(extents.begin(), extents.end(), state.extents.begin());
-  if (state.tensor.data() != data) state.tensor = Tensor();
-  if (same) return absl::OkStatus();
+  if (same) return &state;
   state.data = static_cast<const std::byte*>(data);
   std::copy(extents.begin(), extents.end(), state.extents.begin());
   state.bytes = bytes;
   state.bound = true;
   entry->ready = false;
+  return &state;
+}
+
+absl::Status Session::bind_input(EntryId id, int input, const void* data,
+                                 absl::Span<const int64_t> extents) {
+  MODELLIB_ASSIGN_OR_RETURN(InputState * state, impl_->bind(id, input, data, extents));
+  state->tensor = Tensor();
   return absl::OkStatus();
 }
 
@@ -317,8 +327,10 @@ absl::Status Session::bind_input(EntryId id, int input, const Tensor& tensor) {
     const TensorInfo& info = entry->image->info.inputs[static_cast<size_t>(input)];
     MODELLIB_RETURN_IF_ERROR(check_tensor("input", info.name, tensor, info.dtype));
   }
-  MODELLIB_RETURN_IF_ERROR(bind_input(id, input, tensor.data(), tensor.shape()));
-  entry->inputs[static_cast<size_t>(input)].tensor = tensor;
+  MODELLIB_ASSIGN_OR_RETURN(InputState * state,
+                            impl_->bind(id, input, tensor.data(), tensor.shape()));
+  // Allocates nothing where the rank was the same before: a training loop binds each batch.
+  state->tensor = tensor;
   return absl::OkStatus();
 }
 
@@ -597,16 +609,23 @@ absl::Status Session::run(EntryId id, const RunOptions& options) {
   return status;
 }
 
+const OutputState* Session::Impl::find_output(EntryId id, int output) const {
+  const auto entry = static_cast<size_t>(id.index());
+  if (id.index() < 0 || entry >= entries.size() || output < 0 ||
+      static_cast<size_t>(output) >= entries[entry].outputs.size()) {
+    return nullptr;
+  }
+  return &entries[entry].outputs[static_cast<size_t>(output)];
+}
+
 absl::Span<const int64_t> Session::output_extents(EntryId id, int output) const {
-  return impl_->entries[static_cast<size_t>(id.index())]
-      .outputs[static_cast<size_t>(output)]
-      .extents;
+  const OutputState* const state = impl_->find_output(id, output);
+  return state == nullptr ? absl::Span<const int64_t>() : state->extents;
 }
 
 const std::byte* Session::output_data(EntryId id, int output) const {
-  return impl_->entries[static_cast<size_t>(id.index())]
-      .outputs[static_cast<size_t>(output)]
-      .result;
+  const OutputState* const state = impl_->find_output(id, output);
+  return state == nullptr ? nullptr : state->result;
 }
 
 absl::StatusOr<std::vector<Tensor>> Session::run_tensors(EntryId id,
@@ -671,7 +690,9 @@ absl::Status Session::set_variable(absl::string_view name, const Tensor& value) 
 void Session::reset_variables() { impl_->reset_variables(); }
 
 absl::Span<const StepTime> Session::profile(EntryId id) const {
-  return impl_->entries[static_cast<size_t>(id.index())].times;
+  const auto entry = static_cast<size_t>(id.index());
+  if (id.index() < 0 || entry >= impl_->entries.size()) return {};
+  return impl_->entries[entry].times;
 }
 
 void Session::reset_profile() {

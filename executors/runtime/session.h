@@ -111,7 +111,8 @@ class Session {
   // error the outputs, and the variables that the entry writes, hold something unspecified.
   absl::Status run(EntryId entry, const RunOptions& options = {});
 
-  // Of the last run or prepare. The data is that of bind_output or the session's own.
+  // Of the last run or prepare; empty and null before, and for an output that is none. The data is
+  // that of bind_output or the session's own.
   absl::Span<const int64_t> output_extents(EntryId entry, int output) const;
   const std::byte* output_data(EntryId entry, int output) const;
 

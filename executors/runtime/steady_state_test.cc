@@ -151,24 +151,32 @@ TEST_P(AllocationTest, AThousandRunsAllocateNothing) {
   const EntryId train = *executable->entry("train");
   const EntryId read = *executable->entry("read");
   const std::vector<float> x = inputs();
+  const Tensor whole = *Tensor::of<float>({kBatch, kWidth}, x);
+  const Tensor part = *Tensor::of<float>({2, kWidth}, absl::MakeConstSpan(x).first(2 * kWidth));
   ASSERT_TRUE((*store)->publish().ok());
-  const auto run_all = [&](int64_t batch) {
-    // Binding another extent is part of the steady state.
-    bool ok = (*session)->bind_input(train, 0, x.data(), {batch, kWidth}).ok();
+  // Another extent in each run: that is part of the steady state, as is another tensor.
+  const auto bind = [&](int i, bool tensors) {
+    if (tensors) return (*session)->bind_input(train, 0, i % 2 == 0 ? whole : part);
+    return (*session)->bind_input(train, 0, x.data(), {1 + i % kBatch, kWidth});
+  };
+  const auto run_all = [&](int i, bool tensors) {
+    bool ok = bind(i, tensors).ok();
     ok = (*session)->run(train).ok() && ok;
     ok = (*store)->publish().ok() && ok;
     return (*reader)->run(read).ok() && ok;
   };
-  ASSERT_TRUE(run_all(kBatch));
-  bool ok = true;
-  AllocationCount count;
-  for (int i = 0; i < 1000; ++i) {
-    ok = run_all(1 + i % kBatch) && ok;
-    // Now and then, so that helpers leave and are summoned again.
-    if (i % 10 == 0) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  for (const bool tensors : {false, true}) {
+    ASSERT_TRUE(run_all(0, tensors));
+    bool ok = true;
+    AllocationCount count;
+    for (int i = 0; i < 1000; ++i) {
+      ok = run_all(i, tensors) && ok;
+      // Now and then, so that helpers leave and are summoned again.
+      if (i % 10 == 0) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+    EXPECT_EQ(count.stop(), 0) << count.describe();
+    EXPECT_TRUE(ok);
   }
-  EXPECT_EQ(count.stop(), 0) << count.describe();
-  EXPECT_TRUE(ok);
 }
 
 INSTANTIATE_TEST_SUITE_P(Threads, AllocationTest, ::testing::Values(1, 2));
