@@ -9,17 +9,22 @@
 #include <cblas.h>
 #include <dnnl.h>
 #include <omp.h>
+#include <pthread.h>
+#include <sched.h>
 #include <tbb/global_control.h>
 #include <tbb/parallel_for.h>
 #include <tbb/partitioner.h>
+#include <tbb/task_scheduler_observer.h>
 #include <time.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <functional>
+#include <optional>
 #include <random>
 #include <string>
 #include <vector>
@@ -82,6 +87,39 @@ double median(std::vector<double> x) {
   const size_t n = x.size();
   return n % 2 ? x[n / 2] : (x[n / 2 - 1] + x[n / 2]) / 2;
 }
+
+// Binds each thread that works for TBB to a processor of its own: on a busy machine the scheduler
+// may leave two of them on one. Lasts until the process ends.
+class OneProcessorEach : public tbb::task_scheduler_observer {
+ public:
+  OneProcessorEach() { observe(true); }
+  ~OneProcessorEach() override { observe(false); }
+  OneProcessorEach(const OneProcessorEach&) = delete;
+  OneProcessorEach& operator=(const OneProcessorEach&) = delete;
+
+  void on_scheduler_entry(bool) override {
+    thread_local bool bound = false;
+    if (bound) return;
+    bound = true;
+    cpu_set_t allowed = allowed_, one;
+    int skip = next_.fetch_add(1) % CPU_COUNT(&allowed);
+    int processor = 0;
+    while (!CPU_ISSET(processor, &allowed) || skip-- > 0) ++processor;
+    CPU_ZERO(&one);
+    CPU_SET(processor, &one);
+    pthread_setaffinity_np(pthread_self(), sizeof(one), &one);
+  }
+
+ private:
+  static cpu_set_t processors() {
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    sched_getaffinity(0, sizeof(set), &set);
+    return set;
+  }
+  cpu_set_t allowed_ = processors();
+  std::atomic<int> next_{0};
+};
 
 // The operands of one layer and each library's way to compute it.
 class Contest {
@@ -286,6 +324,8 @@ int run(int argc, char** argv) {
   bool all_agree = true;
   for (const int threads : {1, 2}) {
     if (only_threads != 0 && threads != only_threads) continue;
+    std::optional<OneProcessorEach> binding;
+    if (threads > 1) binding.emplace();
     const tbb::global_control limit(tbb::global_control::max_allowed_parallelism,
                                     static_cast<size_t>(threads));
     std::printf("\n%d thread%s, GFLOP/s (median of %d rounds)\n\n", threads,
