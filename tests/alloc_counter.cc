@@ -28,17 +28,17 @@ namespace {
 
 enum Kind : int { kMalloc, kCalloc, kRealloc, kAligned, kMmap, kKinds };
 constexpr const char* kNames[kKinds] = {"malloc", "calloc", "realloc", "aligned", "mmap"};
-constexpr int kTraces = 4;
-constexpr int kDepth = 24;
-
 std::atomic<bool> counting{false};
 std::atomic<int64_t> counts[kKinds] = {};
 std::atomic<int> traces{0};
+
+#ifdef MODELLIB_COUNTS_ALLOCATIONS
+constexpr int kTraces = 4;
+constexpr int kDepth = 24;
 void* frames[kTraces][kDepth];
 int depths[kTraces];
 thread_local bool in_trace = false;
 
-#ifdef MODELLIB_COUNTS_ALLOCATIONS
 void note(Kind kind) {
   if (!counting.load(std::memory_order_relaxed) || in_trace) return;
   counts[kind].fetch_add(1, std::memory_order_relaxed);

@@ -102,7 +102,9 @@ void WorkerTeam::help(void* context) {
 
 void WorkerTeam::summon(int64_t chunks) {
   const int wanted = static_cast<int>(std::min<int64_t>(helpers_, chunks - 1));
-  while (shared_->summoned.load(std::memory_order_relaxed) < wanted) {
+  // Looked at once: helpers may come, find all done and leave while this thread is held up.
+  int missing = wanted - shared_->summoned.load(std::memory_order_relaxed);
+  for (; missing > 0; --missing) {
     shared_->summoned.fetch_add(1, std::memory_order_acq_rel);
     shared_->users.fetch_add(1, std::memory_order_acq_rel);
     MODELLIB_TSAN(release, shared_);
