@@ -377,6 +377,7 @@ class TileRun {
       }
       return;
     }
+    if (n_cols_ == 0) return;  // the operand may be absent
     const int64_t stride = col_stride(m);
     if (stride == 1) {
       if (joined(m)) {
@@ -411,6 +412,7 @@ class TileRun {
       }
       return;
     }
+    if (n_cols_ == 0) return;
     const int64_t stride = col_stride(m);
     if (stride == 1 && joined(m)) {
       store_elements(dtype, from, address(m, offset_[m][0] + col_), 1, n_rows_ * n_cols_);

@@ -201,8 +201,11 @@ void write_as(std::vector<std::byte>& m, int64_t i, T v) {
 }
 Number read(DType d, const std::vector<std::byte>& m, int64_t i) {
   switch (d) {
-    case DType::kF64:
-      return read_as<double>(m, i);
+    case DType::kF64: {
+      double v;
+      std::memcpy(&v, m.data() + i * 8, 8);
+      return {v, 0};
+    }
     case DType::kF32: {
       float v;
       std::memcpy(&v, m.data() + i * 4, 4);

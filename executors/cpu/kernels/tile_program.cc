@@ -530,16 +530,20 @@ absl::Status validate_tile_step(const runtime::StepView& step) {
     return absl::InvalidArgumentError(
         "cpu.tile: a program that reduces rows cannot have its columns split");
   }
+  // Maps that no instruction uses are looked up too.
+  for (const TileMap& map : p.maps) {
+    const auto& sizes = map.is_output ? step.output_bytes : step.input_bytes;
+    if (map.operand != TileMap::kVirtual && map.operand >= sizes.size()) {
+      return absl::InvalidArgumentError(absl::StrCat("cpu.tile: a map is of operand ", map.operand,
+                                                     ", the step has ", sizes.size()));
+    }
+  }
   // What each map's instructions may touch. Row and Uniform accesses stay at column 0, Uniform ones
   // at row 0.
   for (const TileInstruction& in : p.instructions) {
     if (in.op != TileOp::kLoad && in.op != TileOp::kStore && in.op != TileOp::kGather) continue;
     const TileMap& map = p.maps[in.map];
     const auto& sizes = map.is_output ? step.output_bytes : step.input_bytes;
-    if (map.operand >= sizes.size()) {
-      return absl::InvalidArgumentError(absl::StrCat("cpu.tile: map ", in.map, " is of operand ",
-                                                     map.operand, ", the step has ", sizes.size()));
-    }
     const TileShape shape = result_shape(p, in);
     Reach reach(scalar(at.base(in.map)));
     // A Uniform load happens whatever the extents are.

@@ -67,7 +67,9 @@ TEST(TileProgram, StoresWaitForEveryLoad) {
   b.store(out1, b.unary(TileOp::kExp, b.load(c)));
   const auto bytes = b.encode(2).value();
   bool stored = false;
-  for (const TileInstruction& in : parse_tile_program(bytes)->instructions) {
+  const auto program = parse_tile_program(bytes);
+  ASSERT_TRUE(program.ok()) << program.status();
+  for (const TileInstruction& in : program->instructions) {
     if (in.op == TileOp::kStore) stored = true;
     EXPECT_FALSE(stored && in.op == TileOp::kLoad);
   }
