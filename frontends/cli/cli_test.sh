@@ -1,0 +1,117 @@
+#!/bin/bash
+# The command line, end to end: what it prints and writes, and its exit codes: 0 fine, 1 the input is at fault, 2 wrong
+# usage, 3 not supported; whatever the bytes, never a signal.
+set -uo pipefail
+
+modellib=$PWD/frontends/cli/modellib
+model=$PWD/frontends/cli/testdata/mlp.mltxt
+input=$PWD/formats/testdata/f4.npy
+cd "$TEST_TMPDIR" || exit 1
+failures=0
+
+fail() {
+  echo "FAILED: $*" >&2
+  failures=$((failures + 1))
+}
+
+# expect CODE TEXT COMMAND...: the command exits with the code, and its output holds the text.
+expect() {
+  local code=$1 text=$2 output result
+  shift 2
+  output=$("$@" 2>&1)
+  result=$?
+  [[ $result == "$code" ]] || fail "exit code $result instead of $code: $* ($output)"
+  [[ $output == *"$text"* ]] || fail "no '$text' in the output of: $* ($output)"
+}
+
+# --- Help and usage.
+expect 0 "compile" "$modellib" --help
+for command in run compile inspect bench; do
+  expect 0 "Usage" "$modellib" "$command" --help
+done
+expect 2 "subcommand" "$modellib"
+expect 2 "subcommand" "$modellib" dance
+expect 2 "MODEL" "$modellib" run
+expect 2 "--output" "$modellib" run "$model"
+expect 2 "gpu" "$modellib" run "$model" "$input" --output out --device gpu
+expect 2 "--dim" "$modellib" compile "$model" -o a.mlplan --dim batch
+expect 2 "--dim" "$modellib" compile "$model" -o a.mlplan --dim batch=9..3
+expect 2 "no pass 'magic'" "$modellib" compile "$model" -o a.mlplan --disable magic
+
+# --- Text, native model and plan give the same on the CPU, and the reference within rounding.
+expect 0 "" "$modellib" run "$model" "$input" --output reference --device reference
+expect 0 "" "$modellib" run "$model" x="$input" --output text
+expect 0 "" "$modellib" compile "$model" -o mlp.mlplan
+expect 0 "" "$modellib" compile "$model" -o mlp2.mlplan --dim batch=2 --dump-passes passes
+expect 0 "" "$modellib" run mlp.mlplan "$input" --output plan --threads 1
+expect 0 "" "$modellib" run mlp2.mlplan "$input" --output plan2
+for folder in text plan plan2; do
+  cmp reference/output_0.npy $folder/output_0.npy || fail "$folder differs from the reference"
+done
+ls passes/mlp-*.mltxt >/dev/null || fail "no dumps of passes"
+expect 0 "graph" cat passes/mlp-01-*.mltxt
+
+# --- Inspection.
+expect 0 "will_not_run" "$modellib" inspect "$model" --json
+expect 0 "matmul" "$modellib" inspect "$model"
+expect 0 '"planned_bytes"' "$modellib" inspect mlp.mlplan --json --memory memory.svg
+expect 0 "kernel" "$modellib" inspect mlp.mlplan
+expect 0 "<svg" cat memory.svg
+expect 3 "no graph" "$modellib" inspect mlp.mlplan --graph graph.svg
+expect 0 "" "$modellib" inspect "$model" --memory model_memory.svg
+if command -v dot >/dev/null; then
+  expect 0 "" "$modellib" inspect "$model" --graph graph.svg
+  expect 0 "<svg" cat graph.svg
+fi
+expect 3 "Graphviz" env PATH=/nowhere "$modellib" inspect "$model" --graph graph.svg
+
+# --- Measuring.
+for key in median_ms min_ms p90_ms load_ms planned_bytes lower_bound_bytes peak_rss_bytes; do
+  expect 0 "\"$key\"" "$modellib" bench "$model" --dim batch=4 --threads 1 --seconds 0.01 --json
+done
+expect 0 "median_ms" "$modellib" bench mlp.mlplan --dim batch=4 --seconds 0.01
+
+# --- Inputs that do not fit.
+expect 1 "'x' is missing" "$modellib" run "$model" --output out
+expect 1 "one input too many" "$modellib" run "$model" "$input" "$input" --output out
+expect 1 "no_file" "$modellib" run "$model" no_file.npy --output out
+expect 1 "no .npy" "$modellib" run "$model" "$model" --output out
+expect 1 "no entry 'train'" "$modellib" run "$model" "$input" --output out --entry train
+expect 1 "no model" "$modellib" run "$input" "$input" --output out
+expect 1 "missing.mltxt" "$modellib" inspect missing.mltxt
+expect 1 "no model" "$modellib" inspect /dev/null
+expect 1 "is a plan already" "$modellib" compile mlp.mlplan -o b.mlplan
+expect 1 "" "$modellib" compile "$model" -o /no/such/folder/b.mlplan
+expect 1 "" "$modellib" run "$model" "$input" --output /dev/null/out
+expect 3 "ONNX" "$modellib" run "$model" "$input" --output out --output-format pb
+printf '\x08\x07\x12\x07pytorch' >some.onnx
+expect 3 "ONNX" "$modellib" inspect some.onnx
+printf 'graph "g" (x: f32[2]) { y = relu(x }' >broken.mltxt
+expect 1 "broken.mltxt:1:" "$modellib" inspect broken.mltxt
+printf 'graph "g" (x: f32[n]) { return relu(x) }' >unbounded.mltxt
+expect 1 "n" "$modellib" compile unbounded.mltxt -o c.mlplan
+expect 0 "" "$modellib" compile unbounded.mltxt -o c.mlplan --dim n=1..16
+
+# --- Hostile files: cut short, and with bytes changed.
+size=$(stat -c %s mlp.mlplan)
+check_hostile() {
+  "$modellib" inspect "$1" >/dev/null 2>&1
+  local inspected=$?
+  timeout 20 "$modellib" run "$1" "$input" --output hostile --threads 1 >/dev/null 2>&1
+  local ran=$?
+  case $inspected,$ran in
+    [013],[013]) ;;
+    *) fail "$2: exit codes $inspected and $ran" ;;
+  esac
+}
+for i in $(seq 0 19); do
+  head -c $((size * i / 20)) mlp.mlplan >cut.mlplan
+  check_hostile cut.mlplan "cut at $((size * i / 20))"
+  cp mlp.mlplan changed.mlplan
+  printf '\xff' | dd of=changed.mlplan bs=1 seek=$(((size * i / 20 + i * 37) % size)) conv=notrunc status=none
+  check_hostile changed.mlplan "changed at $(((size * i / 20 + i * 37) % size))"
+  head -c $((150 + i * 10)) "$model" >cut.mltxt
+  check_hostile cut.mltxt "text cut at $((150 + i * 10))"
+done
+
+[[ $failures == 0 ]] || { echo "$failures failed" >&2; exit 1; }

@@ -1,0 +1,55 @@
+#include "modellib/frontends/cli/command.h"
+
+#include <CLI/CLI.hpp>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/string_view.h"
+
+namespace modellib::cli {
+namespace {
+
+// False for what is neither "name=8" nor "name=1..1000".
+bool parse_dim_range(absl::string_view text, std::string& name, DimRange& range) {
+  const size_t equals = text.find('=');
+  if (equals == absl::string_view::npos || equals == 0) return false;
+  name = std::string(text.substr(0, equals));
+  const absl::string_view value = text.substr(equals + 1);
+  const size_t dots = value.find("..");
+  if (dots == absl::string_view::npos) {
+    if (!absl::SimpleAtoi(value, &range.min)) return false;
+    range.max = range.min;
+  } else if (!absl::SimpleAtoi(value.substr(0, dots), &range.min) ||
+             !absl::SimpleAtoi(value.substr(dots + 2), &range.max)) {
+    return false;
+  }
+  return range.min >= 0 && range.min <= range.max;
+}
+
+}  // namespace
+
+int exit_code(const absl::Status& status) {
+  if (status.ok()) return 0;
+  return status.code() == absl::StatusCode::kUnimplemented ? 3 : 1;
+}
+
+void add_dim_option(CLI::App& command, DimRanges& dims) {
+  command
+      .add_option_function<std::vector<std::string>>(
+          "--dim",
+          [&dims](const std::vector<std::string>& given) {
+            for (const std::string& text : given) {
+              std::string name;
+              DimRange range;
+              if (!parse_dim_range(text, name, range)) {
+                throw CLI::ValidationError("--dim",
+                                           "expected NAME=8 or NAME=1..1000, got '" + text + "'");
+              }
+              dims[name] = range;
+            }
+          },
+          "A free dimension: batch=8 makes it static, batch=1..1000 bounds it")
+      ->type_name("NAME=SIZE")
+      ->take_all();
+}
+
+}  // namespace modellib::cli

@@ -1,0 +1,88 @@
+#include <CLI/CLI.hpp>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <system_error>
+#include <vector>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "modellib/formats/file_bytes.h"
+#include "modellib/frontends/cli/command.h"
+#include "modellib/frontends/cli/cpu_device.h"
+#include "modellib/frontends/cli/load_file.h"
+#include "modellib/graph/status_macros.h"
+#include "modellib/graph/text.h"
+#include "modellib/passes/pipeline.h"
+
+namespace modellib::cli {
+namespace {
+
+struct Options {
+  std::string model, output, dump_folder;
+  std::vector<std::string> disabled;
+  int64_t stop_after = -1;
+  DimRanges dims;
+};
+
+std::string file_name(absl::string_view text) {
+  std::string out;
+  for (char c : text) {
+    out += absl::ascii_isalnum(static_cast<unsigned char>(c)) || c == '-' || c == '_' ? c : '_';
+  }
+  return out;
+}
+
+absl::Status compile_model(const Options& options) {
+  MODELLIB_ASSIGN_OR_RETURN(const LoadedFile file, load_file(options.model));
+  if (!file.model.has_value()) {
+    return absl::InvalidArgumentError(absl::StrCat(options.model, " is a plan already"));
+  }
+  CompileOptions compile;
+  compile.dims = options.dims;
+  compile.pipeline.disabled = options.disabled;
+  if (options.stop_after >= 0) compile.pipeline.max_rewrites = options.stop_after;
+  absl::Status dumped;
+  if (!options.dump_folder.empty()) {
+    std::error_code error;
+    std::filesystem::create_directories(options.dump_folder, error);
+    if (error) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("cannot make folder ", options.dump_folder, ": ", error.message()));
+    }
+    compile.pipeline.dump = [&](int number, absl::string_view pass, const Graph& graph) {
+      dumped.Update(
+          write_file(absl::StrCat(options.dump_folder, "/", file_name(graph.name()),
+                                  absl::StrFormat("-%02d-", number), file_name(pass), ".mltxt"),
+                     print(graph)));
+    };
+  }
+  MODELLIB_ASSIGN_OR_RETURN(const auto plan, compile_for_cpu(*file.model, compile));
+  MODELLIB_RETURN_IF_ERROR(dumped);
+  return plan->write(options.output);
+}
+
+}  // namespace
+
+void add_compile_command(CLI::App& app, Outcome& outcome) {
+  auto options = std::make_shared<Options>();
+  CLI::App* command = app.add_subcommand("compile", "Compiles a model to a plan, .mlplan");
+  command->add_option("MODEL", options->model, "Native or text model")->required();
+  command->add_option("-o,--output", options->output, "The plan")->required()->type_name("FILE");
+  add_dim_option(*command, options->dims);
+  command->add_option("--dump-passes", options->dump_folder, "Writes the graph after each pass")
+      ->type_name("DIR");
+  command
+      ->add_option("--disable", options->disabled, "Leaves a pass out; may be given several times")
+      ->type_name("PASS")
+      ->check([](const std::string& name) {
+        return find_pass(name) != nullptr ? std::string() : "no pass '" + name + "'";
+      });
+  command->add_option("--stop-after", options->stop_after, "Stops after N rewrites, to bisect")
+      ->type_name("N")
+      ->check(CLI::NonNegativeNumber);
+  command->callback([options, &outcome] { outcome = compile_model(*options); });
+}
+
+}  // namespace modellib::cli

@@ -1,0 +1,66 @@
+#include "modellib/frontends/cli/cpu_device.h"
+
+#include <utility>
+
+#include "modellib/executors/cpu/backend/cpu_backend.h"
+#include "modellib/executors/cpu/kernels/registry.h"
+#include "modellib/executors/runtime/variable_store.h"
+#include "modellib/formats/plan_generated.h"
+#include "modellib/graph/status_macros.h"
+#include "modellib/ops/registry.h"
+
+namespace modellib::cli {
+
+const runtime::KernelTable& cpu_kernel_table() {
+  // The list is the library's own: it holds no name twice.
+  static const auto* const table =
+      new runtime::KernelTable(runtime::KernelTable::create({cpu::cpu_kernels()}).value());
+  return *table;
+}
+
+absl::StatusOr<std::shared_ptr<const PlanFile>> compile_for_cpu(const Model& model,
+                                                                const CompileOptions& options) {
+  MODELLIB_ASSIGN_OR_RETURN(CompileResult result,
+                            compile(model.program, builtin_ops(), cpu::cpu_backend(), options));
+  for (const auto& variable : result.lowered.plan.variables) {
+    const auto content = model.variables.find(variable->name);
+    if (content == model.variables.end()) continue;
+    variable->segment = static_cast<int32_t>(result.lowered.segments.size());
+    variable->offset = 0;
+    result.lowered.segments.push_back(content->second);
+  }
+  return make_plan_file(result.lowered);
+}
+
+absl::StatusOr<std::shared_ptr<const PlanFile>> plan_for_cpu(const LoadedFile& file,
+                                                             const DimRanges& dims) {
+  if (file.plan != nullptr) return file.plan;
+  CompileOptions options;
+  options.dims = dims;
+  return compile_for_cpu(*file.model, options);
+}
+
+absl::StatusOr<CpuSession> start_on_cpu(std::shared_ptr<const PlanFile> plan, int threads) {
+  CpuSession cpu;
+  auto executable = runtime::Executable::load(std::move(plan), cpu_kernel_table());
+  if (!executable.ok()) return as_unsupported(executable.status());
+  cpu.executable = *std::move(executable);
+  MODELLIB_ASSIGN_OR_RETURN(
+      std::shared_ptr<runtime::VariableStore> store,
+      runtime::VariableStore::create(cpu.executable, {.seed = 0, .threads = threads}));
+  runtime::SessionOptions options;
+  options.threads = threads;
+  MODELLIB_ASSIGN_OR_RETURN(
+      cpu.session, runtime::Session::create(cpu.executable, std::move(store), std::move(options)));
+  return cpu;
+}
+
+std::vector<std::string> entry_names(const runtime::Executable& executable) {
+  std::vector<std::string> names;
+  for (int i = 0; i < executable.entry_count(); ++i) {
+    names.push_back(executable.info(runtime::EntryId(i)).name);
+  }
+  return names;
+}
+
+}  // namespace modellib::cli

@@ -1,0 +1,39 @@
+// The CPU as the command line uses it: from a model to a plan, from a plan to what runs.
+#ifndef MODELLIB_FRONTENDS_CLI_CPU_DEVICE_H_
+#define MODELLIB_FRONTENDS_CLI_CPU_DEVICE_H_
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "modellib/executors/runtime/executable.h"
+#include "modellib/executors/runtime/kernel_table.h"
+#include "modellib/executors/runtime/session.h"
+#include "modellib/formats/plan_file.h"
+#include "modellib/frontends/cli/load_file.h"
+#include "modellib/passes/compile.h"
+
+namespace modellib::cli {
+
+const runtime::KernelTable& cpu_kernel_table();
+
+// The plan of a model, with what its variables hold.
+absl::StatusOr<std::shared_ptr<const PlanFile>> compile_for_cpu(const Model& model,
+                                                                const CompileOptions& options);
+// The plan in the file, or that of the model in it.
+absl::StatusOr<std::shared_ptr<const PlanFile>> plan_for_cpu(const LoadedFile& file,
+                                                             const DimRanges& dims);
+
+// A session over the plan. Unimplemented, listing them, for kernels or features that are missing.
+struct CpuSession {
+  std::shared_ptr<const runtime::Executable> executable;
+  std::unique_ptr<runtime::Session> session;
+};
+absl::StatusOr<CpuSession> start_on_cpu(std::shared_ptr<const PlanFile> plan, int threads);
+
+std::vector<std::string> entry_names(const runtime::Executable& executable);
+
+}  // namespace modellib::cli
+
+#endif  // MODELLIB_FRONTENDS_CLI_CPU_DEVICE_H_

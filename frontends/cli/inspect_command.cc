@@ -1,0 +1,73 @@
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "modellib/formats/file_bytes.h"
+#include "modellib/formats/plan_generated.h"
+#include "modellib/frontends/cli/command.h"
+#include "modellib/frontends/cli/cpu_device.h"
+#include "modellib/frontends/cli/describe.h"
+#include "modellib/frontends/cli/graphviz.h"
+#include "modellib/frontends/cli/load_file.h"
+#include "modellib/frontends/cli/plan_timeline.h"
+#include "modellib/graph/drawing.h"
+#include "modellib/graph/status_macros.h"
+
+namespace modellib::cli {
+namespace {
+
+struct Options {
+  std::string file, memory, graph, entry;
+  DimRanges dims;
+  bool json = false;
+};
+
+absl::Status draw_memory(const PlanFile& plan, const Options& options) {
+  std::vector<std::string> names;
+  if (plan.plan().entries() != nullptr) {
+    for (const fb::Entry* entry : *plan.plan().entries()) {
+      names.push_back(entry->name() == nullptr ? "" : entry->name()->str());
+    }
+  }
+  MODELLIB_ASSIGN_OR_RETURN(const std::string entry, choose_entry(names, options.entry));
+  MODELLIB_ASSIGN_OR_RETURN(const std::string svg, plan_timeline_svg(plan, entry));
+  return write_file(options.memory, svg);
+}
+
+absl::Status inspect(const Options& options) {
+  MODELLIB_ASSIGN_OR_RETURN(const LoadedFile file, load_file(options.file));
+  const Json description = file.plan != nullptr ? describe_plan(*file.plan, cpu_kernel_table())
+                                                : describe_model(*file.model);
+  std::printf("%s\n", options.json ? description.dump(2).c_str() : as_text(description).c_str());
+  if (!options.memory.empty()) {
+    MODELLIB_ASSIGN_OR_RETURN(const auto plan, plan_for_cpu(file, options.dims));
+    MODELLIB_RETURN_IF_ERROR(draw_memory(*plan, options));
+  }
+  if (!options.graph.empty()) {
+    if (!file.model.has_value()) {
+      return absl::UnimplementedError("a plan has no graph to draw; draw the model it came from");
+    }
+    MODELLIB_RETURN_IF_ERROR(write_svg(draw_dot(file.model->program), options.graph));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+void add_inspect_command(CLI::App& app, Outcome& outcome) {
+  auto options = std::make_shared<Options>();
+  CLI::App* command = app.add_subcommand("inspect", "Tells what is in a model or a plan");
+  command->add_option("FILE", options->file, "Native model, text model or plan")->required();
+  command->add_option("--memory", options->memory, "Draws memory over time; a model is compiled")
+      ->type_name("FILE.svg");
+  command->add_option("--graph", options->graph, "Draws the graphs of a model, by Graphviz")
+      ->type_name("FILE.svg");
+  command->add_option("--entry", options->entry, "To draw, of a program with several");
+  add_dim_option(*command, options->dims);
+  command->add_flag("--json", options->json, "For programs to read");
+  command->callback([options, &outcome] { outcome = inspect(*options); });
+}
+
+}  // namespace modellib::cli

@@ -1,0 +1,68 @@
+#include "modellib/frontends/cli/load_file.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "modellib/formats/text_model.h"
+#include "modellib/graph/program.h"
+#include "modellib/graph/status_macros.h"
+#include "modellib/ops/registry.h"
+
+namespace modellib::cli {
+
+absl::Status as_unsupported(const absl::Status& status) {
+  return status.code() == absl::StatusCode::kFailedPrecondition
+             ? absl::UnimplementedError(status.message())
+             : status;
+}
+
+absl::StatusOr<LoadedFile> load_file(const std::string& path, bool trusted) {
+  LoadedFile file;
+  MODELLIB_ASSIGN_OR_RETURN(file.format, detect_file_format(path));
+  const ContainerOptions options{.trusted = trusted};
+  absl::Status status;
+  switch (file.format) {
+    case FileFormat::kPlan: {
+      auto plan = PlanFile::open(path, options);
+      if (plan.ok()) file.plan = *std::move(plan);
+      status = plan.status();
+      break;
+    }
+    case FileFormat::kModel:
+    case FileFormat::kText: {
+      auto model = file.format == FileFormat::kModel
+                       ? read_model(path, builtin_ops(), options)
+                       : read_text_model(path, builtin_ops(), options);
+      if (model.ok()) file.model = *std::move(model);
+      status = model.status();
+      break;
+    }
+    case FileFormat::kOnnx:
+      return absl::UnimplementedError(absl::StrCat(path, ": ONNX models are not read"));
+    default:
+      return absl::InvalidArgumentError(
+          absl::StrCat(path, " is no model: neither native, text nor plan"));
+  }
+  if (!status.ok()) return as_unsupported(status);
+  return file;
+}
+
+absl::StatusOr<std::string> choose_entry(const std::vector<std::string>& names,
+                                         const std::string& wanted) {
+  std::vector<std::string> choices;
+  for (const std::string& name : names) {
+    if (name != kInitializeEntry) choices.push_back(name);
+  }
+  if (wanted.empty() && choices.size() == 1) return choices[0];
+  if (std::find(names.begin(), names.end(), wanted) != names.end() && !wanted.empty()) {
+    return wanted;
+  }
+  return absl::InvalidArgumentError(
+      absl::StrCat(wanted.empty() ? "choose one of the entries with --entry: "
+                                  : absl::StrCat("no entry '", wanted, "'; there are: "),
+                   absl::StrJoin(names, ", ")));
+}
+
+}  // namespace modellib::cli
