@@ -412,6 +412,11 @@ class EntryLowering {
         if (sb.persistent || b.space != fb::Space::Arena || a.bytes > b.bytes) continue;
         if (b.slot_of != kNone || sb.in_place_of != -1) continue;
         if (a.writers.front() != static_cast<int>(s)) continue;
+        // Read through another operand as well, the old content must stay until the step is done.
+        if (std::count_if(steps_[s].inputs.begin(), steps_[s].inputs.end(),
+                          [&](const Place& p) { return p.buffer == from.buffer; }) > 1) {
+          continue;
+        }
         sb.in_place_of = from.buffer;
       }
     }
