@@ -24,7 +24,8 @@ absl::Status validate_copy_bytes(const StepView& step) {
       static_cast<uint64_t>(bytes.max) > step.input_bytes[0]) {
     return wrong(step, "a copy leaves its operands");
   }
-  if (per_chunk.min < 1 || per_chunk.min != per_chunk.max) return wrong(step, "a chunk of no bytes");
+  if (per_chunk.min < 1 || per_chunk.min != per_chunk.max)
+    return wrong(step, "a chunk of no bytes");
   // So that chunk * per_chunk cannot overflow.
   if (step.chunks.max > (int64_t{1} << 62) / per_chunk.max) return wrong(step, "too many chunks");
   return absl::OkStatus();

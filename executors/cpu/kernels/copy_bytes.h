@@ -1,5 +1,5 @@
-// A plain copy of contiguous bytes: what the lowering needs for outputs, assignments and kernels that
-// work in place.
+// A plain copy of contiguous bytes: what the lowering needs for outputs, assignments and kernels
+// that work in place.
 #ifndef MODELLIB_EXECUTORS_CPU_KERNELS_COPY_BYTES_H_
 #define MODELLIB_EXECUTORS_CPU_KERNELS_COPY_BYTES_H_
 

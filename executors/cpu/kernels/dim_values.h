@@ -1,5 +1,5 @@
-// "cpu.dim_values": the step's scalars as an i64 tensor: extents that are decided by each run. One output,
-// no inputs; scalars: their number, then the values.
+// "cpu.dim_values": the step's scalars as an i64 tensor: extents that are decided by each run. One
+// output, no inputs; scalars: their number, then the values.
 #ifndef MODELLIB_EXECUTORS_CPU_KERNELS_DIM_VALUES_H_
 #define MODELLIB_EXECUTORS_CPU_KERNELS_DIM_VALUES_H_
 

@@ -2,8 +2,8 @@
 
 #include "modellib/executors/cpu/kernels/attention.h"
 #include "modellib/executors/cpu/kernels/conv.h"
-#include "modellib/executors/cpu/kernels/depthwise.h"
 #include "modellib/executors/cpu/kernels/copy_bytes.h"
+#include "modellib/executors/cpu/kernels/depthwise.h"
 #include "modellib/executors/cpu/kernels/dim_values.h"
 #include "modellib/executors/cpu/kernels/indexing.h"
 #include "modellib/executors/cpu/kernels/matmul_kernels.h"
