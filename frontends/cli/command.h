@@ -10,7 +10,7 @@
 #include "absl/status/status.h"
 #include "modellib/graph/dim.h"
 
-namespace CLI {
+namespace CLI {  // NOLINT(readability-identifier-naming): the library's
 class App;
 }  // namespace CLI
 

@@ -26,8 +26,8 @@ absl::StatusOr<LoadedFile> load_file(const std::string& path, bool trusted) {
   switch (file.format) {
     case FileFormat::kPlan: {
       auto plan = PlanFile::open(path, options);
-      if (plan.ok()) file.plan = *std::move(plan);
       status = plan.status();
+      if (status.ok()) file.plan = *std::move(plan);
       break;
     }
     case FileFormat::kModel:
@@ -35,8 +35,8 @@ absl::StatusOr<LoadedFile> load_file(const std::string& path, bool trusted) {
       auto model = file.format == FileFormat::kModel
                        ? read_model(path, builtin_ops(), options)
                        : read_text_model(path, builtin_ops(), options);
-      if (model.ok()) file.model = *std::move(model);
       status = model.status();
+      if (status.ok()) file.model = *std::move(model);
       break;
     }
     case FileFormat::kOnnx:
