@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <mutex>
 #include <thread>
+#include <unordered_set>
 #include <utility>
 
 #include "modellib/executors/runtime/floating_point.h"
@@ -29,6 +31,18 @@ using Clock = std::chrono::steady_clock;
 constexpr auto kIdle = std::chrono::microseconds(200);
 constexpr int kSpinsPerLook = 64;  // at the clock
 
+// Links all Shared blocks. A helper that was summoned may come after its team has gone, or not
+// before the process ends: until then its block stays reachable from here. Touched when a team is
+// made and when its last user leaves, never in a run.
+struct Registry {
+  std::mutex mutex;
+  std::unordered_set<const void*> blocks;
+};
+Registry& registry() {
+  static Registry* const instance = new Registry;
+  return *instance;
+}
+
 }  // namespace
 
 // A job is what lies in body, args and chunks. `ticket` says how many of its chunks are left (low
@@ -45,6 +59,15 @@ struct WorkerTeam::Shared {
   alignas(64) std::atomic<int> summoned{0};      // helpers that work or will come
   std::atomic<int> users{1};
   std::atomic<bool> closed{false};
+
+  Shared() {
+    const std::lock_guard<std::mutex> lock(registry().mutex);
+    registry().blocks.insert(this);
+  }
+  ~Shared() {
+    const std::lock_guard<std::mutex> lock(registry().mutex);
+    registry().blocks.erase(this);
+  }
 
   // Runs chunks until none is left; returns how many.
   uint64_t work() {
