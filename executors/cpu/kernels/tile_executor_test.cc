@@ -2,6 +2,7 @@
 // time, in double or int64.
 #include <bit>
 #include <cmath>
+#include <cstring>
 #include <functional>
 #include <limits>
 #include <random>
@@ -719,6 +720,38 @@ TEST(TileExecutor, LongRowsRunInPassesWithTheSameBits) {
   double sum = 0;
   for (int64_t i = 0; i < cols; ++i) sum += read(DType::kF32, results[0][0], i).f;
   EXPECT_NEAR(sum, 1.0, 1e-5);
+}
+
+// What a function gives for an element is its own affair: neighbours of any size in the same
+// vector, or garbage behind the end of a row, must not change its bits.
+TEST(TileExecutor, NeighboursDoNotChangeAnElementsBits) {
+  const auto numbers = random_floats(64, 11);
+  const float neighbours[] = {0.5f, 1e30f, -4e4f, std::numeric_limits<float>::infinity(),
+                              std::numeric_limits<float>::quiet_NaN()};
+  for (int o = 0; o < kTileOpCount; ++o) {
+    const TileOp op = static_cast<TileOp>(o);
+    if (tile_op_class(op) == TileClass::kMemory || tile_op_sources(op) != 1) continue;
+    TileProgramBuilder b(0);
+    b.store(b.output(0, DType::kF32), b.unary(op, b.load(b.input(0, DType::kF32))));
+    const auto bytes = b.encode(1);
+    if (!bytes.ok()) continue;  // no function from float to float
+    TileScalars sc;
+    sc.cols = 128;
+    sc.maps = {{}, {}};
+    Memory first;
+    for (const float neighbour : neighbours) {
+      std::vector<float> x;
+      for (const float number : numbers) x.insert(x.end(), {5 * number, neighbour});
+      const Memory output = {std::vector<std::byte>(128 * sizeof(float))};
+      const auto got = execute(*bytes, sc, {1, 512}, output, {to_bytes(x)});
+      ASSERT_TRUE(got.ok()) << got.status();
+      if (first.empty()) first = *got;
+      for (int64_t i = 0; i < 128; i += 2) {
+        ASSERT_EQ(std::memcmp((*got)[0].data() + 4 * i, first[0].data() + 4 * i, 4), 0)
+            << tile_op_name(op) << " of " << x[static_cast<size_t>(i)] << " beside " << neighbour;
+      }
+    }
+  }
 }
 
 TEST(TileExecutor, GatherPicksAndReportsFaults) {

@@ -47,8 +47,8 @@ HWY_INLINE V log1p(D d, V x) {
   return hn::IfThenElse(hn::Eq(x, inf), inf, y);
 }
 
-// sin and cos: Highway's reduction holds for |x| < 30000; vectors with a larger lane go through the
-// C library.
+// sin and cos: Highway's reduction holds for |x| < 30000; a larger one goes through the C library,
+// alone: what an element gives must not depend on its neighbours.
 template <class D, class V, class Fast, class Slow>
 HWY_INLINE V periodic(D d, V x, Fast fast, Slow slow) {
   namespace hn = hwy::HWY_NAMESPACE;
@@ -57,7 +57,7 @@ HWY_INLINE V periodic(D d, V x, Fast fast, Slow slow) {
   HWY_ALIGN float lanes[hn::MaxLanes(d)];
   hn::Store(x, d, lanes);
   for (float& lane : lanes) lane = slow(lane);
-  return hn::Load(d, lanes);
+  return hn::IfThenElse(large, hn::Load(d, lanes), fast(hn::IfThenZeroElse(large, x)));
 }
 template <class D, class V>
 HWY_INLINE V sin(D d, V x) {
