@@ -1,5 +1,6 @@
 #include "modellib/passes/bind_dims.h"
 
+#include <algorithm>
 #include <utility>
 #include <variant>
 
@@ -21,9 +22,32 @@ Shape substitute(const Shape& shape, const Replacements& with) {
 absl::StatusOr<GraphRef> substitute(const Graph& graph, const OpRegistry& registry,
                                     const Replacements& with, const DimRanges& ranges);
 
+// The ranges of those symbols that occur in the graph. What is known of a symbol in a graph is
+// known in its regions as well, so that passes may look at a region alone.
+DimRanges mentioned(const DimRanges& ranges, const Graph& graph) {
+  DimRanges result;
+  for (const Graph::ValueInfo& value : graph.values()) {
+    for (const Dim& dim : value.type.shape) {
+      for (const std::string& symbol : dim.symbols()) {
+        if (auto it = ranges.find(symbol); it != ranges.end()) result.insert(*it);
+      }
+    }
+  }
+  return result;
+}
+
+bool has_regions(const Graph& graph) {
+  return std::any_of(graph.nodes().begin(), graph.nodes().end(), [](const Graph::Node& node) {
+    const AttributeList list = node.attributes.empty() ? AttributeList() : node.attributes.list();
+    return std::any_of(list.begin(), list.end(), [](const auto& attribute) {
+      return std::holds_alternative<GraphRef>(attribute.second);
+    });
+  });
+}
+
 // Attributes may hold expressions and regions; both are rewritten.
 absl::StatusOr<Attributes> substitute(const Graph::Node& node, const OpRegistry& registry,
-                                      const Replacements& with) {
+                                      const Replacements& with, const DimRanges& ranges) {
   if (node.attributes.empty()) return node.attributes;
   AttributeList list = node.attributes.list();
   bool changed = false;
@@ -33,7 +57,8 @@ absl::StatusOr<Attributes> substitute(const Graph::Node& node, const OpRegistry&
       changed = true;
     }
     if (auto* region = std::get_if<GraphRef>(&value); region != nullptr && *region != nullptr) {
-      MODELLIB_ASSIGN_OR_RETURN(*region, substitute(**region, registry, with, {}));
+      MODELLIB_ASSIGN_OR_RETURN(*region,
+                                substitute(**region, registry, with, mentioned(ranges, **region)));
       changed = true;
     }
   }
@@ -60,7 +85,7 @@ absl::StatusOr<GraphRef> substitute(const Graph& graph, const OpRegistry& regist
   }
   for (const Graph::Node& node : graph.nodes()) {
     const GraphBuilder::ScopeOf scope(builder, graph.scopes()[static_cast<size_t>(node.scope)]);
-    MODELLIB_ASSIGN_OR_RETURN(Attributes attributes, substitute(node, registry, with));
+    MODELLIB_ASSIGN_OR_RETURN(Attributes attributes, substitute(node, registry, with, ranges));
     std::vector<Value> operands;
     for (ValueId in : node.inputs) operands.push_back(in == kNoValue ? Value() : mapped(in));
     const std::vector<Value> outputs = builder.emit(*node.op, operands, std::move(attributes));
@@ -97,7 +122,9 @@ absl::StatusOr<GraphRef> bind_dims(const GraphRef& graph, const OpRegistry& regi
       ranges.erase(symbol);
     }
   }
-  if (with.empty() && ranges == graph->ranges()) return graph;
+  if (with.empty() && ranges == graph->ranges() && (ranges.empty() || !has_regions(*graph))) {
+    return graph;
+  }
   return substitute(*graph, registry, with, ranges);
 }
 

@@ -123,13 +123,18 @@ absl::StatusOr<TouchGraph> TouchGraph::make(const ScheduleProblem& problem) {
   g.touched_by.resize(g.size.size());
   g.at_entry.assign(g.size.size(), 0);
   g.at_exit.assign(g.size.size(), 0);
+  // A concatenation whose parts are computed in it has no producer of its own.
+  std::vector<char> is_produced(g.size.size(), 0);
+  for (int b = 0; b < buffers; ++b) {
+    if (g.storage[b] >= 0 && problem.buffers[b].producer >= 0) is_produced[g.storage[b]] = 1;
+  }
 
   for (int b = 0; b < buffers; ++b) {
     const ScheduleBuffer& buffer = problem.buffers[b];
     const int s = g.storage[b];
     if (s >= 0) {
       // An alias without producer is a view: it is there when its target is.
-      if (buffer.producer < 0 && buffer.alias_of < 0) g.at_entry[s] = 1;
+      if (!is_produced[s] && buffer.alias_of < 0) g.at_entry[s] = 1;
       if (buffer.output) g.at_exit[s] = 1;
     }
     const auto touch = [&](int node) {

@@ -81,7 +81,10 @@ class EpilogueFusion {
       if (!only_here(graph_.node(old_node).inputs[0])) return std::nullopt;
       // A bias along the columns is the same before and after only if the columns stay.
       now = site.builder.value(node->inputs[0]);
-      if (!(now.dim(-1) == site.in(operand).dim(-1))) return std::nullopt;
+      if (now.rank() == 0 || site.in(operand).rank() == 0 ||
+          !(now.dim(-1) == site.in(operand).dim(-1))) {
+        return std::nullopt;
+      }
       p.reshaped = true;
       node = producer(now);
     }

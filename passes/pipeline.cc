@@ -7,10 +7,12 @@
 #include "modellib/graph/status_macros.h"
 #include "modellib/graph/verifier.h"
 #include "modellib/passes/canonicalize.h"
+#include "modellib/passes/control_flow.h"
 #include "modellib/passes/fold_constants.h"
 #include "modellib/passes/fusion.h"
 #include "modellib/passes/legalize.h"
 #include "modellib/passes/matmul_epilogue.h"
+#include "modellib/passes/regions.h"
 
 namespace modellib {
 namespace {
@@ -19,6 +21,10 @@ constexpr Pass kPasses[] = {
     {"canonicalize", "Rewrites nodes to one simplest form and drops what does nothing.",
      canonicalize},
     {"fold-constants", "Computes what depends on constants alone.", fold_constants},
+    {"sink-constants", "Moves constants into the regions of control flow that use them.",
+     sink_constants},
+    {"stride-scans", "Gives scans a form in which fixed strides lead from slice to slice.",
+     stride_scans},
     {"matmul-epilogue", "Takes bias, residual and activation into the matmul they follow.",
      fuse_matmul_epilogues},
     {"legalize", "Decomposes composites that the backend has no kernel for.", legalize},
@@ -26,8 +32,8 @@ constexpr Pass kPasses[] = {
     {"fusion", "Groups pointwise ops and row reductions into regions.", fuse_regions},
 };
 
-// Without it a plan cannot be made, so a budget of rewrites does not hold it back.
-bool is_mandatory(absl::string_view name) { return name == "legalize"; }
+// Without them a plan cannot be made, so a budget of rewrites does not hold them back.
+bool is_mandatory(absl::string_view name) { return name == "legalize" || name == "stride-scans"; }
 
 }  // namespace
 
@@ -71,7 +77,7 @@ absl::StatusOr<PipelineResult> run_pipeline(GraphRef graph, const OpRegistry& re
     if (!is_mandatory(name)) context.set_max_rewrites(budget);
     PassRun run{.name = name, .nodes_before = static_cast<int64_t>(graph->nodes().size())};
     const auto start = std::chrono::steady_clock::now();
-    absl::StatusOr<GraphRef> next = pass.run(graph, context);
+    absl::StatusOr<GraphRef> next = run_with_regions(pass, graph, context);
     run.milliseconds =
         std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
     if (!next.ok()) {

@@ -37,8 +37,9 @@
 namespace modellib {
 
 struct ScheduleBuffer {
-  int64_t size = 0;            // bytes
-  int producer = -1;           // node that writes it; -1: it is there at entry
+  int64_t size = 0;  // bytes
+  // Node that writes it; -1: it is there at entry, or its aliases' producers write it.
+  int producer = -1;
   std::vector<int> consumers;  // nodes that read it; repeats do no harm
 
   // Buffer in whose bytes this one lies for certain: a view, or the slot of a concatenation,
@@ -61,7 +62,9 @@ struct ScheduleBuffer {
 struct ScheduleNode {
   int64_t workspace = 0;  // bytes live while it runs, no longer
   // Queue that runs it; 0 computes. Nodes on other lanes (copies, collectives) are issued as early
-  // as they can be without a higher peak, so that they overlap with what follows.
+  // as they can be without a higher peak, so that they overlap with what follows;
+  // nodes that depend on one of them are issued after the next of them, which costs the memory of
+  // one more in flight.
   int lane = 0;
 };
 

@@ -46,6 +46,25 @@ absl::optional<View> view_of(const Graph& graph, const Graph::Node& node) {
   return absl::nullopt;
 }
 
+absl::optional<std::vector<int64_t>> parts_of(const Graph& graph, const Graph::Node& node) {
+  if (node.op->name != "concat") return absl::nullopt;
+  const TensorType& whole = graph.type(node.output(0));
+  const int64_t given = node.attributes.as<AxisAttributes>().axis;
+  const auto axis = static_cast<size_t>(given < 0 ? given + whole.rank() : given);
+  for (size_t i = 0; i < axis; ++i) {
+    if (!(whole.shape[i] == Dim(1))) return absl::nullopt;
+  }
+  if (bits_of(whole.dtype) % 8 != 0) return absl::nullopt;
+  std::vector<int64_t> offsets;
+  Dim offset = 0;
+  for (ValueId input : node.inputs) {
+    if (!offset.is_static()) return absl::nullopt;
+    offsets.push_back(offset.value());
+    offset = offset + byte_size(graph.type(input));
+  }
+  return offsets;
+}
+
 Dim byte_size(const TensorType& type) {
   const int bits = bits_of(type.dtype);
   const Dim count = element_count(type.shape);
