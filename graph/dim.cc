@@ -514,7 +514,9 @@ class DimParser {
       return inner;
     }
     const size_t start = at_;
-    const auto is_name = [](char c) { return absl::ascii_isalnum(c) || c == '_' || c == '.'; };
+    const auto is_name = [](char c) {
+      return absl::ascii_isalnum(c) || c == '_' || c == '.' || c == '$';
+    };
     while (at_ < text_.size() && is_name(text_[at_])) ++at_;
     const absl::string_view word = text_.substr(start, at_ - start);
     if (word.empty()) return error("expected a number, a name or '('");

@@ -39,7 +39,8 @@ class Dim {
  public:
   // NOLINTNEXTLINE(google-explicit-constructor): a number is a Dim
   Dim(int64_t value = 0) : value_(value) {}
-  // `name` is an identifier ([A-Za-z_][A-Za-z0-9_.]*).
+  // `name` is an identifier ([A-Za-z_][A-Za-z0-9_.]*), or "$rank" or "$world": the number of this
+  // rank and of all, which a session binds.
   static Dim symbol(absl::string_view name);
 
   bool is_static() const { return expr_ == nullptr; }

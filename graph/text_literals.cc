@@ -141,7 +141,7 @@ bool parse_small_float(absl::string_view text, const SmallFloat& format, uint32_
 
 }  // namespace
 
-bool is_identifier_start(char c) { return absl::ascii_isalpha(c) || c == '_'; }
+bool is_identifier_start(char c) { return absl::ascii_isalpha(c) || c == '_' || c == '$'; }
 bool is_identifier_part(char c) { return absl::ascii_isalnum(c) || c == '_' || c == '.'; }
 bool is_identifier(absl::string_view text) {
   if (text.empty() || !is_identifier_start(text[0])) return false;

@@ -4,16 +4,19 @@
 #include "modellib/graph/status_macros.h"
 #include "modellib/ops/families.h"
 #include "modellib/ops/op_support.h"
+#include "modellib/ops/pointwise.h"
+#include "modellib/ops/shape.h"
 
 namespace modellib {
 namespace {
 
 absl::Status infer_all_reduce(InferenceContext& c) {
   const std::string& op = c.attributes.as<AllReduceAttributes>().op;
-  if (op != "sum" && op != "mean") {
-    return absl::InvalidArgumentError(absl::StrCat("op '", op, "' is neither sum nor mean"));
+  if (op != "sum" && op != "product" && op != "min" && op != "max") {
+    return absl::InvalidArgumentError(
+        absl::StrCat("op '", op, "' is none of sum, product, min and max"));
   }
-  MODELLIB_RETURN_IF_ERROR(op == "mean" ? require_real(c, 0) : require_number(c, 0));
+  MODELLIB_RETURN_IF_ERROR(require_number(c, 0));
   c.outputs.push_back(c.input(0));
   return absl::OkStatus();
 }
@@ -52,6 +55,14 @@ absl::Status reference_alone(ReferenceContext& c) {
   return absl::OkStatus();
 }
 
+// What the root has, and zeros at the others.
+std::vector<Value> decompose_reduce_to(OpCall& c) {
+  const Value sum = all_reduce(c.in(0));
+  const Value root =
+      c.builder.scalar(static_cast<double>(c.attributes.as<RootAttributes>().root), DType::kI64);
+  return {where(equal(rank_index(c.builder), root), sum, zeros_like(sum))};
+}
+
 absl::Status reference_rooted(ReferenceContext& c) {
   const int64_t root = c.attributes.as<RootAttributes>().root;
   if (root != 0) {
@@ -71,6 +82,11 @@ absl::Status reference_shard(ReferenceContext& c) {
 }
 
 std::vector<Value> gradient_all_reduce(OpCall& c, absl::Span<const Value> g) {
+  const std::string& op = c.attributes.as<AllReduceAttributes>().op;
+  if (op != "sum") {
+    return {c.builder.poison(absl::InvalidArgumentError(
+        absl::StrCat("an all_reduce by ", op, " cannot be differentiated")))};
+  }
   return {all_reduce(g[0], c.attributes.as<AllReduceAttributes>())};
 }
 std::vector<Value> gradient_broadcast(OpCall& c, absl::Span<const Value> g) {
@@ -116,15 +132,44 @@ OpDef definition(const char* name, decltype(OpDef::infer) infer,
 }  // namespace
 
 std::vector<OpDef> collective_ops() {
+  OpDef reduce_to =
+      definition<RootAttributes>("reduce_to", infer_rooted, nullptr, gradient_reduce_to);
+  reduce_to.kind = OpDef::Kind::kComposite;
+  reduce_to.decompose = decompose_reduce_to;
   return {
       definition<AllReduceAttributes>("all_reduce", infer_all_reduce, reference_alone,
                                       gradient_all_reduce),
       definition<RootAttributes>("broadcast", infer_rooted, reference_rooted, gradient_broadcast),
-      definition<RootAttributes>("reduce_to", infer_rooted, reference_rooted, gradient_reduce_to),
+      reduce_to,
       definition<ShardAttributes>("all_gather", infer_shard<true>, reference_shard,
                                   gradient_all_gather),
       definition<ShardAttributes>("reduce_scatter", infer_shard<false>, reference_shard,
                                   gradient_reduce_scatter)};
+}
+
+namespace {
+
+// More ranks than any machine has.
+constexpr int64_t kMaxRanks = int64_t{1} << 20;
+
+Value bound_by_session(GraphBuilder& builder, const char* symbol, DimRange range) {
+  builder.set_range(symbol, range);
+  return dim_value(builder, Dim::symbol(symbol));
+}
+
+}  // namespace
+
+Value rank_index(GraphBuilder& builder) {
+  return bound_by_session(builder, "$rank", {0, kMaxRanks - 1});
+}
+Value world_size(GraphBuilder& builder) {
+  return bound_by_session(builder, "$world", {1, kMaxRanks});
+}
+
+Value all_reduce_mean(Value x) {
+  const Value sum = all_reduce(x);
+  if (x.is_null() || x.is_poisoned()) return sum;
+  return sum / world_size(*x.builder()).to(x.dtype());
 }
 
 Value all_reduce(Value x, AllReduceAttributes a) {

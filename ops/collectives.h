@@ -11,12 +11,19 @@
 
 namespace modellib {
 
+// The number of this rank, from 0, and that of all: i64 scalars, bound when a session gets its
+// communicator (0 and 1 without one).
+Value rank_index(GraphBuilder& builder);
+Value world_size(GraphBuilder& builder);
+
 struct AllReduceAttributes {
-  std::string op = "sum";  // or "mean"
+  std::string op = "sum";  // "product", "min", "max"
   static constexpr auto fields() { return std::make_tuple(field("op", &AllReduceAttributes::op)); }
 };
-// The sum or mean over all ranks, at each of them. Numbers; mean of reals only.
+// The numbers of all ranks combined, at each of them. Only the sum is differentiable.
 Value all_reduce(Value x, AllReduceAttributes attributes = {});
+// The mean of reals over all ranks: their sum, divided by their number.
+Value all_reduce_mean(Value x);
 
 struct RootAttributes {
   int64_t root = 0;  // a rank

@@ -325,6 +325,44 @@ void improve_order(const TouchGraph& graph, int64_t work, std::vector<int>* orde
   if (graph.nodes > 0) PeakMover(graph, order).improve(work);
 }
 
+void stagger(const TouchGraph& graph, const std::vector<char>& marked, std::vector<int>* order) {
+  // By node: how many marked nodes stand in the order up to the last one that it depends on.
+  std::vector<int> depth(graph.nodes, 0);
+  int issued = 0;
+  for (int node : *order) {
+    for (int before : graph.predecessors[node]) depth[node] = std::max(depth[node], depth[before]);
+    if (marked[node]) depth[node] = ++issued;
+  }
+  std::vector<int> result, pending;
+  std::vector<char> is_pending(graph.nodes, 0);
+  const auto release = [&](size_t count) {
+    for (size_t i = 0; i < count; ++i) is_pending[pending[i]] = 0;
+    result.insert(result.end(), pending.begin(), pending.begin() + static_cast<int64_t>(count));
+    pending.erase(pending.begin(), pending.begin() + static_cast<int64_t>(count));
+  };
+  int seen = 0;
+  for (int node : *order) {
+    if (!marked[node] && depth[node] > 0 && depth[node] == seen) {
+      is_pending[node] = 1;
+      pending.push_back(node);
+      continue;
+    }
+    // What it needs of those that were put off comes first.
+    for (size_t i = pending.size(); i-- > 0;) {
+      const std::vector<int>& next = graph.successors[pending[i]];
+      if (!std::binary_search(next.begin(), next.end(), node)) continue;
+      release(i + 1);
+      break;
+    }
+    result.push_back(node);
+    if (!marked[node]) continue;
+    ++seen;
+    release(pending.size());
+  }
+  release(pending.size());
+  *order = std::move(result);
+}
+
 void hoist(const TouchGraph& graph, const std::vector<char>& marked, int64_t work,
            std::vector<int>* order) {
   const int64_t peak = order_cost(graph, *order).peak;

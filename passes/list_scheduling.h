@@ -33,6 +33,10 @@ void improve_order(const TouchGraph& graph, int64_t work, std::vector<int>* orde
 void hoist(const TouchGraph& graph, const std::vector<char>& marked, int64_t work,
            std::vector<int>* order);
 
+// Puts off each node that depends on a marked one until the next marked one is issued, so that
+// there is other work while the first is under way.
+void stagger(const TouchGraph& graph, const std::vector<char>& marked, std::vector<int>* order);
+
 }  // namespace modellib
 
 #endif  // MODELLIB_PASSES_LIST_SCHEDULING_H_

@@ -83,6 +83,7 @@ absl::StatusOr<ScheduleResult> schedule(const ScheduleProblem& problem,
   }
   if (lanes) {
     hoist(graph, other_lane, options.work, &result.order);
+    stagger(graph, other_lane, &result.order);
     best = order_cost(graph, result.order);
   }
   result.peak = best.peak;
@@ -144,7 +145,7 @@ absl::StatusOr<std::vector<MemoryRecord>> live_records(const ScheduleProblem& pr
     };
     if (buffer.producer >= 0) use(buffer.producer);
     for (int consumer : buffer.consumers) use(consumer);
-    if (buffer.producer < 0 && buffer.alias_of < 0) first = 0;
+    if (graph->at_entry[s] && buffer.alias_of < 0) first = 0;
     if (buffer.output) last = end;
     if (first > last) {
       // A view that nobody reads, or a buffer that only its aliases use: the moment of any toucher.

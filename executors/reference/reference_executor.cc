@@ -90,7 +90,9 @@ absl::StatusOr<ReferenceResult> ReferenceExecutor::run_graph(const Graph& graph,
                                                              const NamedTensors& variables,
                                                              const DimBinding& outer,
                                                              bool observed) {
-  MODELLIB_ASSIGN_OR_RETURN(const DimBinding binding, bind_inputs(graph, inputs, outer));
+  MODELLIB_ASSIGN_OR_RETURN(DimBinding binding, bind_inputs(graph, inputs, outer));
+  binding.try_emplace("$rank", 0);  // it is one rank
+  binding.try_emplace("$world", 1);
   std::vector<Tensor> values(graph.values().size());
   const auto define = [&](ValueId id, const Tensor& tensor) {
     values[static_cast<size_t>(id)] = tensor;

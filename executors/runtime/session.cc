@@ -128,11 +128,7 @@ absl::StatusOr<std::unique_ptr<Session>> Session::create(
   impl.communicator = options.communicator;
   impl.max_bytes = options.max_bytes;
   for (const EntryImage& entry : impl.program->entries) {
-    if (!entry.uses_communicator) continue;
-    if (options.communicator == nullptr) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          "entry '", entry.info.name, "' has collectives, but there is no communicator"));
-    }
+    if (!entry.uses_communicator || options.communicator == nullptr) continue;
     if (entry.world != 0 && entry.world != options.communicator->size()) {
       return absl::InvalidArgumentError(
           absl::StrCat("entry '", entry.info.name, "' was planned for ", entry.world,
@@ -527,6 +523,10 @@ absl::Status Session::Impl::check_overlap(const Entry& entry) const {
 
 absl::Status Session::Impl::prepare(Entry& entry) {
   if (entry.ready) return absl::OkStatus();
+  if (entry.image->uses_communicator && communicator == nullptr) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "entry '", entry.image->info.name, "' has collectives, but there is no communicator"));
+  }
   MODELLIB_RETURN_IF_ERROR(resolve_symbols(entry));
   MODELLIB_RETURN_IF_ERROR(prepare_inputs(entry));
   MODELLIB_RETURN_IF_ERROR(prepare_outputs(entry));

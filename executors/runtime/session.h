@@ -59,7 +59,7 @@ struct SessionOptions {
   // session allocates them.
   absl::Span<std::byte> memory;
   VariableAccess access = VariableAccess::kDirect;
-  // Needed by plans with collectives; outlives the session.
+  // Needed to run entries with collectives; outlives the session.
   Communicator* communicator = nullptr;
   // ResourceExhausted where arenas, session variables, or an input or output that the session owns
   // would take more.

@@ -3,6 +3,7 @@
 // excepted, and says so.
 #include <gtest/gtest.h>
 
+#include "modellib/distributed/local/local_group.h"
 #include "modellib/executors/cpu/kernels/registry.h"
 #include "modellib/executors/reference/reference_executor.h"
 #include "modellib/tests/alloc_counter.h"
@@ -37,6 +38,8 @@ TEST_P(Allocation, RunsAllocateNothing) {
   if (may_allocate(program->compiled.lowered.plan)) return;
   runtime::SessionOptions session_options;
   session_options.threads = 2;
+  const auto alone = distributed::make_local_group(1);
+  session_options.communicator = alone[0].get();
   const auto session =
       runtime::Session::create(program->executable, nullptr, std::move(session_options));
   ASSERT_TRUE(session.ok()) << session.status();

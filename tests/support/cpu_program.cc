@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "modellib/distributed/local/local_group.h"
 #include "modellib/executors/cpu/backend/cpu_backend.h"
 #include "modellib/executors/cpu/kernels/registry.h"
 #include "modellib/executors/reference/reference_executor.h"
@@ -43,6 +44,8 @@ absl::StatusOr<CpuResult> run_on_cpu(const GraphRef& graph, absl::Span<const Ten
   }
   runtime::SessionOptions session_options;
   session_options.threads = threads;
+  const auto alone = distributed::make_local_group(1);
+  session_options.communicator = alone[0].get();
   MODELLIB_ASSIGN_OR_RETURN(
       const std::unique_ptr<runtime::Session> session,
       runtime::Session::create(program.executable, store, std::move(session_options)));

@@ -35,8 +35,8 @@ struct CpuResult {
   std::vector<Tensor> outputs;
   std::map<std::string, Tensor> assigned;  // every shared variable after the run
 };
-// Compiles, makes a store with these contents, runs once. The graph is compiled for the extents of
-// the inputs.
+// Compiles, makes a store with these contents, runs once, as the only rank. The graph is compiled
+// for the extents of the inputs.
 absl::StatusOr<CpuResult> run_on_cpu(const GraphRef& graph, absl::Span<const Tensor> inputs,
                                      const std::map<std::string, Tensor>& variables = {},
                                      int threads = 2);

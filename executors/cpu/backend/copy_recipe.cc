@@ -121,6 +121,17 @@ absl::StatusOr<NodeRecipe> broadcast_recipe(const RecipeSite& site) {
   return one_copy(site, walk);
 }
 
+absl::StatusOr<NodeRecipe> add_strided_copy(const RecipeSite& site, NodeRecipe recipe,
+                                            const CopyStrides& strides, StepOperand from,
+                                            StepOperand to, bool in_front) {
+  absl::StatusOr<StepRecipe> step =
+      copy_step(site, {strides.extents, strides.source, strides.target}, from);
+  if (!step.ok()) return step.status();
+  step->outputs = {to};
+  recipe.steps.insert(in_front ? recipe.steps.begin() : recipe.steps.end(), *std::move(step));
+  return recipe;
+}
+
 // Each operand is written into its place by a copy of its own.
 absl::StatusOr<NodeRecipe> concat_recipe(const RecipeSite& site) {
   const int rank = site.out(0).rank();

@@ -45,10 +45,13 @@ struct Entry {
   RecipeFunction recipe;
 };
 constexpr Entry kRecipes[] = {
+    {"all_gather", sharded_recipe},
+    {"all_reduce", all_reduce_recipe},
     {"argmax", arg_reduce_recipe},
     {"argmin", arg_reduce_recipe},
     {"avg_pool", pool_recipe},
     {"avg_pool_gradient", pool_recipe},
+    {"broadcast", broadcast_from_recipe},
     {"concat", concat_recipe},
     {"conv", conv_recipe},
     {"conv_filter_gradient", conv_recipe},
@@ -64,6 +67,7 @@ constexpr Entry kRecipes[] = {
     {"max_pool_gradient", pool_recipe},
     {"max_pool_select", pool_recipe},
     {"pad", pad_recipe},
+    {"reduce_scatter", sharded_recipe},
     {"scatter_add", scatter_add_recipe},
     {"scatter_elements", scatter_elements_recipe},
     {"slice", slice_recipe},

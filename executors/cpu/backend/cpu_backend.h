@@ -6,6 +6,9 @@
 
 namespace modellib::cpu {
 
+// The lane of collectives, in CpuBackend::lanes().
+inline constexpr int kCommunicationLane = 1;
+
 // Stateless: one serves all compilations.
 class CpuBackend final : public Backend {
  public:

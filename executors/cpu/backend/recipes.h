@@ -10,8 +10,10 @@ namespace modellib::cpu {
 
 using RecipeFunction = absl::StatusOr<NodeRecipe> (*)(const RecipeSite&);
 
+absl::StatusOr<NodeRecipe> all_reduce_recipe(const RecipeSite& site);
 absl::StatusOr<NodeRecipe> arg_reduce_recipe(const RecipeSite& site);
-absl::StatusOr<NodeRecipe> broadcast_recipe(const RecipeSite& site);
+absl::StatusOr<NodeRecipe> broadcast_from_recipe(const RecipeSite& site);  // by a root rank
+absl::StatusOr<NodeRecipe> broadcast_recipe(const RecipeSite& site);       // over axes
 absl::StatusOr<NodeRecipe> concat_recipe(const RecipeSite& site);
 absl::StatusOr<NodeRecipe> conv_recipe(const RecipeSite& site);
 absl::StatusOr<NodeRecipe> cumsum_recipe(const RecipeSite& site);
@@ -23,6 +25,7 @@ absl::StatusOr<NodeRecipe> pool_recipe(const RecipeSite& site);
 absl::StatusOr<NodeRecipe> reduce_recipe(const RecipeSite& site);
 absl::StatusOr<NodeRecipe> scatter_add_recipe(const RecipeSite& site);
 absl::StatusOr<NodeRecipe> scatter_elements_recipe(const RecipeSite& site);
+absl::StatusOr<NodeRecipe> sharded_recipe(const RecipeSite& site);
 absl::StatusOr<NodeRecipe> slice_recipe(const RecipeSite& site);
 absl::StatusOr<NodeRecipe> sort_recipe(const RecipeSite& site);
 absl::StatusOr<NodeRecipe> transpose_recipe(const RecipeSite& site);
@@ -42,6 +45,15 @@ struct ReduceBlock {
 // Appends the steps that sum an f32 operand over the middle of `block`.
 void add_reduction(const RecipeSite& site, NodeRecipe& recipe, const ReduceBlock& block,
                    StepOperand from, StepOperand to);
+// How a copy goes through source and target, in elements of the node's type.
+struct CopyStrides {
+  Shape extents;
+  std::vector<Dim> source, target;
+};
+// `recipe` with such a copy before its steps, or behind them.
+absl::StatusOr<NodeRecipe> add_strided_copy(const RecipeSite& site, NodeRecipe recipe,
+                                            const CopyStrides& strides, StepOperand from,
+                                            StepOperand to, bool in_front);
 // A copy of so many bytes, without operands; in place it does nothing.
 StepRecipe copy_bytes(const Dim& bytes);
 // Elements from one step of each dimension to the next, of a dense value.
