@@ -25,6 +25,7 @@ absl::StatusOr<std::unique_ptr<Engine>> Engine::create(const Program& program,
                             runtime::VariableStore::create(engine->executable_, store_options));
   runtime::SessionOptions session_options;
   session_options.threads = options.threads;
+  session_options.communicator = options.communicator;
   MODELLIB_ASSIGN_OR_RETURN(
       engine->session_,
       runtime::Session::create(engine->executable_, engine->store_, std::move(session_options)));

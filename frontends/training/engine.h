@@ -24,6 +24,8 @@ struct EngineOptions {
   CompileOptions compile;
   int64_t seed = 0;  // for "initialize"
   int threads = 0;   // 0: one for each core
+  // The ranks that train together (TrainProgramOptions::data_parallel); outlives the engine.
+  runtime::Communicator* communicator = nullptr;
 };
 
 class Engine {

@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "modellib/frontends/nn/random_state.h"
 #include "modellib/graph/status_macros.h"
+#include "modellib/ops/collectives.h"
 #include "modellib/ops/gradients.h"
 #include "modellib/ops/loss_scaling.h"
 #include "modellib/ops/pointwise.h"
@@ -54,7 +55,7 @@ absl::StatusOr<GraphRef> train_graph(nn::Module& model, const Optimizer& optimiz
   const Value lr = b.input("learning_rate", {DType::kF32, {}});
   model.train();
   const Value prediction = predict(model, options, inputs);
-  const Value loss = options.loss(prediction, targets);
+  Value loss = options.loss(prediction, targets);
 
   std::vector<nn::Parameter> parameters;
   std::vector<Value> values;
@@ -64,8 +65,12 @@ absl::StatusOr<GraphRef> train_graph(nn::Module& model, const Optimizer& optimiz
     values.push_back(p.read(b));
   }
   if (!b.status().ok()) return b.status();
-  const std::vector<Value> grads = gradients(b, loss, values);
+  std::vector<Value> grads = gradients(b, loss, values);
   if (!b.status().ok()) return b.status();
+  if (options.data_parallel.has_value()) {
+    loss = all_reduce_mean(loss);
+    grads = average_gradients(b, grads, *options.data_parallel);
+  }
 
   const Value next_step = b.variable(nn::step_count()) + b.scalar(1, DType::kI64);
   OptimizerStep step;

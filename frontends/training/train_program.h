@@ -10,6 +10,7 @@
 
 #include "absl/status/statusor.h"
 #include "modellib/frontends/nn/module.h"
+#include "modellib/frontends/training/data_parallel.h"
 #include "modellib/frontends/training/optimizer.h"
 #include "modellib/graph/program.h"
 
@@ -30,6 +31,8 @@ struct TrainProgramOptions {
   std::function<Value(Value prediction, absl::Span<const Value> targets)> loss;
   // Largest global L2 norm of the gradients; larger ones are scaled down.
   std::optional<double> gradient_clipping;
+  // Several ranks train one model, each on its part of the batch.
+  std::optional<DataParallel> data_parallel;
 };
 
 inline constexpr char kTrainEntry[] = "train";
