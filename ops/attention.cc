@@ -23,7 +23,13 @@ namespace {
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
-// The operands of a call of attention or attention_grad, widened, with their extents named.
+// x from one of the layouts to the other, or from BHSD to `layout` and back.
+Value swapped(Value x, const std::string& layout) {
+  return layout == "BSHD" ? transpose(x, {0, 2, 1, 3}) : x;
+}
+
+// The operands of a call of attention or attention_grad, widened and in the order BHSD, with their
+// extents named.
 struct Scene {
   const AttentionAttributes& attributes;
   Value q, k, v;             // in the type of the sums
@@ -32,9 +38,9 @@ struct Scene {
 
   Scene(const OpCall& c, int first, int first_optional)
       : attributes(c.attributes.as<AttentionAttributes>()),
-        q(widened(c.in(first))),
-        k(widened(c.in(first + 1))),
-        v(widened(c.in(first + 2))),
+        q(in_query(c.in(first))),
+        k(swapped(widened(c.in(first + 1)), attributes.key_layout)),
+        v(swapped(widened(c.in(first + 2)), attributes.key_layout)),
         batch(q.shape()[0]),
         heads(q.shape()[1]),
         queries(q.shape()[2]),
@@ -46,6 +52,15 @@ struct Scene {
     mask = optional(first_optional);
     lengths = optional(first_optional + 1);
     key = optional(first_optional + 2);
+  }
+
+  // Of q's layout: an operand as BHSD, and a result from it in the type `dtype`.
+  Value in_query(Value x) const { return swapped(widened(x), attributes.query_layout); }
+  Value as_query(Value x, DType dtype) const {
+    return as_dtype(swapped(x, attributes.query_layout), dtype);
+  }
+  Value as_key(Value x, DType dtype) const {
+    return as_dtype(swapped(x, attributes.key_layout), dtype);
   }
 
   double scale() const {
@@ -116,9 +131,15 @@ absl::Status check_operands(InferenceContext& c, int first, int first_optional) 
     MODELLIB_RETURN_IF_ERROR(require_rank(c, i, 4));
     MODELLIB_RETURN_IF_ERROR(require_same_dtype(c, first, i));
   }
-  const Shape& q = c.input(first).shape;
-  const Shape& k = c.input(first + 1).shape;
-  const Shape& v = c.input(first + 2).shape;
+  for (const std::string& layout : {a.query_layout, a.key_layout}) {
+    if (layout != "BHSD" && layout != "BSHD") {
+      return absl::InvalidArgumentError(
+          absl::StrCat("layouts are \"BHSD\" and \"BSHD\", not '", layout, "'"));
+    }
+  }
+  const Shape q = attention_shape(c.input(first).shape, a.query_layout);
+  const Shape k = attention_shape(c.input(first + 1).shape, a.key_layout);
+  const Shape v = attention_shape(c.input(first + 2).shape, a.key_layout);
   MODELLIB_RETURN_IF_ERROR(c.require_equal(q[0], k[0], "batch of queries and keys"));
   MODELLIB_RETURN_IF_ERROR(c.require_equal(q[0], v[0], "batch of queries and values"));
   MODELLIB_RETURN_IF_ERROR(c.require_equal(k[1], v[1], "heads of keys and values"));
@@ -160,8 +181,11 @@ absl::Status check_operands(InferenceContext& c, int first, int first_optional) 
 absl::Status infer_attention(InferenceContext& c) {
   MODELLIB_RETURN_IF_ERROR(check_operands(c, 0, 3));
   const TensorType& q = c.input(0);
-  c.outputs = {{q.dtype, {q.shape[0], q.shape[1], q.shape[2], c.input(2).shape[3]}},
-               {accumulation_type(q.dtype), {q.shape[0], q.shape[1], q.shape[2]}}};
+  const Shape shape = attention_shape(q.shape, c.attributes.as<AttentionAttributes>().query_layout);
+  Shape out = q.shape;
+  out[3] = c.input(2).shape[3];
+  c.outputs = {{q.dtype, std::move(out)},
+               {accumulation_type(q.dtype), {shape[0], shape[1], shape[2]}}};
   return absl::OkStatus();
 }
 
@@ -177,7 +201,8 @@ std::vector<Value> decompose_attention(OpCall& c) {
   const Value divisor = where(blind, 1.0, sum);
   const Value out = scene.ungrouped(matmul(scene.grouped(scene.dropped(e / divisor)), scene.v));
   const Value lse = where(blind, -kInfinity, shift + log(divisor));
-  return {as_dtype(out, c.in(0).dtype()), reshape(lse, {scene.batch, scene.heads, scene.queries})};
+  return {scene.as_query(out, c.in(0).dtype()),
+          reshape(lse, {scene.batch, scene.heads, scene.queries})};
 }
 
 // What flows back through a row: P from the scores and lse, then Dao et al., algorithm 4.
@@ -215,14 +240,15 @@ std::vector<Value> attention_gradient(OpCall& c, absl::Span<const Value> gradien
   // Second derivatives, losses on lse, and masks that are learned: in simpler ops. Those that
   // nothing uses disappear.
   const Scene scene(c, 0, 3);
-  const Value wide = dout.is_null() ? zeros_like(widened(c.out(0))) : widened(dout);
-  Value correction = sum_over(wide * widened(c.out(0)), {3});
+  const Value out = scene.in_query(c.out(0));
+  const Value wide = dout.is_null() ? zeros_like(out) : scene.in_query(dout);
+  Value correction = sum_over(wide * out, {3});
   if (!dlse.is_null()) correction = correction - reshape(dlse, correction.shape());
   const Backward back(scene, wide, c.out(1), correction);
   if (!dlse.is_null()) {
-    dq = as_dtype(back.dq, c.in(0).dtype());
-    dk = as_dtype(back.dk, c.in(1).dtype());
-    dv = as_dtype(back.dv, c.in(2).dtype());
+    dq = scene.as_query(back.dq, c.in(0).dtype());
+    dk = scene.as_key(back.dk, c.in(1).dtype());
+    dv = scene.as_key(back.dv, c.in(2).dtype());
   }
   if (added_mask) dmask = as_dtype(sum_to(back.dscores, c.in(3).shape()), c.in(3).dtype());
   return {dq, dk, dv, dmask, Value(), Value()};
@@ -267,6 +293,11 @@ std::vector<OpSample> attention_samples() {
              4e-3),
       sample("tiles", {f32({1, 1, 70, 16}), f32({1, 1, 70, 16}), f32({1, 1, 70, 16})},
              {.is_causal = true}),
+      sample("positions_first",
+             {f32({2, 3, 4, 8}), f32({2, 5, 2, 8}), f32({2, 5, 2, 6}), f32({2, 4, 3, 5})},
+             {.query_layout = "BSHD", .key_layout = "BSHD"}),
+      sample("cached_keys", {f32({2, 3, 2, 4}), f32({2, 2, 5, 4}), f32({2, 2, 5, 4})},
+             {.is_causal = true, .query_layout = "BSHD"}),
       sample("symbolic",
              {f32({batch, 2, 3, 4}), f32({batch, 2, keys, 4}), f32({batch, 2, keys, 4})})};
   samples.back().binding = {{"batch", 2}, {"keys", 5}};
@@ -285,23 +316,26 @@ std::vector<OpSample> attention_samples() {
 absl::Status infer_attention_grad(InferenceContext& c) {
   MODELLIB_RETURN_IF_ERROR(check_operands(c, 1, 6));
   const TensorType &q = c.input(1), &k = c.input(2), &v = c.input(3);
-  const Shape out = {q.shape[0], q.shape[1], q.shape[2], v.shape[3]};
+  const Shape shape = attention_shape(q.shape, c.attributes.as<AttentionAttributes>().query_layout);
+  Shape out = q.shape;
+  out[3] = v.shape[3];
   for (int i : {0, 4}) {
     MODELLIB_RETURN_IF_ERROR(require_same_dtype(c, 1, i));
     MODELLIB_RETURN_IF_ERROR(require_shape(c, i, out, i == 0 ? "dout" : "out"));
   }
   MODELLIB_RETURN_IF_ERROR(require_dtype(c, 5, accumulation_type(q.dtype)));
-  MODELLIB_RETURN_IF_ERROR(require_shape(c, 5, {q.shape[0], q.shape[1], q.shape[2]}, "lse"));
+  MODELLIB_RETURN_IF_ERROR(require_shape(c, 5, {shape[0], shape[1], shape[2]}, "lse"));
   c.outputs = {q, k, v};
   return absl::OkStatus();
 }
 
 std::vector<Value> decompose_attention_grad(OpCall& c) {
   const Scene scene(c, 1, 6);
-  const Value dout = widened(c.in(0));
-  const Backward back(scene, dout, c.in(5), sum_over(dout * widened(c.in(4)), {3}));
+  const Value dout = scene.in_query(c.in(0));
+  const Backward back(scene, dout, c.in(5), sum_over(dout * scene.in_query(c.in(4)), {3}));
   const DType dtype = c.in(1).dtype();
-  return {as_dtype(back.dq, dtype), as_dtype(back.dk, dtype), as_dtype(back.dv, dtype)};
+  return {scene.as_query(back.dq, dtype), scene.as_key(back.dk, dtype),
+          scene.as_key(back.dv, dtype)};
 }
 
 std::vector<OpSample> attention_grad_samples() {
@@ -309,8 +343,11 @@ std::vector<OpSample> attention_grad_samples() {
   std::vector<OpSample> samples = attention_samples();
   for (OpSample& s : samples) {
     const TensorType q = s.inputs[0], v = s.inputs[2];
-    const TensorType out = {q.dtype, {q.shape[0], q.shape[1], q.shape[2], v.shape[3]}};
-    const TensorType lse = {accumulation_type(q.dtype), {q.shape[0], q.shape[1], q.shape[2]}};
+    const Shape shape =
+        attention_shape(q.shape, s.attributes.as<AttentionAttributes>().query_layout);
+    TensorType out = q;
+    out.shape[3] = v.shape[3];
+    const TensorType lse = {accumulation_type(q.dtype), {shape[0], shape[1], shape[2]}};
     s.inputs.insert(s.inputs.begin(), out);
     s.inputs.insert(s.inputs.begin() + 4, {out, lse});
     for (OpSample::Domain& d : s.domains) d.input += 3;
@@ -330,6 +367,12 @@ std::vector<OpDef> attention_ops() {
                                                decompose_attention_grad, attention_grad_samples)};
   for (OpDef& op : ops) op.attributes = AttributesSchema::of<AttentionAttributes>();
   return ops;
+}
+
+Shape attention_shape(const Shape& shape, const std::string& layout) {
+  Shape ordered = shape;
+  if (layout == "BSHD") std::swap(ordered[1], ordered[2]);
+  return ordered;
 }
 
 AttentionOutputs attention_with_lse(Value q, Value k, Value v, AttentionAttributes attributes,

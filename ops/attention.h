@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <tuple>
 
 #include "modellib/graph/builder.h"
@@ -24,11 +25,18 @@ struct AttentionAttributes {
   // > 0.
   double dropout_p = 0.0;
   int64_t stream = -1;  // of the random numbers; -1: attention() takes the builder's next
+  // The order of the axes: "BHSD" is [batch, heads, positions, size], "BSHD" [batch, positions,
+  // heads, size], as projections give it. The first is that of q, the result and its gradient, the
+  // second that of k and v. The pass "attention-layout" chooses them; lse is the same in both.
+  std::string query_layout = "BHSD";
+  std::string key_layout = "BHSD";
   static constexpr auto fields() {
     return std::make_tuple(field("is_causal", &AttentionAttributes::is_causal),
                            field("scale", &AttentionAttributes::scale),
                            field("dropout_p", &AttentionAttributes::dropout_p),
-                           field("stream", &AttentionAttributes::stream));
+                           field("stream", &AttentionAttributes::stream),
+                           field("query_layout", &AttentionAttributes::query_layout),
+                           field("key_layout", &AttentionAttributes::key_layout));
   }
 };
 
@@ -49,6 +57,9 @@ struct AttentionOutputs {
   Value out;  // [batch, heads, queries, value size], like q
   Value lse;  // [batch, heads, queries], f32 or f64: log Σ exp(scores); -inf where nothing is seen
 };
+
+// Extents of a value in the order batch, heads, positions, size.
+Shape attention_shape(const Shape& shape, const std::string& layout);
 
 // softmax(q kᵀ scale + mask) v for q [batch, heads, queries, size], k [batch, kv heads, keys, size]
 // and v [batch, kv heads, keys, value size], all of one type. Each group of heads / kv heads

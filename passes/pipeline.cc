@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "modellib/graph/status_macros.h"
 #include "modellib/graph/verifier.h"
+#include "modellib/passes/attention_layout.h"
 #include "modellib/passes/canonicalize.h"
 #include "modellib/passes/control_flow.h"
 #include "modellib/passes/fold_constants.h"
@@ -27,6 +28,8 @@ constexpr Pass kPasses[] = {
      stride_scans},
     {"matmul-epilogue", "Takes bias, residual and activation into the matmul they follow.",
      fuse_matmul_epilogues},
+    {"attention-layout", "Lets attention read and write what is transposed around it.",
+     choose_attention_layout},
     {"legalize", "Decomposes composites that the backend has no kernel for.", legalize},
     {"simplify", "Canonicalises again what decomposition brought.", canonicalize},
     {"fusion", "Groups pointwise ops and row reductions into regions.", fuse_regions},

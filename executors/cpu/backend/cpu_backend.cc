@@ -43,12 +43,16 @@ absl::StatusOr<NodeRecipe> fold_in_recipe(const RecipeSite& site) {
 struct Entry {
   const char* op;
   RecipeFunction recipe;
+  // Of a composite: whether the kernel can do this node. None: always.
+  bool (*takes)(const Graph&, const Graph::Node&) = nullptr;
 };
 constexpr Entry kRecipes[] = {
     {"all_gather", sharded_recipe},
     {"all_reduce", all_reduce_recipe},
     {"argmax", arg_reduce_recipe},
     {"argmin", arg_reduce_recipe},
+    {"attention", attention_recipe, takes_attention},
+    {"attention_grad", attention_recipe, takes_attention},
     {"avg_pool", pool_recipe},
     {"avg_pool_gradient", pool_recipe},
     {"broadcast", broadcast_from_recipe},
@@ -77,9 +81,9 @@ constexpr Entry kRecipes[] = {
     {"update_slice", update_slice_recipe},
 };
 
-RecipeFunction recipe_for(absl::string_view op) {
+const Entry* entry_of(absl::string_view op) {
   for (const Entry& e : kRecipes) {
-    if (op == e.op) return e.recipe;
+    if (op == e.op) return &e;
   }
   return nullptr;
 }
@@ -135,7 +139,9 @@ std::vector<Dim> dense_strides(const Shape& shape) {
 }
 
 bool CpuBackend::takes_composite(const Graph& graph, const Graph::Node& node) const {
-  return node.op->name == "fused" || recipe_for(node.op->name) != nullptr;
+  if (node.op->name == "fused") return true;
+  const Entry* entry = entry_of(node.op->name);
+  return entry != nullptr && (entry->takes == nullptr || entry->takes(graph, node));
 }
 
 bool CpuBackend::can_fuse(const Graph& graph, const Graph::Node& node) const {
@@ -151,7 +157,7 @@ absl::StatusOr<NodeRecipe> CpuBackend::recipe(const RecipeSite& site) const {
     return one_step(
         compile_region(*site.node.attributes.as<FusedAttributes>().region, site.ranges));
   }
-  if (RecipeFunction recipe = recipe_for(site.node.op->name)) return recipe(site);
+  if (const Entry* entry = entry_of(site.node.op->name)) return entry->recipe(site);
   if (can_be_tiled(site.graph, site.node)) return one_step(compile_single(site));
   if (site.node.attributes.is<ReduceAttributes>()) return reduce_recipe(site);
   return no_kernel(site, "there is none");

@@ -14,6 +14,8 @@ absl::StatusOr<NodeRecipe> all_reduce_recipe(const RecipeSite& site);
 absl::StatusOr<NodeRecipe> arg_reduce_recipe(const RecipeSite& site);
 absl::StatusOr<NodeRecipe> broadcast_from_recipe(const RecipeSite& site);  // by a root rank
 absl::StatusOr<NodeRecipe> broadcast_recipe(const RecipeSite& site);       // over axes
+absl::StatusOr<NodeRecipe> attention_recipe(const RecipeSite& site);
+absl::StatusOr<NodeRecipe> broadcast_recipe(const RecipeSite& site);
 absl::StatusOr<NodeRecipe> concat_recipe(const RecipeSite& site);
 absl::StatusOr<NodeRecipe> conv_recipe(const RecipeSite& site);
 absl::StatusOr<NodeRecipe> cumsum_recipe(const RecipeSite& site);
@@ -30,6 +32,9 @@ absl::StatusOr<NodeRecipe> slice_recipe(const RecipeSite& site);
 absl::StatusOr<NodeRecipe> sort_recipe(const RecipeSite& site);
 absl::StatusOr<NodeRecipe> transpose_recipe(const RecipeSite& site);
 absl::StatusOr<NodeRecipe> update_slice_recipe(const RecipeSite& site);
+
+// Whether the kernel takes this node of op "attention" or "attention_grad"; else it is decomposed.
+bool takes_attention(const Graph& graph, const Graph::Node& node);
 
 // What the recipe files share.
 

@@ -14,6 +14,7 @@
 #include "modellib/executors/cpu/kernels/checked.h"
 #include "modellib/executors/cpu/kernels/math-inl.h"
 #include "modellib/executors/cpu/kernels/tile_memory-inl.h"
+#include "modellib/graph/philox.h"
 #include "modellib/graph/status_macros.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -123,6 +124,7 @@ struct Head {
       offset = limit - s.queries;
     }
     scale = static_cast<float>(std::bit_cast<double>(s.scale));
+    if (s.has_dropout != 0) key = *reinterpret_cast<const uint64_t*>(args.buffers[first + 5]);
   }
 
   // The first key that no query before `end` sees.
@@ -166,7 +168,20 @@ struct Head {
     }
   }
 
+  // What dropout multiplies the probabilities of query i and keys [j0, j0 + keys) by: 0, or 1 / (1
+  // - p).
+  HWY_NOINLINE void dropout_factors(int64_t i, int64_t j0, int64_t keys, float* factors) const {
+    const double p = std::bit_cast<double>(s.dropout);
+    const auto limit = static_cast<float>(p);
+    const auto kept = static_cast<float>(1.0 / (1.0 - p));
+    const int64_t element = ((b * s.heads + h) * s.queries + i) * s.keys + j0;
+    uint32_t bits[kK];
+    random_elements(key, static_cast<uint64_t>(s.stream), element, 1, keys, false, bits);
+    for (int64_t j = 0; j < keys; ++j) factors[j] = philox_uniform(bits[j]) >= limit ? kept : 0.0f;
+  }
+
   const std::byte* mask;
+  uint64_t key = 0;  // of the random numbers
 };
 
 // What a chunk of the forward pass works in.
@@ -216,6 +231,11 @@ void forward(const AttentionScalars& s, const runtime::KernelArgs& args, int64_t
     }
     reduce_rows_f32(TileOp::kSum, space.scores, kK, rows, kK, block_sum);
     for (int64_t r = 0; r < rows; ++r) space.sum[r] += block_sum[r];
+    for (int64_t r = 0; s.has_dropout != 0 && r < rows; ++r) {
+      float factors[kK];
+      head.dropout_factors(i0 + r, j0, keys, factors);
+      for (int64_t j = 0; j < keys; ++j) space.scores[r * kK + j] *= factors[j];
+    }
     pack_rows(head.v + j0 * s.v_stride[2], s.v_stride[2], keys, s.value_size, space.values);
     product(space.scores, kK, 1, space.values, width, space.out, width, rows, width, keys);
   }
@@ -234,8 +254,8 @@ void forward(const AttentionScalars& s, const runtime::KernelArgs& args, int64_t
   }
 }
 
-// The probabilities of a block and dS = P (dP - delta), both [rows, 64]. `keys` and `values`:
-// packed transposed.
+// The probabilities of a block, after dropout, and dS = P (dP - delta) with P before it, both
+// [rows, 64]. `keys` and `values`: packed transposed.
 HWY_NOINLINE void gradient_block(const Head& head, const float* keys_t, const float* values_t,
                                  const float* dout, const float* out, const float* lse, int64_t i0,
                                  int64_t rows, int64_t j0, int64_t keys, float* p, float* ds) {
@@ -259,8 +279,16 @@ HWY_NOINLINE void gradient_block(const Head& head, const float* keys_t, const fl
       continue;
     }
     Head::exponentials(p + r * kK, shift);
+    float factors[kK];
+    if (s.has_dropout != 0) {
+      head.dropout_factors(i0 + r, j0, keys, factors);
+      for (int64_t j = 0; j < keys; ++j) ds[r * kK + j] *= factors[j];
+    }
     for (int64_t j = 0; j < kK; ++j)
       ds[r * kK + j] = p[r * kK + j] * (ds[r * kK + j] - delta) * head.scale;
+    if (s.has_dropout != 0) {
+      for (int64_t j = 0; j < keys; ++j) p[r * kK + j] *= factors[j];
+    }
   }
 }
 
@@ -279,9 +307,9 @@ struct GradientOperands {
   GradientOperands(const AttentionScalars& s, const runtime::KernelArgs& args, int64_t b,
                    int64_t h) {
     const int64_t at = b * s.o_stride[0] + h * s.o_stride[1];
-    out = reinterpret_cast<const float*>(args.buffers[8]) + at;
-    lse = reinterpret_cast<const float*>(args.buffers[9]) + (b * s.heads + h) * s.queries;
-    dout = reinterpret_cast<const float*>(args.buffers[10]) + at;
+    out = reinterpret_cast<const float*>(args.buffers[9]) + at;
+    lse = reinterpret_cast<const float*>(args.buffers[10]) + (b * s.heads + h) * s.queries;
+    dout = reinterpret_cast<const float*>(args.buffers[11]) + at;
   }
 };
 
@@ -400,14 +428,16 @@ absl::Status check_attention(const char* name, const runtime::StepView& step, si
   MODELLIB_CHECK_SCALAR(name, step, S, causal_offset, -kSmall, kSmall);
   MODELLIB_CHECK_SCALAR(name, step, S, mask, 0, 2);
   MODELLIB_CHECK_SCALAR(name, step, S, has_lengths, 0, 1);
+  MODELLIB_CHECK_SCALAR(name, step, S, has_dropout, 0, 1);
   const auto at = [&](size_t i) { return step.scalars[i]; };
   const Range heads = at(MODELLIB_SCALAR(S, heads)), kv_heads = at(MODELLIB_SCALAR(S, kv_heads));
   const Range batch = at(MODELLIB_SCALAR(S, batch)), queries = at(MODELLIB_SCALAR(S, queries));
   const Range keys = at(MODELLIB_SCALAR(S, keys)), size = at(MODELLIB_SCALAR(S, size));
   const Range value_size = at(MODELLIB_SCALAR(S, value_size));
-  for (const size_t i : {MODELLIB_SCALAR(S, heads), MODELLIB_SCALAR(S, kv_heads),
-                         MODELLIB_SCALAR(S, size), MODELLIB_SCALAR(S, value_size),
-                         MODELLIB_SCALAR(S, mask), MODELLIB_SCALAR(S, has_lengths)}) {
+  for (const size_t i :
+       {MODELLIB_SCALAR(S, heads), MODELLIB_SCALAR(S, kv_heads), MODELLIB_SCALAR(S, size),
+        MODELLIB_SCALAR(S, value_size), MODELLIB_SCALAR(S, mask), MODELLIB_SCALAR(S, has_lengths),
+        MODELLIB_SCALAR(S, has_dropout), MODELLIB_SCALAR(S, dropout)}) {
     if (at(i).min != at(i).max)
       return range_error(name, "a static scalar", at(i), at(i).min, at(i).min);
   }
@@ -450,6 +480,12 @@ absl::Status check_attention(const char* name, const runtime::StepView& step, si
       !dense_fits({batch.max}, 8, step.input_bytes[4])) {
     return wrong("lengths");
   }
+  if (at(MODELLIB_SCALAR(S, has_dropout)).min != 0) {
+    const double p = std::bit_cast<double>(at(MODELLIB_SCALAR(S, dropout)).min);
+    if (!(p >= 0 && p < 1))
+      return absl::InvalidArgumentError(absl::StrCat(name, ": dropout with probability ", p));
+    if (step.input_bytes[5] < 8) return wrong("the random key");
+  }
   const auto o_fits = [&](uint64_t bytes) {
     return fits(MODELLIB_SCALAR(S, o_stride), heads, queries, value_size, bytes);
   };
@@ -463,9 +499,9 @@ absl::Status check_attention(const char* name, const runtime::StepView& step, si
       return wrong("dk");
     if (!fits(MODELLIB_SCALAR(S, v_stride), kv_heads, keys, value_size, step.output_bytes[2]))
       return wrong("dv");
-    if (!o_fits(step.input_bytes[5])) return wrong("o");
-    if (!lse_fits(step.input_bytes[6])) return wrong("lse");
-    if (!o_fits(step.input_bytes[7])) return wrong("do");
+    if (!o_fits(step.input_bytes[6])) return wrong("o");
+    if (!lse_fits(step.input_bytes[7])) return wrong("lse");
+    if (!o_fits(step.input_bytes[8])) return wrong("do");
   } else {
     if (!o_fits(step.output_bytes[0])) return wrong("o");
     if (step.output_bytes[1] != 0 && !lse_fits(step.output_bytes[1])) return wrong("lse");
@@ -497,10 +533,10 @@ int64_t attention_grad_chunks(const AttentionScalars& s) {
 }
 
 absl::Status validate_attention(const runtime::StepView& step) {
-  return check_attention("cpu.attention_f32", step, 2, 5);
+  return check_attention("cpu.attention_f32", step, 2, 6);
 }
 absl::Status validate_attention_grad(const runtime::StepView& step) {
-  return check_attention("cpu.attention_grad_f32", step, 3, 8);
+  return check_attention("cpu.attention_grad_f32", step, 3, 9);
 }
 
 }  // namespace modellib::cpu

@@ -8,6 +8,10 @@
 // Query i sees key j if j < lengths[b] (where given) and, if causal, j <= i + offset; offset is
 // `causal_offset`, or lengths[b] - queries where lengths are given. A query that sees nothing gives
 // zeros and a log-sum-exp of -inf.
+//
+// With dropout each probability is dropped, or scaled by 1 / (1 - p), by the random number that
+// element (b, h, i, j) of [batch, heads, queries, keys] has under key and stream (graph/philox.h).
+// The log-sum-exp is that without dropout.
 #ifndef MODELLIB_EXECUTORS_CPU_KERNELS_ATTENTION_H_
 #define MODELLIB_EXECUTORS_CPU_KERNELS_ATTENTION_H_
 
@@ -48,16 +52,19 @@ struct AttentionScalars {
   int64_t mask = 0;             // AttentionMask; static
   int64_t mask_stride[4] = {};  // of batch, head, query, key; 0 broadcasts
   int64_t has_lengths = 0;      // static
+  int64_t has_dropout = 0;      // static
+  int64_t dropout = 0;          // bits of a double in [0, 1): the probability
+  int64_t stream = 0;
 };
 
 // "cpu.attention_f32": outputs o and lse [batch, heads, queries] (may be absent); inputs q, k, v,
-// mask, lengths (i64 [batch]); the last two may be absent. chunks = batch * heads * ceil(queries /
-// 48).
+// mask, lengths (i64 [batch]), random key (i64); the last three may be absent. chunks = batch *
+// heads * ceil(queries / 48).
 //
 // "cpu.attention_grad_f32": the same scalars and strides; outputs dq, dk, dv (strides of q, k, v);
-// inputs q, k, v, mask, lengths, o, lse, do (strides of o for o and do). chunks = batch * (heads *
-// ceil(queries / 48) + kv_heads * ceil(keys / 64)): each owns a block of dq, or of dk and dv, so
-// every sum has one order.
+// inputs q, k, v, mask, lengths, random key, o, lse, do (strides of o for o and do). chunks = batch
+// * (heads * ceil(queries / 48) + kv_heads * ceil(keys / 64)): each owns a block of dq, or of dk
+// and dv, so every sum has one order.
 int64_t attention_chunks(const AttentionScalars& scalars);
 int64_t attention_grad_chunks(const AttentionScalars& scalars);
 

@@ -7,6 +7,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "modellib/executors/cpu/kernels/kernel_test_util.h"
+#include "modellib/graph/philox.h"
 
 namespace modellib::cpu {
 namespace {
@@ -16,6 +17,7 @@ using ::testing::HasSubstr;
 constexpr runtime::Kernel kForward = {"cpu.attention_f32", validate_attention, run_attention};
 constexpr runtime::Kernel kGradient = {"cpu.attention_grad_f32", validate_attention_grad,
                                        run_attention_grad};
+constexpr uint64_t kKey = 0x123456789abcdef;
 constexpr double kInf = std::numeric_limits<double>::infinity();
 
 struct Problem {
@@ -40,6 +42,9 @@ struct Problem {
     s.causal_offset = pick(3) ? 0 : pick(20) - 10;
     s.mask = pick(3);
     s.has_lengths = pick(2);
+    s.has_dropout = pick(2);
+    s.dropout = double_bits(0.25);
+    s.stream = 7;
     // [batch, position, head, size], as projections give it
     const auto strides = [](int64_t* out, int64_t heads, int64_t positions, int64_t size) {
       out[0] = heads * positions * size;
@@ -78,6 +83,16 @@ struct Problem {
     if (s.mask == 2) c.add_input(allow);
     if (s.mask == 0) c.add_absent_input();
     s.has_lengths ? c.add_input(lengths) : c.add_absent_input();
+    s.has_dropout ? c.add_input(std::vector<uint64_t>{kKey}) : c.add_absent_input();
+  }
+
+  // What dropout multiplies a probability by.
+  double factor(int64_t b, int64_t h, int64_t i, int64_t j) const {
+    if (!s.has_dropout) return 1;
+    const auto element = static_cast<uint64_t>(((b * s.heads + h) * s.queries + i) * s.keys + j);
+    const double p = std::bit_cast<double>(s.dropout);
+    const auto stream = static_cast<uint64_t>(s.stream);
+    return philox_uniform(philox_bits(kKey, stream, element)) >= p ? 1 / (1 - p) : 0;
   }
 };
 
@@ -127,20 +142,21 @@ struct Reference {
             const double w = std::exp(score[static_cast<size_t>(j)] - top) / sum;
             for (int64_t d = 0; d < s.value_size; ++d) {
               o[oi + static_cast<size_t>(d)] +=
-                  w * p.v[at(s.v_stride, kv, j) + static_cast<size_t>(d)];
+                  w * p.factor(b, h, i, j) * p.v[at(s.v_stride, kv, j) + static_cast<size_t>(d)];
             }
           }
           for (int64_t d = 0; d < s.value_size; ++d)
             delta += o[oi + static_cast<size_t>(d)] * p.g[oi + static_cast<size_t>(d)];
           for (int64_t j = 0; j < s.keys; ++j) {
             const double w = std::exp(score[static_cast<size_t>(j)] - top) / sum;
+            const double factor = p.factor(b, h, i, j);
             double dp = 0;
             for (int64_t d = 0; d < s.value_size; ++d) {
               const size_t vi = at(s.v_stride, kv, j) + static_cast<size_t>(d);
               dp += double{p.g[oi + static_cast<size_t>(d)]} * p.v[vi];
-              dv[vi] += w * p.g[oi + static_cast<size_t>(d)];
+              dv[vi] += w * factor * p.g[oi + static_cast<size_t>(d)];
             }
-            const double ds = w * (dp - delta) * scale;
+            const double ds = w * (dp * factor - delta) * scale;
             for (int64_t d = 0; d < s.size; ++d) {
               const size_t ki = at(s.k_stride, kv, j) + static_cast<size_t>(d);
               dq[qi + static_cast<size_t>(d)] += ds * p.k[ki];
@@ -222,6 +238,10 @@ TEST(Attention, RefusesWrongSteps) {
   bad = p.s;
   bad.kv_heads = p.s.heads + 1;
   EXPECT_THAT(status(bad, 0), HasSubstr("divide"));
+  bad = p.s;
+  bad.has_dropout = 1;
+  bad.dropout = double_bits(1.0);
+  EXPECT_THAT(status(bad, 0), HasSubstr("dropout"));
   bad = p.s;
   bad.q_stride[0] = -1;
   bad.batch = 2;
