@@ -1,6 +1,7 @@
 #include "modellib/frontends/nn/module.h"
 
 #include <algorithm>
+#include <map>
 
 #include "absl/strings/str_cat.h"
 
@@ -8,10 +9,19 @@ namespace modellib::nn {
 namespace {
 
 std::string join(absl::string_view path, absl::string_view name) {
+  if (name.empty()) return std::string(path);
   return path.empty() ? std::string(name) : absl::StrCat(path, ".", name);
 }
 
 }  // namespace
+
+Module::Module(const Module& other)
+    : name_(other.name_),
+      training_(other.training_),
+      children_(other.children_),
+      slots_(other.slots_) {
+  copy_elements();
+}
 
 // The registrations belong to the object, not to its value: an assigned member keeps the name under
 // which its parent knows it.
@@ -19,7 +29,15 @@ Module& Module::operator=(const Module& other) {
   training_ = other.training_;
   children_ = other.children_;
   slots_ = other.slots_;
+  copy_elements();
   return *this;
+}
+
+// Elements are reached by pointers, which a copy must not share.
+void Module::copy_elements() {
+  for (Child& child : children_) {
+    if (child.module != nullptr) child.module = child.copy(*child.module);
+  }
 }
 
 Value Module::forward(Value input) {
@@ -44,12 +62,12 @@ Parameter& Module::at(const Slot& slot) {
 
 void Module::register_module(absl::string_view name, Module& member) {
   member.name_ = std::string(name);
-  children_.push_back({std::string(name),
-                       reinterpret_cast<char*>(&member) - reinterpret_cast<char*>(this), nullptr});
+  children_.push_back(
+      {std::string(name), reinterpret_cast<char*>(&member) - reinterpret_cast<char*>(this)});
 }
-void Module::register_module(absl::string_view name, std::shared_ptr<Module> module) {
+void Module::register_element(absl::string_view name, std::shared_ptr<Module> module, Copy copy) {
   module->name_ = std::string(name);
-  children_.push_back({std::string(name), 0, std::move(module)});
+  children_.push_back({std::string(name), 0, std::move(module), copy});
 }
 void Module::register_parameter(absl::string_view name, Parameter& member) {
   slots_.push_back(
@@ -115,11 +133,27 @@ void Module::name_parameters(absl::string_view prefix) {
   }
 }
 
-void Module::clone_parameters() {
+void Module::visit_slots(const std::function<void(Parameter&)>& f) {
   for (const Slot& slot : slots_) {
-    if (!at(slot).is_absent()) at(slot) = at(slot).clone();
+    if (!at(slot).is_absent()) f(at(slot));
   }
-  for (const Child& child : children_) at(child).clone_parameters();
+  for (const Child& child : children_) at(child).visit_slots(f);
+}
+
+void Module::to(DType dtype) {
+  visit_slots([dtype](Parameter& p) {
+    if (is_floating(p.dtype())) p.state_->dtype = dtype;
+  });
+}
+
+void Module::clone_parameters() {
+  // The shared ones are kept meanwhile, so that an address means one of them alone.
+  std::map<std::shared_ptr<Parameter::State>, Parameter> clones;
+  visit_slots([&clones](Parameter& p) {
+    const auto [clone, is_new] = clones.try_emplace(p.state_);
+    if (is_new) clone->second = p.clone();
+    p = clone->second;
+  });
 }
 
 }  // namespace modellib::nn

@@ -19,8 +19,8 @@
 //   };
 //
 // Constructors never fail: a bad argument shows when the graph is built. Members may be assigned
-// (`model.fc3 = nn::Linear(256, 2)`). A copy of a module shares its parameters; clone_parameters()
-// makes them its own.
+// (`model.fc3 = nn::Linear(256, 2)`). A copy of a module is a module of its own that shares its
+// parameters; clone_parameters() makes them its own too.
 #ifndef MODELLIB_FRONTENDS_NN_MODULE_H_
 #define MODELLIB_FRONTENDS_NN_MODULE_H_
 
@@ -29,6 +29,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -61,25 +62,39 @@ class Module {
   bool is_training() const { return training_; }
   // For this and all below.
   void requires_grad(bool on);
+  // The type of all parameters and buffers that are floating, here and below.
+  void to(DType dtype);
 
   // Gives every parameter and buffer below its name: `prefix` and its path. Programs call it before
   // they build graphs.
   void name_parameters(absl::string_view prefix = "");
   // Parameters and buffers of its own, instead of those it shares with what it was copied from.
+  // What is tied within it stays tied.
   void clone_parameters();
 
  protected:
   Module() = default;
-  Module(const Module&) = default;
-  Module& operator=(const Module&);
+  Module(const Module& other);
+  Module& operator=(const Module& other);
 
   // `member` must be a data member of this object (it is found again by its place in it, so that
-  // copies of the object work) .
+  // copies of the object work).
   void register_module(absl::string_view name, Module& member);
   void register_parameter(absl::string_view name, Parameter& member);
   void register_buffer(absl::string_view name, Parameter& member);
-  // A module that lives elsewhere: an element of a container.
-  void register_module(absl::string_view name, std::shared_ptr<Module> module);
+  // A module that lives elsewhere: an element of a container. A copy of the container copies it.
+  // Under an empty name its parameters appear as this module's own.
+  template <class M>
+  void register_module(absl::string_view name, std::shared_ptr<M> module) {
+    static_assert(!std::is_same_v<M, Module>, "the type of the element must be known to copy it");
+    register_element(name, std::move(module), [](const Module& m) -> std::shared_ptr<Module> {
+      return std::make_shared<M>(static_cast<const M&>(m));
+    });
+  }
+  // Sub-modules in the order of registration.
+  size_t children() const { return children_.size(); }
+  Module& child(size_t i) { return at(children_[i]); }
+  const Module& child(size_t i) const { return at(children_[i]); }
 
   // The scope of this module in the graph that `like` belongs to, while it lives: the name that the
   // module is registered under. First line of every forward():
@@ -95,16 +110,21 @@ class Module {
   };
 
  private:
+  using Copy = std::shared_ptr<Module> (*)(const Module&);
   struct Child {
     std::string name;
-    std::ptrdiff_t offset;           // of a member; unused if `module` is set
-    std::shared_ptr<Module> module;  // of a container
+    std::ptrdiff_t offset;                     // of a member; unused if `module` is set
+    std::shared_ptr<Module> module = nullptr;  // of a container
+    Copy copy = nullptr;                       // of `module`
   };
   struct Slot {
     std::string name;
     std::ptrdiff_t offset;
     bool is_buffer;
   };
+  void register_element(absl::string_view name, std::shared_ptr<Module> module, Copy copy);
+  void copy_elements();
+  void visit_slots(const std::function<void(Parameter&)>& f);
   const Module& at(const Child& child) const;
   Module& at(const Child& child);
   Parameter& at(const Slot& slot);
