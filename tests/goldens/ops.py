@@ -10,12 +10,12 @@ import pathlib
 
 import torch
 
-from op_cases import layer, loss, movement, optimizer, pointwise, recorder, reduction, sequence
+from op_cases import layer, loss, module, movement, optimizer, pointwise, recorder, reduction, sequence
 
 
 def main():
     torch.set_num_threads(1)
-    for family in (pointwise, reduction, movement, layer, sequence, loss, optimizer):
+    for family in (pointwise, reduction, movement, layer, sequence, module, loss, optimizer):
         family.record()
     folder = pathlib.Path(__file__).resolve().parent / "ops"
     folder.mkdir(exist_ok=True)
