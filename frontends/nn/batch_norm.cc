@@ -1,0 +1,54 @@
+#include "modellib/frontends/nn/batch_norm.h"
+
+#include "modellib/frontends/nn/spatial.h"
+#include "modellib/ops/batch_norm.h"
+
+namespace modellib::nn {
+
+BatchNorm::BatchNorm(int64_t num_features, const BatchNormOptions& options)
+    : num_features(num_features), options(options) {
+  if (options.affine) {
+    weight = Parameter({num_features}, init::ones());
+    bias = Parameter({num_features}, init::zeros());
+  }
+  if (options.track_running_stats) {
+    running_mean = Parameter({num_features}, init::zeros());
+    running_var = Parameter({num_features}, init::ones());
+  }
+  register_parameter("weight", weight);
+  register_parameter("bias", bias);
+  register_buffer("running_mean", running_mean);
+  register_buffer("running_var", running_var);
+}
+
+Value BatchNorm::normalize(Value input) {
+  const Value w = weight.read(input), b = bias.read(input);
+  const RunningStatistics running{running_mean.read(input), running_var.read(input)};
+  if (!is_training() && !running_mean.is_absent()) {
+    return batch_norm_inference(input, running.mean, running.var, w, b, {options.eps});
+  }
+  const BatchNormOutputs batch = batch_norm_training(input, w, b, {options.eps});
+  if (is_training() && !running_mean.is_absent()) {
+    const RunningStatistics next =
+        update_running_statistics(running, batch, input, options.momentum);
+    running_mean.assign(next.mean);
+    running_var.assign(next.var);
+  }
+  return batch.y;
+}
+
+Value BatchNorm1d::forward(Value input) {
+  const ModuleScope scope(*this, input);
+  return check_rank(input, {2, 3}, "BatchNorm1d", "[batch, features] or [batch, features, length]")
+             ? normalize(input)
+             : input;
+}
+
+Value BatchNorm2d::forward(Value input) {
+  const ModuleScope scope(*this, input);
+  return check_rank(input, {4}, "BatchNorm2d", "[batch, features, height, width]")
+             ? normalize(input)
+             : input;
+}
+
+}  // namespace modellib::nn

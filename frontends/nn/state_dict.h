@@ -1,0 +1,26 @@
+// First values of a model from named tensors, as PyTorch's load_state_dict takes them.
+#ifndef MODELLIB_FRONTENDS_NN_STATE_DICT_H_
+#define MODELLIB_FRONTENDS_NN_STATE_DICT_H_
+
+#include <map>
+#include <string>
+
+#include "absl/status/status.h"
+#include "modellib/frontends/nn/module.h"
+#include "modellib/graph/tensor.h"
+
+namespace modellib::nn {
+
+// By the names of parameters and buffers: "encoder.layers.0.linear1.weight".
+using StateDict = std::map<std::string, Tensor>;
+
+// Makes each tensor the first value of the parameter or buffer of its name; the bytes are shared,
+// not copied. What PyTorch writes otherwise is understood: the in_proj_weight and in_proj_bias of a
+// MultiHeadAttention are split into its projections, num_batches_tracked is left out. On
+// InvalidArgument, which lists all names that are missing, unknown, or of another type, nothing has
+// changed.
+absl::Status load_state(Module& module, const StateDict& state);
+
+}  // namespace modellib::nn
+
+#endif  // MODELLIB_FRONTENDS_NN_STATE_DICT_H_

@@ -1,0 +1,115 @@
+// Bad arguments of layers: constructors take them, build() says what is wrong and in which layer.
+#include <gtest/gtest.h>
+
+#include <functional>
+#include <memory>
+#include <ostream>
+#include <string>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "modellib/frontends/nn/nn.h"
+#include "modellib/graph/builder.h"
+#include "modellib/ops/registry.h"
+
+namespace modellib::nn {
+namespace {
+
+struct Refusal {
+  const char* name;
+  std::function<std::shared_ptr<Module>()> module;
+  Shape input;
+  const char* message;  // a part of it
+};
+
+// For gtest's messages.
+void PrintTo(const Refusal& refusal, std::ostream* out) { *out << refusal.name; }
+
+template <class M, class... Args>
+std::function<std::shared_ptr<Module>()> of(Args... args) {
+  return [=] { return std::make_shared<M>(args...); };
+}
+
+std::vector<Refusal> refusals() {
+  return {
+      {"linear_features", of<Linear>(4, 2), {3, 5}, "5 and 4 differ"},
+      {"linear_negative", of<Linear>(-4, 2), {3, 4}, "4 and -4 differ"},
+      {"conv_rank", of<Conv2d>(3, 4, 3), {3, 8, 8}, "[batch, channels, height, width]"},
+      {"conv_channels", of<Conv2d>(3, 4, 3), {2, 5, 8, 8}, "conv"},
+      {"conv_groups", of<Conv2d>(3, 4, 3, Conv2dOptions{.groups = 2}), {2, 3, 8, 8}, "2 groups"},
+      {"conv_no_groups", of<Conv2d>(3, 4, 3, Conv2dOptions{.groups = 0}), {2, 3, 8, 8}, "0 groups"},
+      {"conv_too_large", of<Conv2d>(3, 4, 9), {2, 3, 8, 8}, "conv"},
+      {"conv1d_rank", of<Conv1d>(3, 4, 3), {2, 3, 8, 8}, "[batch, channels, length]"},
+      {"batch_norm_rank", of<BatchNorm2d>(3), {2, 3}, "BatchNorm2d"},
+      {"batch_norm_features", of<BatchNorm1d>(4), {2, 3}, "batch_norm"},
+      {"layer_norm_shape", of<LayerNorm>(4), {2, 3}, "[4]"},
+      {"layer_norm_no_affine", of<LayerNorm>(4, 1e-5, false), {2, 3}, "[4]"},
+      {"group_norm_groups", of<GroupNorm>(3, 4), {2, 4, 5}, "group"},
+      {"pool_rank", of<MaxPool2d>(2), {2, 4}, "[batch, channels, height, width]"},
+      {"pool_kernel", of<AvgPool2d>(0), {2, 3, 4, 4}, "pool"},
+      {"adaptive_free", of<AdaptiveAvgPool2d>(1), {2, 3, Dim::symbol("h"), 4}, "adaptive"},
+      {"dropout_p", of<Dropout>(1.5), {2, 3}, "p"},
+      {"embedding_ids", of<Embedding>(5, 3), {2, 3}, "i64 or i32"},
+      {"heads", of<MultiHeadAttention>(6, 4), {2, 3, 6}, "4 heads"},
+      {"no_heads", of<MultiHeadAttention>(6, 0), {2, 3, 6}, "0 heads"},
+      {"attention_rank", of<MultiHeadAttention>(6, 2), {3, 6}, "MultiHeadAttention"},
+      {"positions", of<PositionalEncoding>(6, 0.0, 4), {5, 2, 6}, "up to 4 positions"},
+      {"rotary_features", of<RotaryPositionalEncoding>(8), {1, 2, 3, 6}, "8 features"},
+      {"lstm_rank", of<LSTM>(3, 4), {5, 3}, "[length, batch, features]"},
+      {"lstm_layers", of<LSTM>(3, 4, RecurrentOptions{.num_layers = 0}), {5, 2, 3}, "one layer"},
+      {"lstm_features", of<LSTM>(3, 4), {5, 2, 6}, "lstm_cell"},
+      {"wrong_signature",
+       of<TransformerDecoderLayer>(4, 2),
+       {2, 3, 4},
+       "does not take one tensor and give one"},
+  };
+}
+
+class LayerRefusal : public testing::TestWithParam<Refusal> {};
+
+TEST_P(LayerRefusal, SaysWhatIsWrongAndWhere) {
+  const Refusal& refusal = GetParam();
+  struct Holder : Module {
+    explicit Holder(const std::shared_ptr<Module>& held) : held(held) {}
+    Value forward(Value x) override {
+      const ModuleScope scope(*this, x);
+      return held->forward(x);
+    }
+    std::shared_ptr<Module> held;
+  };
+  const std::shared_ptr<Module> module = refusal.module();
+  module->name_parameters();
+  Holder holder(module);
+  GraphBuilder b(builtin_ops());
+  b.output("y", holder.forward(b.input("x", {DType::kF32, refusal.input})));
+  const auto graph = b.build();
+  ASSERT_FALSE(graph.ok());
+  EXPECT_EQ(graph.status().code(), absl::StatusCode::kInvalidArgument) << graph.status();
+  EXPECT_TRUE(absl::StrContains(graph.status().message(), refusal.message)) << graph.status();
+  EXPECT_TRUE(absl::StrContains(graph.status().message(), "module")) << graph.status();
+}
+
+INSTANTIATE_TEST_SUITE_P(Layers, LayerRefusal, testing::ValuesIn(refusals()),
+                         [](const auto& info) { return std::string(info.param.name); });
+
+TEST(LayerRefusal, AnUnknownActivation) {
+  GraphBuilder b(builtin_ops());
+  ActivationFunction::named("gelo")(b.input("x", {DType::kF32, {2}}));
+  EXPECT_TRUE(absl::StrContains(b.status().message(), "'gelo'")) << b.status();
+}
+
+TEST(LayerRefusal, AParameterThatNoModuleRegistered) {
+  Linear layer(2, 2);  // name_parameters() was not called
+  GraphBuilder b(builtin_ops());
+  layer.forward(b.input("x", {DType::kF32, {3, 2}}));
+  EXPECT_EQ(b.status().code(), absl::StatusCode::kFailedPrecondition);
+}
+
+TEST(LayerRefusal, NullStaysNull) {
+  Sequential net(Linear(2, 2), ReLU(), BatchNorm1d(2), Dropout(0.5), LayerNorm(2), Flatten());
+  net.name_parameters();
+  EXPECT_TRUE(net.forward(Value()).is_null());
+}
+
+}  // namespace
+}  // namespace modellib::nn
