@@ -70,10 +70,19 @@ bool all_of(const Vector* v, Check check) {
 
 bool is_aligned_entry(const fb::Entry& e) {
   const auto tensor = [](const fb::TensorDesc& t) { return is_aligned(t.shape()); };
+  const auto constraint = [](const fb::Constraint& c) {
+    return is_aligned(c.left()) && is_aligned(c.right());
+  };
   return all_of(e.slots(), [](const fb::Slot& s) { return is_aligned(s.expr()); }) &&
-         all_of(e.inputs(), tensor) && all_of(e.outputs(), tensor) &&
-         all_of(e.sequences(),
-                [](const fb::Sequence& s) { return all_of(s.steps(), is_aligned_step); });
+         all_of(e.constraints(), constraint) && all_of(e.inputs(), tensor) &&
+         all_of(e.outputs(), tensor) && all_of(e.sequences(), [](const fb::Sequence& s) {
+           return all_of(s.steps(), is_aligned_step);
+         });
+}
+
+absl::Span<const fb::DimOp> operations(const flatbuffers::Vector<const fb::DimOp*>* expression) {
+  if (expression == nullptr) return {};
+  return {reinterpret_cast<const fb::DimOp*>(expression->Data()), expression->size()};
 }
 
 }  // namespace
@@ -90,17 +99,20 @@ absl::StatusOr<PlanScalars> PlanScalars::make(const fb::Entry& entry, const std:
   }
   for (uint32_t i = 0; i < count_of(entry.slots()); ++i) {
     const fb::Slot* s = entry.slots()->Get(i);
-    absl::Span<const fb::DimOp> expression;
-    if (s->expr() != nullptr) {
-      expression = {reinterpret_cast<const fb::DimOp*>(s->expr()->Data()), s->expr()->size()};
-    }
-    const absl::StatusOr<ValueRange> range = expression_range(expression, out.symbols_);
+    const absl::StatusOr<ValueRange> range = expression_range(operations(s->expr()), out.symbols_);
     if (!range.ok()) return refuse(where, ", slot ", i, ": ", range.status().message());
     if (range->min < s->min() || range->max > s->max()) {
       return refuse(where, ", slot ", i, ": values in [", range->min, ", ", range->max,
                     "] do not stay in the declared [", s->min(), ", ", s->max(), "]");
     }
     out.slots_.push_back({s->min(), s->max()});
+  }
+  for (uint32_t i = 0; i < count_of(entry.constraints()); ++i) {
+    const fb::Constraint* c = entry.constraints()->Get(i);
+    for (const auto* side : {c->left(), c->right()}) {
+      const auto range = expression_range(operations(side), out.symbols_);
+      if (!range.ok()) return refuse(where, ", constraint ", i, ": ", range.status().message());
+    }
   }
   return out;
 }

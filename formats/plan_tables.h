@@ -44,7 +44,7 @@ absl::Status check_tables(const fb::Plan& plan);
 // The numbers of an entry that vary from run to run, by their ranges.
 class PlanScalars {
  public:
-  // Checks the symbols and the slots. `where` names the entry.
+  // Checks the symbols, the slots and the constraints. `where` names the entry.
   static absl::StatusOr<PlanScalars> make(const fb::Entry& entry, const std::string& where);
 
   // The values that a scalar can take. The message of an error doesn't say where.

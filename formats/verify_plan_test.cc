@@ -245,6 +245,28 @@ TEST(VerifyPlan, Slots) {
   refuses(p, "largest extent 2, but its symbol 0 may be 4");
 }
 
+TEST(VerifyPlan, Constraints) {
+  using Op = fb::DimOpcode;
+  const fb::DimOp n = op(Op::Symbol, 0);
+  const auto constrained = [&](std::vector<fb::DimOp> left, std::vector<fb::DimOp> right) {
+    fb::PlanT p = symbolic_plan({n}, 1, 4);
+    auto constraint = std::make_unique<fb::ConstraintT>();
+    constraint->left = std::move(left);
+    constraint->right = std::move(right);
+    main_entry(p).constraints.push_back(std::move(constraint));
+    return p;
+  };
+  accepts(constrained({n}, {op(Op::Const, 3)}));
+  accepts(constrained({n, n, op(Op::Mul)}, {n, op(Op::Const, 2), op(Op::FloorDiv)}));
+  refuses(constrained({}, {n}), "constraint 0: the expression leaves 0 values");
+  refuses(constrained({n}, {n, n}), "constraint 0: the expression leaves 2 values");
+  refuses(constrained({op(Op::Symbol, 1)}, {n}), "reads symbol 1 of 1");
+  refuses(constrained({n}, {n, n, op(Op(99))}), "unknown code 99");
+  refuses(constrained({n}, {n, op(Op::Const, 0), op(Op::Mod)}), "divides by a value that may be 0");
+  refuses(constrained({n, op(Op::Const, int64_t{1} << 62), op(Op::Mul)}, {n}),
+          "a value of more than 64 bits");
+}
+
 // --- control flow ---
 
 TEST(VerifyPlan, Branches) {

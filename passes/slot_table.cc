@@ -25,15 +25,31 @@ absl::StatusOr<fb::Scalar> SlotTable::scalar(const Dim& dim) {
   auto [it, inserted] = index_.try_emplace(dim.to_string(), static_cast<int>(slots_.size()));
   if (inserted) {
     auto slot = std::make_unique<fb::SlotT>();
-    for (const Dim::Instruction& i : dim.to_postfix()) {
-      const int64_t value = i.opcode == Dim::Opcode::kSymbol ? symbol(i.symbol) : i.value;
-      slot->expr.emplace_back(static_cast<fb::DimOpcode>(i.opcode), value);
-    }
+    slot->expr = code_of(dim);
     slot->min = range.min;
     slot->max = range.max;
     slots_.push_back(std::move(slot));
   }
   return fb::Scalar(range.max, it->second);
+}
+
+std::vector<fb::DimOp> SlotTable::code_of(const Dim& dim) {
+  std::vector<fb::DimOp> code;
+  for (const Dim::Instruction& i : dim.to_postfix()) {
+    const int64_t value = i.opcode == Dim::Opcode::kSymbol ? symbol(i.symbol) : i.value;
+    code.emplace_back(static_cast<fb::DimOpcode>(i.opcode), value);
+  }
+  return code;
+}
+
+void SlotTable::require(const Graph::Constraint& constraint) {
+  auto out = std::make_unique<fb::ConstraintT>();
+  out->left = code_of(constraint.left);
+  out->right = code_of(constraint.right);
+  out->left_text = constraint.left.to_string();
+  out->right_text = constraint.right.to_string();
+  out->reason = constraint.reason;
+  constraints_.push_back(std::move(out));
 }
 
 void SlotTable::take(fb::EntryT& entry) {
@@ -46,6 +62,7 @@ void SlotTable::take(fb::EntryT& entry) {
     entry.symbols.push_back(std::move(symbol));
   }
   entry.slots = std::move(slots_);
+  entry.constraints = std::move(constraints_);
 }
 
 }  // namespace modellib

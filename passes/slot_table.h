@@ -11,6 +11,7 @@
 #include "absl/status/statusor.h"
 #include "modellib/formats/plan_generated.h"
 #include "modellib/graph/dim.h"
+#include "modellib/graph/graph.h"
 
 namespace modellib {
 
@@ -21,6 +22,8 @@ class SlotTable {
   // The number, or the slot of the expression. InvalidArgument for one without a maximum, naming
   // the symbol.
   absl::StatusOr<fb::Scalar> scalar(const Dim& dim);
+  // Takes over what must hold of the symbols when inputs are bound.
+  void require(const Graph::Constraint& constraint);
   // Index of the symbol among those of the entry.
   int symbol(const std::string& name);
 
@@ -28,9 +31,12 @@ class SlotTable {
   void take(fb::EntryT& entry);
 
  private:
+  std::vector<fb::DimOp> code_of(const Dim& dim);
+
   const DimRanges& ranges_;
   std::vector<std::string> symbols_;
   std::vector<std::unique_ptr<fb::SlotT>> slots_;
+  std::vector<std::unique_ptr<fb::ConstraintT>> constraints_;
   absl::flat_hash_map<std::string, int> index_;
 };
 

@@ -20,7 +20,7 @@ constexpr auto kInput = fb::Space::Input;
 constexpr auto kOutput = fb::Space::Output;
 constexpr auto kVariable = fb::Space::Variable;
 
-// Symbols, slots, a constant, a variable, two lanes.
+// Symbols, slots, a constraint, a constant, a variable, two lanes.
 PlanMaker straight() {
   PlanMaker maker;
   const uint32_t c = maker.constant("c", std::vector<float>(16, 1));
@@ -31,6 +31,9 @@ PlanMaker straight() {
   const int n = entry.slot_of(batch, 2, 2, 16);
   entry.input("x", fb::DType::F32, {number(8), number(2)}, {batch, -1});
   entry.output("y", fb::DType::F32, {slot(n, 16)});
+  entry.entry().constraints.push_back(std::make_unique<fb::ConstraintT>());
+  entry.entry().constraints.back()->left = {{fb::DimOpcode::Symbol, batch}};
+  entry.entry().constraints.back()->right = {{fb::DimOpcode::Const, 2}};
   entry.arena_bytes(64);
   entry.entry().lanes = {"compute", "copy"};
   entry.entry().signals = 1;

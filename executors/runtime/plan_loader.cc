@@ -3,6 +3,7 @@
 // kernel's own `validate`. Sizes in the plan only ever bound what is allocated by what is there.
 #include <algorithm>
 #include <cstring>
+#include <limits>
 #include <set>
 #include <utility>
 
@@ -102,6 +103,7 @@ class EntryLoader {
     entry_.info.lower_bound_bytes = source_.lower_bound_bytes();
     MODELLIB_RETURN_IF_ERROR(load_symbols());
     MODELLIB_RETURN_IF_ERROR(load_slots());
+    MODELLIB_RETURN_IF_ERROR(load_constraints());
     MODELLIB_RETURN_IF_ERROR(
         load_tensors("input", source_.inputs(), entry_.info.inputs, entry_.inputs));
     MODELLIB_RETURN_IF_ERROR(
@@ -138,23 +140,51 @@ class EntryLoader {
     for (uint32_t i = 0; i < size_of(source_.slots()); ++i) {
       const fb::Slot& s = *source_.slots()->Get(i);
       SlotImage slot{{}, s.min(), s.max()};
-      int depth = 0;
-      for (uint32_t k = 0; k < size_of(s.expr()); ++k) {
-        const fb::DimOp& op = *s.expr()->Get(k);
-        if (op.code() > fb::DimOpcode::Max) return bad_entry("slot ", i, " has an unknown opcode");
-        const auto code = static_cast<DimOpcode>(op.code());
-        if (code == DimOpcode::kSymbol &&
-            (op.value() < 0 || op.value() >= static_cast<int64_t>(entry_.info.symbols.size()))) {
-          return bad_entry("slot ", i, " reads symbol ", op.value(), " of ",
-                           entry_.info.symbols.size());
-        }
-        depth += code == DimOpcode::kConst || code == DimOpcode::kSymbol ? 1 : -1;
-        if (depth < 1 || depth > kMaxDimStack) return bad_entry("slot ", i, " is no expression");
-        slot.code.push_back({code, op.value()});
-      }
-      if (depth != 1) return bad_entry("slot ", i, " is no expression");
+      MODELLIB_RETURN_IF_ERROR(load_expression("slot", i, s.expr(), slot));
       entry_.slots.push_back(std::move(slot));
     }
+    return absl::OkStatus();
+  }
+
+  absl::Status load_constraints() {
+    constexpr auto kMin = std::numeric_limits<int64_t>::min();
+    constexpr auto kMax = std::numeric_limits<int64_t>::max();
+    for (uint32_t i = 0; i < size_of(source_.constraints()); ++i) {
+      const fb::Constraint& c = *source_.constraints()->Get(i);
+      ConstraintImage constraint{{{}, kMin, kMax},
+                                 {{}, kMin, kMax},
+                                 text(c.left_text()),
+                                 text(c.right_text()),
+                                 text(c.reason())};
+      MODELLIB_RETURN_IF_ERROR(load_expression("constraint", i, c.left(), constraint.left));
+      MODELLIB_RETURN_IF_ERROR(load_expression("constraint", i, c.right(), constraint.right));
+      entry_.constraints.push_back(std::move(constraint));
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status load_expression(absl::string_view what, uint32_t which,
+                               const flatbuffers::Vector<const fb::DimOp*>* expression,
+                               SlotImage& into) const {
+    int depth = 0;
+    for (uint32_t k = 0; k < size_of(expression); ++k) {
+      const fb::DimOp& op = *expression->Get(k);
+      if (op.code() > fb::DimOpcode::Max) {
+        return bad_entry(what, " ", which, " has an unknown opcode");
+      }
+      const auto code = static_cast<DimOpcode>(op.code());
+      if (code == DimOpcode::kSymbol &&
+          (op.value() < 0 || op.value() >= static_cast<int64_t>(entry_.info.symbols.size()))) {
+        return bad_entry(what, " ", which, " reads symbol ", op.value(), " of ",
+                         entry_.info.symbols.size());
+      }
+      depth += code == DimOpcode::kConst || code == DimOpcode::kSymbol ? 1 : -1;
+      if (depth < 1 || depth > kMaxDimStack) {
+        return bad_entry(what, " ", which, " is no expression");
+      }
+      into.code.push_back({code, op.value()});
+    }
+    if (depth != 1) return bad_entry(what, " ", which, " is no expression");
     return absl::OkStatus();
   }
 

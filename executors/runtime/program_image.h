@@ -97,6 +97,12 @@ struct SlotImage {
   int64_t max;
 };
 
+// See fb::Constraint. Its sides have no range of their own.
+struct ConstraintImage {
+  SlotImage left, right;
+  std::string left_text, right_text, reason;
+};
+
 enum class SymbolSource : uint8_t { kInput, kCaller, kRank, kWorld };
 
 struct TensorImage {
@@ -120,6 +126,7 @@ struct EntryImage {
   EntryInfo info;
   std::vector<SymbolSource> symbol_sources;
   std::vector<SlotImage> slots;
+  std::vector<ConstraintImage> constraints;
   std::vector<TensorImage> inputs;
   std::vector<TensorImage> outputs;
   std::vector<VariableUseImage> variables;

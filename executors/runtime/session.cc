@@ -104,6 +104,7 @@ struct Session::Impl {
                                    absl::Span<const int64_t> extents);
   absl::Status prepare(Entry& entry);
   absl::Status resolve_symbols(Entry& entry);
+  static absl::Status check_constraints(const Entry& entry);
   absl::Status prepare_inputs(Entry& entry);
   absl::Status prepare_outputs(Entry& entry);
   absl::Status check_overlap(const Entry& entry) const;
@@ -426,6 +427,7 @@ absl::Status Session::Impl::resolve_symbols(Entry& entry) {
     }
     entry.symbol_values[s] = symbol.value;
   }
+  MODELLIB_RETURN_IF_ERROR(check_constraints(entry));
   for (size_t i = 0; i < entry.slots.size(); ++i) {
     auto value = evaluate(entry.image->slots[i], entry.symbol_values);
     if (!value.ok()) {
@@ -433,6 +435,23 @@ absl::Status Session::Impl::resolve_symbols(Entry& entry) {
           absl::StrCat("entry '", info.name, "': ", value.status().message()));
     }
     entry.slots[i] = *value;
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Session::Impl::check_constraints(const Entry& entry) {
+  for (const ConstraintImage& c : entry.image->constraints) {
+    const absl::StatusOr<int64_t> left = evaluate(c.left, entry.symbol_values);
+    const absl::StatusOr<int64_t> right = evaluate(c.right, entry.symbol_values);
+    if (left.ok() && right.ok() && *left == *right) continue;
+    const std::string where =
+        absl::StrCat("entry '", entry.image->info.name, "': ", c.reason, ": ");
+    for (const absl::StatusOr<int64_t>* side : {&left, &right}) {
+      if (side->ok()) continue;
+      return absl::FailedPreconditionError(absl::StrCat(where, side->status().message()));
+    }
+    return absl::InvalidArgumentError(
+        absl::StrCat(where, c.left_text, " = ", *left, ", but ", c.right_text, " = ", *right));
   }
   return absl::OkStatus();
 }

@@ -106,7 +106,8 @@ class Session {
   // Does what the next run would do before its first step: extents, symbols, addresses. Errors are
   // those of run.
   absl::Status prepare(EntryId entry);
-  // FailedPrecondition for inputs that are missing or extents that were not planned for; Cancelled,
+  // FailedPrecondition for inputs that are missing or extents that were not planned for;
+  // InvalidArgument for extents that contradict each other or a constraint of the graph; Cancelled,
   // DeadlineExceeded; OutOfRange and the like for a mistake in the data, naming the step. After an
   // error the outputs, and the variables that the entry writes, hold something unspecified.
   absl::Status run(EntryId entry, const RunOptions& options = {});

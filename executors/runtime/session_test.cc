@@ -1,6 +1,7 @@
 #include "modellib/executors/runtime/session.h"
 
 #include <cstdlib>
+#include <memory>
 #include <vector>
 
 #include "gmock/gmock.h"
@@ -47,6 +48,65 @@ PlanMaker dynamic_plan() {
   entry.step("test.scale", {in(fb::Space::Output, 0, 64)}, {in(fb::Space::Input, 0, 64)},
              {slot(n, 16), real(3), number(4)}, 4);
   return maker;
+}
+
+// y = a * 3; b is read by nobody, but must have twice as many rows as a.
+PlanMaker constrained_plan() {
+  using Op = fb::DimOpcode;
+  PlanMaker maker;
+  EntryMaker entry = maker.entry("infer");
+  const int batch = entry.symbol("batch", 1, 8);
+  const int rows = entry.symbol("rows", 1, 16);
+  const int n = entry.slot_of(batch, 1, 1, 8);
+  entry.input("a", fb::DType::F32, {number(8)}, {batch});
+  entry.input("b", fb::DType::F32, {number(16)}, {rows});
+  entry.input("c", fb::DType::F32, {number(8)}, {batch});
+  entry.output("y", fb::DType::F32, {slot(n, 8)});
+  entry.step("test.scale", {in(fb::Space::Output, 0, 32)}, {in(fb::Space::Input, 0, 32)},
+             {slot(n, 8), real(3), number(1)});
+  auto constraint = std::make_unique<fb::ConstraintT>();
+  constraint->left = {{Op::Symbol, rows}};
+  constraint->right = {{Op::Symbol, batch}, {Op::Const, 2}, {Op::Mul, 0}};
+  constraint->left_text = "rows";
+  constraint->right_text = "2*batch";
+  constraint->reason = "a pair of rows for each element";
+  entry.entry().constraints.push_back(std::move(constraint));
+  return maker;
+}
+
+TEST(SessionTest, ChecksConstraintsWhenInputsAreBound) {
+  const auto executable = constrained_plan().load();
+  const EntryId infer = *executable->entry("infer");
+  const auto session = *Session::create(executable);
+  const std::vector<float> x(16, 1);
+  const auto run = [&](int64_t batch, int64_t rows) {
+    EXPECT_TRUE(session->bind_input(infer, 0, x.data(), {batch}).ok());
+    EXPECT_TRUE(session->bind_input(infer, 1, x.data(), {rows}).ok());
+    EXPECT_TRUE(session->bind_input(infer, 2, x.data(), {batch}).ok());
+    return session->run(infer);
+  };
+  EXPECT_EQ(run(3, 6), absl::OkStatus());
+  const absl::Status status = run(3, 5);
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(status.message()),
+              HasSubstr("a pair of rows for each element: rows = 5, but 2*batch = 6"));
+  EXPECT_EQ(session->prepare(infer).code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(run(8, 16), absl::OkStatus());
+  EXPECT_EQ(session->output_extents(infer, 0)[0], 8);
+}
+
+TEST(SessionTest, OneSymbolHasOneExtent) {
+  const auto executable = constrained_plan().load();
+  const EntryId infer = *executable->entry("infer");
+  const auto session = *Session::create(executable);
+  const std::vector<float> x(16, 1);
+  ASSERT_TRUE(session->bind_input(infer, 0, x.data(), {3}).ok());
+  ASSERT_TRUE(session->bind_input(infer, 1, x.data(), {6}).ok());
+  ASSERT_TRUE(session->bind_input(infer, 2, x.data(), {4}).ok());
+  const absl::Status status = session->run(infer);
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(status.message()),
+              HasSubstr("batch = 3 by input 'a', but 4 by input 'c'"));
 }
 
 TEST(SessionTest, RunsStepsOverInputsConstantsAndOutputs) {
