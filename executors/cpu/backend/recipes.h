@@ -12,10 +12,9 @@ using RecipeFunction = absl::StatusOr<NodeRecipe> (*)(const RecipeSite&);
 
 absl::StatusOr<NodeRecipe> all_reduce_recipe(const RecipeSite& site);
 absl::StatusOr<NodeRecipe> arg_reduce_recipe(const RecipeSite& site);
+absl::StatusOr<NodeRecipe> attention_recipe(const RecipeSite& site);
 absl::StatusOr<NodeRecipe> broadcast_from_recipe(const RecipeSite& site);  // by a root rank
 absl::StatusOr<NodeRecipe> broadcast_recipe(const RecipeSite& site);       // over axes
-absl::StatusOr<NodeRecipe> attention_recipe(const RecipeSite& site);
-absl::StatusOr<NodeRecipe> broadcast_recipe(const RecipeSite& site);
 absl::StatusOr<NodeRecipe> concat_recipe(const RecipeSite& site);
 absl::StatusOr<NodeRecipe> conv_recipe(const RecipeSite& site);
 absl::StatusOr<NodeRecipe> cumsum_recipe(const RecipeSite& site);
