@@ -33,6 +33,8 @@ class PassContext {
     ++rewrites_;
     return true;
   }
+  // Whether the budget is spent, without asking for more.
+  bool exhausted() const { return rewrites_ >= max_rewrites_; }
   int64_t rewrites() const { return rewrites_; }
   void set_max_rewrites(int64_t count) { max_rewrites_ = count; }
 
@@ -57,6 +59,7 @@ struct Pass {
   const char* name;         // as used in pipelines: "fold-constants"
   const char* description;  // one sentence
   absl::StatusOr<GraphRef> (*run)(const GraphRef&, PassContext&);
+  bool optional = false;  // not in the default pipeline: it changes what is computed
 };
 
 }  // namespace modellib

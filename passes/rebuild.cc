@@ -38,7 +38,7 @@ absl::StatusOr<GraphRef> rebuild(const Graph& graph, const OpRegistry& registry,
     if (!live[n]) continue;
     const Graph::Node& node = graph.nodes()[n];
     const GraphBuilder::ScopeOf scope(builder, graph.scopes()[static_cast<size_t>(node.scope)]);
-    RebuildSite site{builder, graph, static_cast<NodeId>(n), node, {}};
+    RebuildSite site{builder, graph, static_cast<NodeId>(n), node, {}, map};
     for (ValueId in : node.inputs) site.inputs.push_back(in == kNoValue ? Value() : mapped(in));
     std::optional<std::vector<Value>> outputs = hook(site);
     if (!outputs.has_value()) outputs = builder.emit(*node.op, site.inputs, node.attributes);

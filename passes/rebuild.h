@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/types/span.h"
 #include "modellib/graph/builder.h"
 #include "modellib/graph/graph.h"
 
@@ -22,6 +23,8 @@ struct RebuildSite {
   NodeId id;
   const Graph::Node& node;
   std::vector<Value> inputs;  // null: absent
+  // What stands for each value of the old graph, by ValueId; null: not reached yet, or dead.
+  absl::Span<const Value> values;
   const Value& in(int i) const { return inputs[static_cast<size_t>(i)]; }
 };
 // The values that stand for the node's outputs, or nothing to copy the node as it is.
