@@ -13,6 +13,7 @@
 #include "modellib/passes/fusion.h"
 #include "modellib/passes/legalize.h"
 #include "modellib/passes/matmul_epilogue.h"
+#include "modellib/passes/recognise.h"
 #include "modellib/passes/regions.h"
 
 namespace modellib {
@@ -22,6 +23,7 @@ constexpr Pass kPasses[] = {
     {"canonicalize", "Rewrites nodes to one simplest form and drops what does nothing.",
      canonicalize},
     {"fold-constants", "Computes what depends on constants alone.", fold_constants},
+    {"recognise", "Puts composites in the place of the primitives that spell them out.", recognise},
     {"sink-constants", "Moves constants into the regions of control flow that use them.",
      sink_constants},
     {"stride-scans", "Gives scans a form in which fixed strides lead from slice to slice.",
