@@ -73,7 +73,7 @@ class EpilogueFusion {
       const NodeId id = so_far.value(v.id()).producer;
       return id < 0 ? nullptr : &so_far.node(id);
     };
-    if (!only_here(old)) return std::nullopt;
+    if (!only_here(old) || now.rank() == 0) return std::nullopt;
     const Graph::Node* node = producer(now);
     if (node != nullptr && node->op->name == "reshape") {
       const NodeId old_node = graph_.value(old).producer;
