@@ -88,6 +88,9 @@ class Backend {
 
   // Whether it has a kernel for the composite as a whole; else it is decomposed.
   virtual bool takes_composite(const Graph& graph, const Graph::Node& node) const = 0;
+  // Whether the node, in f16 or bf16, is to be carried out in f32: operands widened, results
+  // rounded. For devices that store these types and have no arithmetic of them.
+  virtual bool widens(const Graph& graph, const Graph::Node& node) const { return false; }
   // Whether it has a kernel for "matmul_epilogue".
   virtual bool takes_epilogues() const { return false; }
   // Whether the node can be part of a fused region.

@@ -47,6 +47,24 @@ std::optional<Value> same_type_is_identity(RebuildSite& site) {
   return std::nullopt;
 }
 
+bool widens_exactly(DType from, DType to) {
+  const bool half = from == DType::kF16 || from == DType::kBF16;
+  return (half && (to == DType::kF32 || to == DType::kF64)) ||
+         (from == DType::kF32 && to == DType::kF64);
+}
+
+// What widening gives is the same number, so the next cast may as well read the narrow one.
+std::optional<Value> simplify_cast(RebuildSite& site) {
+  const Value x = site.in(0);
+  if (x.type() == result_type(site)) return x;
+  const Graph::Node* inner = made_by(x, "cast");
+  if (inner == nullptr) return std::nullopt;
+  const Value narrow = operand_of(x, *inner, 0);
+  if (!widens_exactly(narrow.dtype(), x.dtype())) return std::nullopt;
+  const DType to = result_type(site).dtype;
+  return narrow.dtype() == to ? narrow : cast(narrow, to);
+}
+
 std::optional<Value> drop_stop_gradient(RebuildSite& site) { return site.in(0); }
 
 std::optional<Value> simplify_reshape(RebuildSite& site) {
@@ -198,7 +216,7 @@ struct Entry {
 };
 constexpr Entry kRules[] = {
     {"add", simplify_add},           {"broadcast_to", same_type_is_identity},
-    {"cast", same_type_is_identity}, {"concat", simplify_concat},
+    {"cast", simplify_cast},         {"concat", simplify_concat},
     {"div", simplify_div},           {"matmul", absorb_transpose},
     {"mul", simplify_mul},           {"neg", simplify_neg},
     {"pad", simplify_pad},           {"pow", simplify_pow},

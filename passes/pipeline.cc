@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "modellib/graph/status_macros.h"
 #include "modellib/graph/verifier.h"
+#include "modellib/passes/autocast.h"
 #include "modellib/passes/attention_layout.h"
 #include "modellib/passes/canonicalize.h"
 #include "modellib/passes/control_flow.h"
@@ -24,6 +25,8 @@ constexpr Pass kPasses[] = {
      canonicalize},
     {"fold-constants", "Computes what depends on constants alone.", fold_constants},
     {"recognise", "Puts composites in the place of the primitives that spell them out.", recognise},
+    {"autocast-f16", "Carries out products in f16, with f32 for all else.", autocast_f16, true},
+    {"autocast-bf16", "Carries out products in bf16, with f32 for all else.", autocast_bf16, true},
     {"sink-constants", "Moves constants into the regions of control flow that use them.",
      sink_constants},
     {"stride-scans", "Gives scans a form in which fixed strides lead from slice to slice.",
@@ -51,9 +54,14 @@ const Pass* find_pass(absl::string_view name) {
   return nullptr;
 }
 
-std::vector<std::string> default_pipeline() {
+std::vector<std::string> default_pipeline() { return default_pipeline({}); }
+
+std::vector<std::string> default_pipeline(absl::Span<const std::string> optional) {
   std::vector<std::string> names;
-  for (const Pass& pass : kPasses) names.emplace_back(pass.name);
+  for (const Pass& pass : kPasses) {
+    const bool wanted = std::find(optional.begin(), optional.end(), pass.name) != optional.end();
+    if (!pass.optional || wanted) names.emplace_back(pass.name);
+  }
   return names;
 }
 

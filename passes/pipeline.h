@@ -20,13 +20,15 @@
 
 namespace modellib {
 
-// Every pass that can be named in a pipeline, in the order of the default pipeline.
+// Every pass that can be named in a pipeline, in the order in which they belong.
 absl::Span<const Pass> all_passes();
 // Null if there is none of this name.
 const Pass* find_pass(absl::string_view name);
 
 // The default: names in order.
 std::vector<std::string> default_pipeline();
+// The default with optional passes, each in its place: {"autocast-f16"}.
+std::vector<std::string> default_pipeline(absl::Span<const std::string> optional);
 
 struct PipelineOptions {
   std::vector<std::string> passes = default_pipeline();

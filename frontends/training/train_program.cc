@@ -25,7 +25,8 @@ Value predict(nn::Module& model, const TrainProgramOptions& options, const std::
   return options.forward ? options.forward(model, in) : model.forward(in.at(0));
 }
 
-absl::StatusOr<GraphRef> initialize_graph(nn::Module& model, const Optimizer& optimizer) {
+absl::StatusOr<GraphRef> initialize_graph(nn::Module& model, const Optimizer& optimizer,
+                                          const TrainProgramOptions& options) {
   GraphBuilder b(builtin_ops(), kInitializeEntry);
   const Value seed = b.input("seed", {DType::kI64, {}});
   const auto initialize = [&](const nn::Parameter& p) {
@@ -44,7 +45,51 @@ absl::StatusOr<GraphRef> initialize_graph(nn::Module& model, const Optimizer& op
   for (const auto& [name, p] : model.named_buffers()) initialize(p);
   b.assign(nn::random_seed(), seed);
   b.assign(nn::step_count(), b.scalar(0, DType::kI64));
+  if (options.mixed_precision.has_value()) {
+    b.assign(loss_scale(), b.scalar(options.mixed_precision->initial_scale));
+    b.assign(good_steps(), b.scalar(0, DType::kI64));
+  }
   return b.build();
+}
+
+// The gradients of a loss, and what the updates are to do with them.
+struct Backward {
+  std::vector<Value> gradients;
+  Value ok;     // null: always
+  Value scale;  // null: 1
+};
+
+// With mixed precision the gradients are those of the scaled loss, and the scale is updated.
+Backward differentiate(GraphBuilder& b, Value loss, const std::vector<Value>& values,
+                       const TrainProgramOptions& options) {
+  Backward back;
+  LossScale state;
+  Value unscale;
+  if (options.mixed_precision.has_value()) {
+    state = {b.variable(loss_scale()), b.variable(good_steps())};
+    loss = loss * (loss.dtype() == DType::kF32 ? state.scale : cast(state.scale, loss.dtype()));
+    unscale = 1.0 / state.scale;
+  }
+  back.gradients = gradients(b, loss, values);
+  if (!b.status().ok()) return back;
+  if (options.data_parallel.has_value()) {
+    back.gradients = average_gradients(b, back.gradients, *options.data_parallel);
+  }
+  back.scale = unscale;
+  if (options.gradient_clipping.has_value()) {
+    const Value norm = global_norm(back.gradients);
+    const Value factor =
+        clip_factor(unscale.is_null() ? norm : norm * unscale, *options.gradient_clipping);
+    back.scale = unscale.is_null() ? factor : unscale * factor;
+  }
+  if (options.mixed_precision.has_value()) {
+    const GraphBuilder::Scope scope(b, "loss_scale");
+    back.ok = all_finite(back.gradients);
+    const LossScale next = update_loss_scale(state, back.ok, options.mixed_precision->scaling);
+    b.assign(loss_scale(), next.scale);
+    b.assign(good_steps(), next.good_steps);
+  }
+  return back;
 }
 
 absl::StatusOr<GraphRef> train_graph(nn::Module& model, const Optimizer& optimizer,
@@ -55,7 +100,7 @@ absl::StatusOr<GraphRef> train_graph(nn::Module& model, const Optimizer& optimiz
   const Value lr = b.input("learning_rate", {DType::kF32, {}});
   model.train();
   const Value prediction = predict(model, options, inputs);
-  Value loss = options.loss(prediction, targets);
+  const Value loss = options.loss(prediction, targets);
 
   std::vector<nn::Parameter> parameters;
   std::vector<Value> values;
@@ -65,40 +110,47 @@ absl::StatusOr<GraphRef> train_graph(nn::Module& model, const Optimizer& optimiz
     values.push_back(p.read(b));
   }
   if (!b.status().ok()) return b.status();
-  std::vector<Value> grads = gradients(b, loss, values);
+  const Value reported = options.data_parallel.has_value() ? all_reduce_mean(loss) : loss;
+  const Backward back = differentiate(b, loss, values, options);
   if (!b.status().ok()) return b.status();
-  if (options.data_parallel.has_value()) {
-    loss = all_reduce_mean(loss);
-    grads = average_gradients(b, grads, *options.data_parallel);
-  }
-
-  const Value next_step = b.variable(nn::step_count()) + b.scalar(1, DType::kI64);
-  OptimizerStep step;
-  step.lr = lr;
-  step.step = next_step;
-  if (options.gradient_clipping.has_value()) {
-    step.scale = clip_factor(global_norm(grads), *options.gradient_clipping);
-  }
+  const Value steps = b.variable(nn::step_count());
+  const Value next_step = steps + b.scalar(1, DType::kI64);
+  const OptimizerStep step{.lr = lr, .step = next_step, .ok = back.ok, .scale = back.scale};
   const std::vector<std::string> slots = optimizer.slots();
   for (size_t i = 0; i < parameters.size(); ++i) {
     const GraphBuilder::Scope scope(b, absl::StrCat("update.", parameters[i].name()));
     std::vector<Value> state;
     for (const std::string& slot : slots)
       state.push_back(b.variable(slot_variable(parameters[i], slot)));
-    const std::vector<Value> next = optimizer.update(values[i], state, grads[i], step);
+    const std::vector<Value> next = optimizer.update(values[i], state, back.gradients[i], step);
     if (!b.status().ok()) return b.status();
     b.assign(parameters[i].variable(), next[0]);
     for (size_t s = 0; s < slots.size(); ++s) {
       b.assign(slot_variable(parameters[i], slots[s]), next[s + 1]);
     }
   }
-  b.assign(nn::step_count(), next_step);
-  b.output("loss", loss);
+  b.assign(nn::step_count(), back.ok.is_null() ? next_step : where(back.ok, next_step, steps));
+  b.output("loss", reported);
   b.output("prediction", prediction);
   return b.build();
 }
 
 }  // namespace
+
+Variable loss_scale() { return {"loss_scale.scale", {DType::kF32, {}}}; }
+Variable good_steps() { return {"loss_scale.good_steps", {DType::kI64, {}}}; }
+
+absl::StatusOr<CompileOptions> compile_options(const TrainProgramOptions& options) {
+  CompileOptions result;
+  if (!options.mixed_precision.has_value()) return result;
+  const DType dtype = options.mixed_precision->dtype;
+  if (dtype != DType::kF16 && dtype != DType::kBF16) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("mixed precision is for f16 and bf16, not ", to_string(dtype)));
+  }
+  result.pipeline.passes = default_pipeline({absl::StrCat("autocast-", to_string(dtype))});
+  return result;
+}
 
 Variable slot_variable(const nn::Parameter& parameter, const std::string& slot) {
   Variable v = parameter.variable();
@@ -123,7 +175,7 @@ absl::StatusOr<Program> make_train_program(nn::Module& model, const Optimizer& o
   }
   model.name_parameters();
   Program program;
-  MODELLIB_ASSIGN_OR_RETURN(GraphRef initialize, initialize_graph(model, optimizer));
+  MODELLIB_ASSIGN_OR_RETURN(GraphRef initialize, initialize_graph(model, optimizer, options));
   MODELLIB_ASSIGN_OR_RETURN(GraphRef train, train_graph(model, optimizer, options));
   MODELLIB_ASSIGN_OR_RETURN(GraphRef eval, make_eval_graph(model, options));
   program.entries = {{std::string(kInitializeEntry), std::move(initialize)},

@@ -13,8 +13,22 @@
 #include "modellib/frontends/training/data_parallel.h"
 #include "modellib/frontends/training/optimizer.h"
 #include "modellib/graph/program.h"
+#include "modellib/ops/loss_scaling.h"
+#include "modellib/passes/compile.h"
 
 namespace modellib::training {
+
+// Training with products in a 16-bit float. Parameters and optimizer slots stay f32; the loss is
+// multiplied by a scale before it is differentiated, so that small gradients do not vanish, and
+// gradients are divided by it before the update. A step whose gradients overflow leaves parameters,
+// slots and the count of steps as they are, bit for bit, and halves the scale; `growth_interval`
+// good steps in a row double it. Scale and count are the variables "loss_scale.scale" (f32[]) and
+// "loss_scale.good_steps" (i64[]).
+struct MixedPrecision {
+  DType dtype = DType::kF16;  // or bf16
+  double initial_scale = 65536;
+  LossScaleOptions scaling;
+};
 
 struct NamedType {
   std::string name;
@@ -33,6 +47,9 @@ struct TrainProgramOptions {
   std::optional<double> gradient_clipping;
   // Several ranks train one model, each on its part of the batch.
   std::optional<DataParallel> data_parallel;
+  // The program scales the loss; products become narrow when it is compiled with
+  // compile_options().
+  std::optional<MixedPrecision> mixed_precision;
 };
 
 inline constexpr char kTrainEntry[] = "train";
@@ -46,8 +63,15 @@ inline constexpr char kEvalEntry[] = "eval";
 absl::StatusOr<Program> make_train_program(nn::Module& model, const Optimizer& optimizer,
                                            const TrainProgramOptions& options);
 
+// The default pipeline, with the pass that the options ask for: "autocast-f16" or "autocast-bf16".
+// InvalidArgument for another type.
+absl::StatusOr<CompileOptions> compile_options(const TrainProgramOptions& options);
+
 // Only the inference: entry "eval", to be compiled with weights from a store or frozen.
 absl::StatusOr<GraphRef> make_eval_graph(nn::Module& model, const TrainProgramOptions& options);
+
+Variable loss_scale();  // f32[] "loss_scale.scale"
+Variable good_steps();  // i64[] "loss_scale.good_steps"
 
 // The slot of a parameter, as variables are named: "optimizer.exp_avg.fc1.weight".
 Variable slot_variable(const nn::Parameter& parameter, const std::string& slot);

@@ -144,6 +144,13 @@ bool CpuBackend::takes_composite(const Graph& graph, const Graph::Node& node) co
   return entry != nullptr && (entry->takes == nullptr || entry->takes(graph, node));
 }
 
+// Regions load and store the 16-bit floats, and kernels that move bytes do not look at them; these
+// would be slow or are missing.
+bool CpuBackend::widens(const Graph& graph, const Graph::Node& node) const {
+  const RecipeFunction recipe = recipe_for(node.op->name);
+  return recipe == matmul_recipe || recipe == conv_recipe || recipe == pool_recipe;
+}
+
 bool CpuBackend::can_fuse(const Graph& graph, const Graph::Node& node) const {
   return can_be_tiled(graph, node);
 }

@@ -15,6 +15,7 @@ class CpuBackend final : public Backend {
   absl::string_view name() const override { return "cpu"; }
   std::vector<std::string> lanes() const override { return {"compute", "communication"}; }
   bool takes_composite(const Graph& graph, const Graph::Node& node) const override;
+  bool widens(const Graph& graph, const Graph::Node& node) const override;
   bool takes_epilogues() const override { return true; }
   bool can_fuse(const Graph& graph, const Graph::Node& node) const override;
   absl::Status accepts_region(const Graph& region) const override;
