@@ -5,8 +5,10 @@
 
 #include "absl/strings/str_cat.h"
 #include "modellib/graph/status_macros.h"
+#include "modellib/graph/text.h"
 #include "modellib/graph/verifier.h"
 #include "modellib/passes/autocast.h"
+#include "modellib/passes/canonical_order.h"
 #include "modellib/passes/attention_layout.h"
 #include "modellib/passes/canonicalize.h"
 #include "modellib/passes/control_flow.h"
@@ -21,6 +23,8 @@ namespace modellib {
 namespace {
 
 constexpr Pass kPasses[] = {
+    {"order", "Numbers nodes canonically, so that plans do not depend on how they were written.",
+     canonical_order},
     {"canonicalize", "Rewrites nodes to one simplest form and drops what does nothing.",
      canonicalize},
     {"fold-constants", "Computes what depends on constants alone.", fold_constants},
@@ -39,6 +43,20 @@ constexpr Pass kPasses[] = {
     {"simplify", "Canonicalises again what decomposition brought.", canonicalize},
     {"fusion", "Groups pointwise ops and row reductions into regions.", fuse_regions},
 };
+
+const Pass* find_pass(absl::string_view name, absl::Span<const Pass> custom) {
+  for (const Pass& pass : custom) {
+    if (name == pass.name) return &pass;
+  }
+  return modellib::find_pass(name);
+}
+
+// A failure of a pass on `graph`, for people.
+absl::Status failure(absl::StatusCode code, absl::string_view what, const Graph& graph) {
+  constexpr size_t kLargest = 200;
+  if (graph.nodes().size() > kLargest) return absl::Status(code, what);
+  return absl::Status(code, absl::StrCat(what, "\nin\n", print(graph)));
+}
 
 // Without them a plan cannot be made, so a budget of rewrites does not hold them back.
 bool is_mandatory(absl::string_view name) { return name == "legalize" || name == "stride-scans"; }
@@ -70,7 +88,7 @@ absl::StatusOr<PipelineResult> run_pipeline(GraphRef graph, const OpRegistry& re
                                             const PipelineOptions& options) {
   for (const auto* names : {&options.passes, &options.disabled}) {
     for (const std::string& name : *names) {
-      if (find_pass(name) == nullptr) {
+      if (find_pass(name, options.custom) == nullptr) {
         return absl::InvalidArgumentError(absl::StrCat("there is no pass '", name, "'"));
       }
     }
@@ -84,7 +102,7 @@ absl::StatusOr<PipelineResult> run_pipeline(GraphRef graph, const OpRegistry& re
         options.disabled.end()) {
       continue;
     }
-    const Pass& pass = *find_pass(name);
+    const Pass& pass = *find_pass(name, options.custom);
     PassContext context(registry, backend);
     context.set_explaining(options.explain);
     if (!is_mandatory(name)) context.set_max_rewrites(budget);
@@ -94,16 +112,18 @@ absl::StatusOr<PipelineResult> run_pipeline(GraphRef graph, const OpRegistry& re
     run.milliseconds =
         std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
     if (!next.ok()) {
-      return absl::Status(next.status().code(),
-                          absl::StrCat("pass ", name, ": ", next.status().message()));
+      return failure(next.status().code(),
+                     absl::StrCat("pass ", name, ": ", next.status().message()), *graph);
     }
     if (absl::Status s = verify(**next); !s.ok()) {
-      return absl::InternalError(absl::StrCat("after pass ", name, ": ", s.message()));
+      return failure(absl::StatusCode::kInternal,
+                     absl::StrCat("after pass ", name, ": ", s.message()), *graph);
     }
     run.rewrites = context.rewrites();
     if (run.rewrites == 0 && structural_hash(**next) != structural_hash(*graph)) {
-      return absl::InternalError(
-          absl::StrCat("pass ", name, " changed the graph and reported no rewrite"));
+      return failure(absl::StatusCode::kInternal,
+                     absl::StrCat("pass ", name, " changed the graph and reported no rewrite"),
+                     *graph);
     }
     if (!is_mandatory(name)) budget -= run.rewrites;
     run.nodes_after = static_cast<int64_t>((*next)->nodes().size());

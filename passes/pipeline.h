@@ -33,6 +33,7 @@ std::vector<std::string> default_pipeline(absl::Span<const std::string> optional
 struct PipelineOptions {
   std::vector<std::string> passes = default_pipeline();
   std::vector<std::string> disabled;  // names left out
+  std::vector<Pass> custom;           // the caller's own, found by name before the built-in ones
   // Rewrites in all, over the passes in order; the rest of the graph stays as it is. Passes without
   // which no plan can be made ("legalize", "stride-scans") are not counted.
   int64_t max_rewrites = std::numeric_limits<int64_t>::max();
@@ -55,7 +56,8 @@ struct PipelineResult {
 };
 
 // InvalidArgument for an unknown name; a pass's own failure names the pass; Internal if a pass
-// breaks the IR's rules or lies about having changed the graph.
+// breaks the IR's rules or lies about having changed the graph. The message ends with the text of
+// the graph that the pass was given, if it is not large.
 absl::StatusOr<PipelineResult> run_pipeline(GraphRef graph, const OpRegistry& registry,
                                             const Backend* backend,
                                             const PipelineOptions& options = {});
