@@ -1,0 +1,225 @@
+#include "modellib/tests/random_graphs/checks.h"
+
+#include <algorithm>
+#include <memory>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "flatbuffers/flatbuffers.h"
+#include "modellib/executors/cpu/backend/cpu_backend.h"
+#include "modellib/executors/reference/reference_executor.h"
+#include "modellib/formats/plan_file.h"
+#include "modellib/formats/verify_plan.h"
+#include "modellib/graph/builder.h"
+#include "modellib/graph/op_def.h"
+#include "modellib/graph/program.h"
+#include "modellib/ops/registry.h"
+#include "modellib/passes/pipeline.h"
+#include "modellib/tests/op_table/samples.h"
+#include "modellib/tests/support/cpu_program.h"
+
+namespace modellib {
+namespace {
+
+std::string differences(const std::vector<Tensor>& got, const NamedTensors& assigned,
+                        const ReferenceResult& expected) {
+  if (got.size() != expected.outputs.size()) return "another number of outputs";
+  for (size_t i = 0; i < got.size(); ++i) {
+    const std::string d = difference(got[i], expected.outputs[i], kTolerance);
+    if (!d.empty()) return absl::StrCat("output ", i, ": ", d);
+  }
+  for (const auto& [name, value] : expected.assigned) {
+    const auto found = assigned.find(name);
+    if (found == assigned.end()) return absl::StrCat("variable ", name, " is not assigned");
+    const std::string d = difference(found->second, value, kTolerance);
+    if (!d.empty()) return absl::StrCat("variable ", name, ": ", d);
+  }
+  return "";
+}
+
+// The case as a program whose variables have a first value.
+absl::StatusOr<Program> program_of(const GraphCase& c) {
+  Program program{{{"main", c.graph}}};
+  if (c.graph->variables().empty()) return program;
+  GraphBuilder b(builtin_ops(), kInitializeEntry);
+  b.input("seed", {DType::kI64, {}});
+  for (const Graph::VariableUse& use : c.graph->variables()) {
+    b.assign(*use.variable, b.constant(c.variables.at(use.variable->name)));
+  }
+  absl::StatusOr<GraphRef> initialize = b.build();
+  if (!initialize.ok()) return initialize.status();
+  program.entries.push_back({std::string(kInitializeEntry), *std::move(initialize)});
+  return program;
+}
+
+struct CpuRun {
+  std::vector<Tensor> outputs;
+  NamedTensors variables;
+};
+absl::StatusOr<CpuRun> run_plan(const std::shared_ptr<const runtime::Executable>& executable,
+                                const GraphCase& c, int threads) {
+  std::shared_ptr<runtime::VariableStore> store;
+  if (!c.graph->variables().empty()) {
+    auto made = runtime::VariableStore::create(executable);
+    if (!made.ok()) return made.status();
+    store = *std::move(made);
+  }
+  runtime::SessionOptions options;
+  options.threads = threads;
+  auto session = runtime::Session::create(executable, store, std::move(options));
+  if (!session.ok()) return session.status();
+  const auto entry = executable->entry("main");
+  if (!entry.ok()) return entry.status();
+  auto outputs = (*session)->run_tensors(*entry, c.inputs);
+  if (!outputs.ok()) return outputs.status();
+  CpuRun run{*std::move(outputs), {}};
+  if (store != nullptr) {
+    for (const runtime::VariableInfo& v : store->variables()) {
+      auto value = store->get(v.name);
+      if (!value.ok()) return value.status();
+      run.variables[v.name] = *std::move(value);
+    }
+  }
+  return run;
+}
+
+}  // namespace
+
+std::string fault_of_passes(const GraphCase& c, const std::vector<std::string>& passes) {
+  const std::string name = absl::StrJoin(passes, ", ");
+  PipelineOptions options;
+  options.passes = passes;
+  const auto result = run_pipeline(c.graph, builtin_ops(), &cpu::cpu_backend(), options);
+  if (!result.ok()) return absl::StrCat(name, ": ", result.status().ToString());
+  const auto before = run_reference(c.graph, c.inputs, c.variables);
+  if (!before.ok()) return absl::StrCat("reference: ", before.status().ToString());
+  const auto after = run_reference(result->graph, c.inputs, c.variables);
+  if (!after.ok()) return absl::StrCat("after ", name, ": ", after.status().ToString());
+  const std::string d = differences(after->outputs, after->assigned, *before);
+  return d.empty() ? "" : absl::StrCat("after ", name, ": ", d);
+}
+
+std::string fault_on_cpu(const GraphCase& c, bool bounded) {
+  const auto binding = bind_inputs(*c.graph, c.inputs);
+  if (!binding.ok()) return binding.status().ToString();
+  CompileOptions options;
+  for (const auto& [symbol, extent] : *binding) {
+    options.dims[symbol] = bounded ? DimRange{1, extent + 2} : DimRange{extent, extent};
+  }
+  const auto source = program_of(c);
+  if (!source.ok()) return source.status().ToString();
+  const auto program = compile_for_cpu(*source, options);
+  if (!program.ok()) return program.status().ToString();
+  const auto file = make_plan_file(program->compiled.lowered);
+  if (!file.ok()) return file.status().ToString();
+  if (absl::Status s = verify_plan((*file)->plan()); !s.ok()) return s.ToString();
+  const auto expected = run_reference(c.graph, c.inputs, c.variables);
+  if (!expected.ok()) return absl::StrCat("reference: ", expected.status().ToString());
+  const auto one = run_plan(program->executable, c, 1);
+  const auto two = run_plan(program->executable, c, 2);
+  for (const auto* run : {&one, &two}) {
+    if (!run->ok()) return run->status().ToString();
+  }
+  for (size_t i = 0; i < one->outputs.size(); ++i) {
+    if (!one->outputs[i].identical(two->outputs[i])) {
+      return absl::StrCat("output ", i, " has other bits with two workers");
+    }
+  }
+  for (const auto& [name, value] : one->variables) {
+    if (!value.identical(two->variables.at(name))) {
+      return absl::StrCat("variable ", name, " has other bits with two workers");
+    }
+  }
+  return differences(one->outputs, one->variables, *expected);
+}
+
+Work work_of(const fb::PlanT& plan) {
+  Work work;
+  for (const auto& entry : plan.entries) {
+    for (const auto& sequence : entry->sequences) {
+      for (const auto& step : sequence->steps) {
+        ++work.steps;
+        for (const auto* operands : {&step->outputs, &step->inputs}) {
+          for (const fb::BufferRef& r : *operands) {
+            if (r.space() != fb::Space::None) work.bytes += static_cast<int64_t>(r.size());
+          }
+        }
+      }
+    }
+  }
+  return work;
+}
+
+GraphRef shuffled(const Graph& graph, uint64_t seed) {
+  SeededNumbers random(seed);
+  GraphBuilder b(builtin_ops(), graph.name());
+  std::vector<Value> map(graph.values().size());
+  for (const auto& [symbol, range] : graph.ranges()) b.set_range(symbol, range);
+  for (ValueId id : graph.inputs()) {
+    map[static_cast<size_t>(id)] = b.input(graph.value(id).name, graph.type(id));
+  }
+  std::vector<const Graph::VariableUse*> uses;
+  for (const Graph::VariableUse& use : graph.variables()) uses.push_back(&use);
+  for (size_t i = uses.size(); i > 1; --i) {
+    std::swap(uses[i - 1], uses[static_cast<size_t>(random.below(static_cast<int64_t>(i)))]);
+  }
+  for (const Graph::VariableUse* use : uses) {
+    if (use->value != kNoValue) map[static_cast<size_t>(use->value)] = b.variable(*use->variable);
+  }
+  // Of the nodes whose operands are there, any.
+  std::vector<NodeId> waiting;
+  for (size_t n = 0; n < graph.nodes().size(); ++n) waiting.push_back(static_cast<NodeId>(n));
+  while (!waiting.empty()) {
+    std::vector<size_t> ready;
+    for (size_t i = 0; i < waiting.size(); ++i) {
+      const auto& inputs = graph.node(waiting[i]).inputs;
+      if (std::all_of(inputs.begin(), inputs.end(), [&](ValueId in) {
+            return in == kNoValue || !map[static_cast<size_t>(in)].is_null();
+          })) {
+        ready.push_back(i);
+      }
+    }
+    const size_t chosen =
+        ready[static_cast<size_t>(random.below(static_cast<int64_t>(ready.size())))];
+    const Graph::Node& node = graph.node(waiting[chosen]);
+    waiting.erase(waiting.begin() + static_cast<std::ptrdiff_t>(chosen));
+    const GraphBuilder::ScopeOf scope(b, graph.scopes()[static_cast<size_t>(node.scope)]);
+    std::vector<Value> operands;
+    for (ValueId in : node.inputs) {
+      operands.push_back(in == kNoValue ? Value() : map[static_cast<size_t>(in)]);
+    }
+    const std::vector<Value> outputs = b.emit(*node.op, operands, node.attributes);
+    for (int i = 0; i < node.num_outputs; ++i) {
+      map[static_cast<size_t>(node.output(i))] = outputs[static_cast<size_t>(i)];
+      b.set_name(outputs[static_cast<size_t>(i)], absl::StrCat("renamed", random.below(1000000)));
+    }
+  }
+  for (const Graph::Constraint& c : graph.constraints()) b.require_equal(c.left, c.right, c.reason);
+  for (const Graph::Output& out : graph.outputs()) {
+    b.output(out.name, map[static_cast<size_t>(out.value)]);
+  }
+  for (const Graph::VariableUse* use : uses) {
+    if (use->assigned != kNoValue) {
+      b.assign(*use->variable, map[static_cast<size_t>(use->assigned)]);
+    }
+  }
+  absl::StatusOr<GraphRef> result = b.build();
+  return result.ok() ? *std::move(result) : nullptr;
+}
+
+std::string form_of(fb::PlanT plan) {
+  plan.passes.clear();
+  for (const auto& constant : plan.constants) constant->name.clear();
+  for (const auto& entry : plan.entries) {
+    for (const auto& contributor : entry->contributors) contributor->name.clear();
+    for (const auto& sequence : entry->sequences) {
+      for (const auto& step : sequence->steps) step->name.clear();
+    }
+  }
+  flatbuffers::FlatBufferBuilder builder;
+  builder.Finish(fb::Plan::Pack(builder, &plan));
+  return {reinterpret_cast<const char*>(builder.GetBufferPointer()), builder.GetSize()};
+}
+
+}  // namespace modellib
