@@ -1,0 +1,85 @@
+#include "modellib/passes/fold_constants.h"
+
+#include <gtest/gtest.h>
+
+#include "modellib/passes/pass_test_util.h"
+
+namespace modellib {
+namespace {
+
+TEST(FoldConstants, ComputesWhatDependsOnConstantsAlone) {
+  testing::expect_pass("fold-constants", R"(graph "g" (x: f32[2]) {
+      a = constant() {value: f32[2] [1, 2]}
+      b = constant() {value: f32[] [0.5]}
+      c = mul(a, b)
+      d = exp(c)
+      e = reshape(c) {shape: [2,1]}
+      f = matmul(e, e) {transpose_b: true}
+      g = add(x, c)
+      return g, f
+    })",
+                       R"(graph "g" (x: f32[2]) {
+      c = constant() {value: f32[2] [0.5, 1]}
+      g = add(x, c)
+      f = constant() {value: f32[2,2] [0.25, 0.5, 0.5, 1]}
+      return g, f
+    })");
+}
+
+TEST(FoldConstants, ExtentsThatAreKnown) {
+  testing::expect_pass("fold-constants", R"(graph "g" (x: f32[2,3]) {
+      n = dim_value() {dims: [6]}
+      return n
+    })",
+                       R"(graph "g" (x: f32[2,3]) {
+      n = constant() {value: i64[1] [6]}
+      return n
+    })");
+}
+
+TEST(FoldConstants, NothingToDo) {
+  testing::expect_unchanged("fold-constants", R"(graph "g" (x: f32[2,batch]) {
+      w: var f32[2] "w"
+      c = constant() {value: f32[] [2.0]}
+      a = mul(x, c)
+      n = dim_value() {dims: [batch]}
+      b = exp(w)
+      return a, n, b
+    })");
+}
+
+// Composites are decomposed first; random numbers stay random.
+TEST(FoldConstants, LeavesCompositesAndRandomNumbers) {
+  testing::expect_unchanged("fold-constants", R"(graph "g" () {
+      c = constant() {value: f32[2] [1, 2]}
+      a = softmax(c)
+      i = iota() {shape: [4]}
+      return a, i
+    })");
+}
+
+TEST(FoldConstants, DoesNotGrowAPlanWithoutBounds) {
+  testing::expect_unchanged("fold-constants", R"(graph "g" () {
+      c = constant() {value: f32[] [1.0]}
+      return y = broadcast_to(c) {shape: [1024,1024]}
+    })");
+  testing::expect_pass("fold-constants", R"(graph "g" () {
+      c = constant() {value: f32[] [1.0]}
+      return y = broadcast_to(c) {shape: [4]}
+    })",
+                       R"(graph "g" () {
+      return y = constant() {value: f32[4] [1, 1, 1, 1]}
+    })");
+}
+
+// What fails stays, and fails when it runs.
+TEST(FoldConstants, LeavesWhatCannotBeComputed) {
+  testing::expect_unchanged("fold-constants", R"(graph "g" () {
+      c = constant() {value: f32[2] [1, 2]}
+      i = constant() {value: i64[1] [7]}
+      return y = gather(c, i)
+    })");
+}
+
+}  // namespace
+}  // namespace modellib
