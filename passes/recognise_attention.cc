@@ -105,7 +105,10 @@ Pattern attention_pattern() {
       either({op("where", {any("mask"), scaled, number().as("fill")}),
               op("where", {any("hidden"), number().as("fill"), scaled}), scaled});
   const Pattern scores = either({op("add", {hidden, any("bias")}), hidden}).as("scores");
-  return op("matmul", {op("softmax", {scores}).as("p"), any("v")});
+  const Pattern softmax = op("softmax", {scores}).as("p");
+  // A row that sees no key has NaN, for which PyTorch's exporter puts zeros: as attention does.
+  const Pattern guarded = op("where", {op("is_nan", {softmax}), number(0), softmax});
+  return op("matmul", {either({softmax, guarded}), any("v")});
 }
 
 }  // namespace

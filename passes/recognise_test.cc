@@ -429,6 +429,27 @@ TEST(Recognise, AttentionThatSelectsKeys) {
       return y)"));
 }
 
+// Rows that see nothing are zeros before and after: the mask hides all keys of the second query.
+TEST(Recognise, AttentionWithAGuardAgainstNan) {
+  const GraphRef before = testing::graph_of(attention_of(R"(
+      zero = constant() {value: f32[] [0.0]}
+      rows = constant() {value: bool[3,1] [true, false, true]}
+      seen = logical_and(m, rows)
+      t = mul(s, scale)
+      u = where(seen, t, inf)
+      p = softmax(u)
+      bad = is_nan(p)
+      g = where(bad, zero, p)
+      return y = matmul(g, v))"));
+  const GraphRef after = testing::after(kPasses, before);
+  testing::expect_graph(after, attention_is(R"(
+      rows = constant() {value: bool[3,1] [true, false, true]}
+      seen = logical_and(m, rows)
+      y, l = attention(q, k, v, seen) {scale: 0.5}
+      return y)"));
+  testing::expect_same_meaning(before, after, 2e-6);
+}
+
 // Heads folded into the batch, and keys that come transposed.
 TEST(Recognise, AttentionOfRankThree) {
   expect_recognised(R"(graph "g" (q: f32[6,3,4], k: f32[6,4,5], v: f32[6,5,4]) {
