@@ -68,6 +68,10 @@ Value GraphBuilder::input(absl::string_view name, TensorType type) {
   if (input_index_.contains(std::string(name))) {
     return poison(absl::AlreadyExistsError(absl::StrCat("input '", name, "' exists")));
   }
+  if (any_too_large(type.shape)) {
+    return poison(absl::InvalidArgumentError(
+        absl::StrCat("an extent of input '", name, "' is too large an expression")));
+  }
   const auto id = static_cast<ValueId>(graph_.values_.size());
   input_index_.emplace(std::string(name), static_cast<int>(graph_.inputs_.size()));
   graph_.values_.push_back({std::move(type), -1, 0, std::string(name)});
@@ -180,6 +184,10 @@ void GraphBuilder::set_range(absl::string_view symbol, DimRange range) {
 }
 
 void GraphBuilder::require_equal(const Dim& left, const Dim& right, absl::string_view reason) {
+  if (left.is_too_large() || right.is_too_large()) {
+    poison(absl::InvalidArgumentError(absl::StrCat(reason, ": too large an expression")));
+    return;
+  }
   if (left == right) return;
   if ((left - right).is_static()) {
     poison(absl::InvalidArgumentError(

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <string>
+
 #include "modellib/graph/constant.h"
 #include "modellib/graph/op_def.h"
 #include "modellib/graph/testing_ops.h"
@@ -41,6 +43,18 @@ TEST(Builder, TellsAttributesApart) {
   EXPECT_EQ(split(2), b.emit("split", {x})) << "2 is the default";
   EXPECT_NE(split(2)[0], split(4)[0]);
   EXPECT_EQ(split(4)[3].shape(), Shape{2});
+}
+
+TEST(Builder, RefusesExtentsThatAreTooLarge) {
+  Dim huge = 1;
+  for (int i = 0; i < 40; ++i) huge = huge * (Dim::symbol("a" + std::to_string(i)) + 1);
+  GraphBuilder b(testing::ops());
+  b.output("y", relu(b.input("x", f32({4, huge}))));
+  EXPECT_EQ(b.build().status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(b.status().message()), HasSubstr("input 'x' is too large"));
+  GraphBuilder c(testing::ops());
+  c.require_equal(kBatch, huge, "rows");
+  EXPECT_THAT(std::string(c.status().message()), HasSubstr("rows: too large"));
 }
 
 TEST(Builder, MergesConstantsByContent) {

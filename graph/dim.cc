@@ -78,6 +78,7 @@ int64_t saturating_mul(int64_t a, int64_t b) {
 struct Dim::Expr {
   std::vector<Term> terms;
   std::string key;
+  bool too_large = false;
 };
 
 // The arithmetic on canonical forms; a class only so that Dim can befriend it.
@@ -87,6 +88,24 @@ class DimAlgebra {
     if (!d.is_static()) return d.expr_->terms;
     if (d.value_ == 0) return {};
     return {Term{d.value_, {}}};
+  }
+
+  // Stands for whatever passed the bounds: a symbol that no text can name.
+  static const Dim& too_large() {
+    static const Dim* const dim = [] {
+      auto node = std::make_shared<Atom>();
+      node->kind = AtomKind::kSymbol;
+      node->key = "(too large)";
+      auto expr = std::make_shared<Dim::Expr>();
+      expr->key = node->key;
+      expr->terms = {Term{1, {std::move(node)}}};
+      expr->too_large = true;
+      return new Dim(std::shared_ptr<const Dim::Expr>(std::move(expr)));
+    }();
+    return *dim;
+  }
+  static bool any_too_large(const Dim& a, const Dim& b) {
+    return a.is_too_large() || b.is_too_large();
   }
 
   // Sorts, merges equal products, drops zeros.
@@ -106,10 +125,12 @@ class DimAlgebra {
     auto expr = std::make_shared<Dim::Expr>();
     expr->terms = std::move(merged);
     expr->key = print(expr->terms);
+    if (expr->key.size() > Dim::kMaxText) return too_large();
     return Dim(std::shared_ptr<const Dim::Expr>(std::move(expr)));
   }
 
   static Dim add(const Dim& a, const Dim& b, int64_t sign) {
+    if (any_too_large(a, b)) return too_large();
     std::vector<Term> sum = terms(a);
     for (Term t : terms(b)) {
       t.coefficient = saturating_mul(t.coefficient, sign);
@@ -119,9 +140,12 @@ class DimAlgebra {
   }
 
   static Dim mul(const Dim& a, const Dim& b) {
+    if (any_too_large(a, b)) return too_large();
+    const std::vector<Term> left = terms(a), right = terms(b);
+    if (left.size() * right.size() > Dim::kMaxProducts) return too_large();
     std::vector<Term> product;
-    for (const Term& x : terms(a)) {
-      for (const Term& y : terms(b)) {
+    for (const Term& x : left) {
+      for (const Term& y : right) {
         Term t{saturating_mul(x.coefficient, y.coefficient), x.atoms};
         t.atoms.insert(t.atoms.end(), y.atoms.begin(), y.atoms.end());
         std::sort(t.atoms.begin(), t.atoms.end(),
@@ -176,9 +200,11 @@ class DimAlgebra {
     return make({Term{1, {std::move(node)}}});
   }
 
+  // The text; cut off soon behind the bound, where nobody will read it.
   static std::string print(const std::vector<Term>& terms) {
     std::string out;
     for (const Term& t : terms) {
+      if (out.size() > Dim::kMaxText) break;
       int64_t c = t.coefficient;
       if (!out.empty()) {
         absl::StrAppend(&out, c < 0 ? " - " : " + ");
@@ -218,6 +244,9 @@ class DimAlgebra {
 
   static absl::StatusOr<int64_t> evaluate(const Dim& d, const DimBinding& binding) {
     if (d.is_static()) return d.value_;
+    if (d.is_too_large()) {
+      return absl::InvalidArgumentError("an extent's expression is too large");
+    }
     const auto overflow = [&] {
       return absl::OutOfRangeError(absl::StrCat("extent ", d.to_string(), " overflows"));
     };
@@ -275,6 +304,7 @@ class DimAlgebra {
 
   static DimRange range(const Dim& d, const DimRanges& symbols) {
     if (d.is_static()) return {d.value_, d.value_};
+    if (d.is_too_large()) return {std::numeric_limits<int64_t>::min(), DimRange::kUnbounded};
     DimRange sum{0, 0};
     for (const Term& t : d.expr_->terms) {
       DimRange product{t.coefficient, t.coefficient};
@@ -292,7 +322,7 @@ class DimAlgebra {
   }
 
   static Dim substitute(const Dim& d, const absl::btree_map<std::string, Dim>& with) {
-    if (d.is_static()) return d;
+    if (d.is_static() || d.is_too_large()) return d;
     Dim sum = 0;
     for (const Term& t : d.expr_->terms) {
       Dim product = t.coefficient;
@@ -310,6 +340,7 @@ class DimAlgebra {
   }
 
   static Dim operate(AtomKind kind, const Dim& a, const Dim& b) {
+    if (any_too_large(a, b)) return too_large();
     const bool both = a.is_static() && b.is_static();
     switch (kind) {
       case AtomKind::kFloorDiv: {
@@ -392,9 +423,12 @@ class DimAlgebra {
 
 Dim Dim::symbol(absl::string_view name) { return DimAlgebra::symbol(name); }
 
+bool Dim::is_too_large() const { return !is_static() && expr_->too_large; }
+
 bool Dim::is_symbol() const {
-  return !is_static() && expr_->terms.size() == 1 && expr_->terms[0].coefficient == 1 &&
-         expr_->terms[0].atoms.size() == 1 && expr_->terms[0].atoms[0]->kind == AtomKind::kSymbol;
+  return !is_static() && !is_too_large() && expr_->terms.size() == 1 &&
+         expr_->terms[0].coefficient == 1 && expr_->terms[0].atoms.size() == 1 &&
+         expr_->terms[0].atoms[0]->kind == AtomKind::kSymbol;
 }
 
 std::string Dim::symbol_name() const { return is_symbol() ? expr_->key : ""; }
@@ -449,6 +483,7 @@ class DimParser {
     MODELLIB_ASSIGN_OR_RETURN(Dim d, sum(0));
     skip();
     if (at_ != text_.size()) return error("unexpected text");
+    if (d.is_too_large()) return error("expression too large");
     return d;
   }
 
@@ -484,6 +519,7 @@ class DimParser {
       } else {
         return left;
       }
+      if (left.is_too_large()) return error("expression too large");
     }
   }
 
@@ -502,7 +538,7 @@ class DimParser {
       } else {
         return left;
       }
-      if (left.to_string().size() > 4096) return error("expression too large");
+      if (left.is_too_large()) return error("expression too large");
     }
   }
 
@@ -561,6 +597,10 @@ std::string to_string(absl::Span<const Dim> shape) {
 
 bool is_static(absl::Span<const Dim> shape) {
   return std::all_of(shape.begin(), shape.end(), [](const Dim& d) { return d.is_static(); });
+}
+
+bool any_too_large(absl::Span<const Dim> shape) {
+  return std::any_of(shape.begin(), shape.end(), [](const Dim& d) { return d.is_too_large(); });
 }
 
 absl::StatusOr<std::vector<int64_t>> static_extents(absl::Span<const Dim> shape) {

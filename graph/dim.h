@@ -7,6 +7,8 @@
 // An expression is kept as a polynomial over atoms (a symbol, or a floordiv, mod, min or max that
 // does not simplify), so two expressions that are equal as polynomials compare equal. Divisors are
 // taken to be positive. A plain number costs no allocation.
+//
+// Expressions are bounded: see Dim::is_too_large.
 #ifndef MODELLIB_GRAPH_DIM_H_
 #define MODELLIB_GRAPH_DIM_H_
 
@@ -37,22 +39,31 @@ using DimRanges = absl::btree_map<std::string, DimRange>;
 
 class Dim {
  public:
+  // Bounds of an expression: characters of its text, and pairs of terms that a product multiplies.
+  static constexpr size_t kMaxText = 4096;
+  static constexpr size_t kMaxProducts = 1024;
+
   // NOLINTNEXTLINE(google-explicit-constructor): a number is a Dim
   Dim(int64_t value = 0) : value_(value) {}
-  // `name` is an identifier ([A-Za-z_][A-Za-z0-9_.]*), or "$rank" or "$world": the number of this
-  // rank and of all, which a session binds.
+  // `name` is an identifier ([A-Za-z_][A-Za-z0-9_.]*) of up to kMaxText characters, or "$rank" or
+  // "$world": the number of this rank and of all, which a session binds.
   static Dim symbol(absl::string_view name);
 
   bool is_static() const { return expr_ == nullptr; }
   // The number; meaningful only when static.
   int64_t value() const { return value_; }
+  // Whether some operation passed the bounds, far beyond what a model's extents need: text from
+  // elsewhere could multiply without end. All such are one and the same; whatever is computed from
+  // it is it again, it has no value and no maximum, and builders and parsers refuse it.
+  bool is_too_large() const;
   bool is_symbol() const;
   // The name of the symbol, when this is just one; else empty.
   std::string symbol_name() const;
   // Names of all symbols in it, sorted, each once.
   std::vector<std::string> symbols() const;
 
-  // InvalidArgument for a symbol that is not bound, OutOfRange on overflow or division by zero.
+  // InvalidArgument for a symbol that is not bound or an expression that is too large, OutOfRange
+  // on overflow or division by zero.
   absl::StatusOr<int64_t> evaluate(const DimBinding& binding) const;
   // Bounds by interval arithmetic; symbols that are missing have [0, unbounded]. Saturates.
   DimRange range(const DimRanges& symbols) const;
@@ -110,6 +121,7 @@ using Shape = std::vector<Dim>;
 Dim element_count(absl::Span<const Dim> shape);
 std::string to_string(absl::Span<const Dim> shape);  // "[batch,784]"
 bool is_static(absl::Span<const Dim> shape);
+bool any_too_large(absl::Span<const Dim> shape);
 // The extents of a static shape; FailedPrecondition naming the first that is not.
 absl::StatusOr<std::vector<int64_t>> static_extents(absl::Span<const Dim> shape);
 

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <string>
+
 namespace modellib {
 namespace {
 
@@ -121,6 +123,45 @@ TEST(Dim, SubstituteAndSymbols) {
   EXPECT_EQ(d.substitute({{"batch", 8}}), kSeq + 4);
   EXPECT_TRUE(kBatch.is_symbol());
   EXPECT_FALSE((kBatch * 2).is_symbol());
+}
+
+// Texts of a few kilobytes whose products have more terms than there are atoms in the world.
+TEST(Dim, ExpressionsAreBounded) {
+  Dim sum = 0, power = 1;
+  for (int i = 0; i < 40; ++i) sum = sum + Dim::symbol("s" + std::to_string(i));
+  EXPECT_FALSE(sum.is_too_large());
+  for (int i = 0; i < 100; ++i) power = power * sum;
+  EXPECT_TRUE(power.is_too_large());
+  EXPECT_EQ(power.evaluate({{"s0", 1}}).status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(power.range({}).max, DimRange::kUnbounded);
+  EXPECT_TRUE(power.symbol_name().empty());
+  // It stays so, whatever is done to it.
+  for (const Dim& d :
+       {power + 1, kBatch - power, power * 0, power / power, kBatch % power, min(power, kBatch),
+        max(kBatch, power), ceil_div(power, 8), power.substitute({{"s0", 1}})}) {
+    EXPECT_TRUE(d.is_too_large()) << d.to_string();
+  }
+
+  Dim long_sum = 0, nested = kBatch;
+  for (int i = 0; i < 2000; ++i) long_sum = long_sum + Dim::symbol("a" + std::to_string(i));
+  EXPECT_TRUE(long_sum.is_too_large());
+  for (int i = 0; i < 100'000; ++i) nested = max(nested * 3 / 7, kSeq);
+  EXPECT_TRUE(nested.is_too_large());
+  EXPECT_TRUE(Dim::symbol(std::string(5000, 'a')).is_too_large());
+  EXPECT_FALSE((kBatch * kSeq * kBatch / 3 + 1).is_too_large());
+}
+
+TEST(Dim, HostileTextIsRefused) {
+  std::string sum = "(s0", product = "1", chain = "n";
+  for (int i = 1; i < 40; ++i) sum += "+s" + std::to_string(i);
+  sum += ")";
+  for (int i = 0; i < 1000; ++i) product += "*" + sum;
+  for (int i = 0; i < 10'000; ++i) chain += "+a" + std::to_string(i);
+  for (const std::string& text : {product, chain, sum + "//(" + product + ")"}) {
+    const auto parsed = parse_dim(text);
+    EXPECT_EQ(parsed.status().code(), absl::StatusCode::kInvalidArgument);
+    EXPECT_THAT(std::string(parsed.status().message()), testing::HasSubstr("expression too large"));
+  }
 }
 
 TEST(Shape, Text) {

@@ -34,7 +34,19 @@ absl::Status infer_types(const OpDef& op, InferenceContext& context) {
                                        : !context.attributes.empty()) {
     return absl::InvalidArgumentError("attributes of another op");
   }
-  return op.infer(context);
+  if (absl::Status status = op.infer(context); !status.ok()) return status;
+  for (size_t i = 0; i < context.outputs.size(); ++i) {
+    if (any_too_large(context.outputs[i].shape)) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("an extent of output ", i, " is too large an expression"));
+    }
+  }
+  for (const Graph::Constraint& c : context.constraints) {
+    if (c.left.is_too_large() || c.right.is_too_large()) {
+      return absl::InvalidArgumentError(absl::StrCat(c.reason, ": too large an expression"));
+    }
+  }
+  return absl::OkStatus();
 }
 
 absl::Status OpRegistry::add(OpDef op) {
