@@ -13,15 +13,6 @@
 namespace modellib {
 namespace {
 
-bool may_allocate(const fb::PlanT& plan) {
-  for (const std::string& name : plan.kernels) {
-    for (const runtime::Kernel& kernel : cpu::cpu_kernels()) {
-      if (name == kernel.name && kernel.may_allocate) return true;
-    }
-  }
-  return false;
-}
-
 class Allocation : public testing::TestWithParam<OpCase> {};
 
 TEST_P(Allocation, RunsAllocateNothing) {

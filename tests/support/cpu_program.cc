@@ -31,6 +31,15 @@ absl::StatusOr<CpuProgram> compile_for_cpu(const GraphRef& graph, const CompileO
   return compile_for_cpu(Program{{{"main", graph}}}, options);
 }
 
+bool may_allocate(const fb::PlanT& plan) {
+  for (const std::string& name : plan.kernels) {
+    for (const runtime::Kernel& kernel : cpu::cpu_kernels()) {
+      if (name == kernel.name && kernel.may_allocate) return true;
+    }
+  }
+  return false;
+}
+
 absl::StatusOr<CpuResult> run_on_cpu(const GraphRef& graph, absl::Span<const Tensor> inputs,
                                      const std::map<std::string, Tensor>& variables, int threads) {
   MODELLIB_ASSIGN_OR_RETURN(const DimBinding binding, bind_inputs(*graph, inputs));

@@ -31,6 +31,9 @@ absl::StatusOr<CpuProgram> compile_for_cpu(const GraphRef& graph,
 // A plan as the CPU's runtime loads it.
 absl::StatusOr<std::shared_ptr<const runtime::Executable>> load_for_cpu(const LoweredPlan& lowered);
 
+// Whether a kernel of the plan is one that may allocate when it runs (oneDNN).
+bool may_allocate(const fb::PlanT& plan);
+
 struct CpuResult {
   std::vector<Tensor> outputs;
   std::map<std::string, Tensor> assigned;  // every shared variable after the run
