@@ -1,5 +1,6 @@
 #include "modellib/frontends/nn/state_dict.h"
 
+#include <iterator>
 #include <memory>
 #include <utility>
 #include <vector>
@@ -50,12 +51,19 @@ absl::Status split_projections(const std::string& path, StateDict& state) {
 
 }  // namespace
 
-absl::Status load_state(Module& module, const StateDict& given) {
-  StateDict state = given;
+absl::StatusOr<StateDict> own_names(const Module& module, StateDict state) {
   for (const auto& [path, m] : module.named_modules()) {
     if (dynamic_cast<const MultiHeadAttention*>(m) == nullptr) continue;
     MODELLIB_RETURN_IF_ERROR(split_projections(path, state));
   }
+  for (auto it = state.begin(); it != state.end();) {
+    it = absl::EndsWith(it->first, "num_batches_tracked") ? state.erase(it) : std::next(it);
+  }
+  return state;
+}
+
+absl::Status load_state(Module& module, const StateDict& given) {
+  MODELLIB_ASSIGN_OR_RETURN(StateDict state, own_names(module, given));
   std::vector<std::pair<std::string, Parameter>> wanted = module.named_parameters();
   for (auto& buffer : module.named_buffers()) wanted.push_back(std::move(buffer));
   std::vector<std::string> faults;
@@ -76,9 +84,7 @@ absl::Status load_state(Module& module, const StateDict& given) {
     state.erase(it);
   }
   for (const auto& [name, tensor] : state) {
-    if (!absl::EndsWith(name, "num_batches_tracked")) {
-      faults.push_back(absl::StrCat("'", name, "' is unknown to the model"));
-    }
+    faults.push_back(absl::StrCat("'", name, "' is unknown to the model"));
   }
   if (!faults.empty()) {
     return absl::InvalidArgumentError(

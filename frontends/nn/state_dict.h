@@ -6,6 +6,7 @@
 #include <string>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "modellib/frontends/nn/module.h"
 #include "modellib/graph/tensor.h"
 
@@ -14,11 +15,14 @@ namespace modellib::nn {
 // By the names of parameters and buffers: "encoder.layers.0.linear1.weight".
 using StateDict = std::map<std::string, Tensor>;
 
-// Makes each tensor the first value of the parameter or buffer of its name; the bytes are shared,
-// not copied. What PyTorch writes otherwise is understood: the in_proj_weight and in_proj_bias of a
-// MultiHeadAttention are split into its projections, num_batches_tracked is left out. On
-// InvalidArgument, which lists all names that are missing, unknown, or of another type, nothing has
-// changed.
+// A state that PyTorch wrote, under the names of `module`: the in_proj_weight and in_proj_bias of a
+// MultiHeadAttention are split into its projections (bytes are shared), num_batches_tracked is left
+// out. InvalidArgument for what cannot be split.
+absl::StatusOr<StateDict> own_names(const Module& module, StateDict state);
+
+// Makes each tensor, by own_names(), the first value of the parameter or buffer of its name; the
+// bytes are shared, not copied. On InvalidArgument, which lists all names that are missing,
+// unknown, or of another type, nothing has changed.
 absl::Status load_state(Module& module, const StateDict& state);
 
 }  // namespace modellib::nn

@@ -4,19 +4,11 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "modellib/frontends/nn/nn.h"
+#include "modellib/frontends/training/losses.h"
 #include "modellib/frontends/training/train_program.h"
 #include "modellib/graph/status_macros.h"
-#include "modellib/ops/activations.h"
-#include "modellib/ops/attention.h"
-#include "modellib/ops/batch_norm.h"
-#include "modellib/ops/conv.h"
-#include "modellib/ops/linear.h"
-#include "modellib/ops/losses.h"
-#include "modellib/ops/normalization.h"
 #include "modellib/ops/pointwise.h"
-#include "modellib/ops/pool.h"
-#include "modellib/ops/recurrent.h"
-#include "modellib/ops/reduce.h"
 #include "modellib/ops/shape.h"
 
 namespace modellib {
@@ -24,99 +16,71 @@ namespace {
 
 using goldens::TrainingGolden;
 
-// A parameter or buffer of its own, so that a model can hold any number under any path.
-struct Leaf : nn::Module {
-  Leaf(const std::string& name, const std::vector<int64_t>& shape, double initial, bool is_buffer)
-      : value(shape, nn::init::constant(initial)) {
-    is_buffer ? register_buffer(name, value) : register_parameter(name, value);
+struct Mlp : nn::Module {
+  Mlp() : fc1(20, 32), fc2(32, 32), fc3(32, 5) {
+    register_module("fc1", fc1);
+    register_module("fc2", fc2);
+    register_module("fc3", fc3);
   }
-  nn::Parameter value;
+  Value forward(Value x) override { return fc3.forward(relu(fc2.forward(relu(fc1.forward(x))))); }
+  nn::Linear fc1, fc2, fc3;
 };
 
-// What a golden's parameters and buffers are, and a forward that finds them by name.
-class GoldenModel : public nn::Module {
- public:
-  using Forward = std::function<Value(const GoldenModel&, Value)>;
-
-  GoldenModel(const TrainingGolden& golden, Forward forward) : forward_(std::move(forward)) {
-    for (const auto& p : golden.parameters) add(p.name, p.shape, 0, false);
-    for (const auto& b : golden.buffers) add(b.name, b.shape, b.initial, true);
+struct ResidualCnn : nn::Module {
+  ResidualCnn() : conv1(conv3x3(3)), conv2(conv3x3(8)), conv3(conv3x3(8)) {
+    register_module("conv1", conv1);
+    register_module("bn1", bn1);
+    register_module("conv2", conv2);
+    register_module("bn2", bn2);
+    register_module("conv3", conv3);
+    register_module("bn3", bn3);
+    register_module("fc", fc);
   }
-
-  Value forward(Value x) override { return forward_(*this, x); }
-  const nn::Parameter& at(const std::string& name) const { return leaves_.at(name)->value; }
-  Value read(const std::string& name, Value like) const { return at(name).read(like); }
-
-  Value dense(const std::string& name, Value x) const {
-    return linear(x, read(name + ".weight", x), read(name + ".bias", x));
+  Value forward(Value x) override {
+    x = max_pool.forward(relu(bn1.forward(conv1.forward(x))));
+    const Value y = relu(bn2.forward(conv2.forward(x)));
+    x = relu(bn3.forward(conv3.forward(y)) + x);
+    return fc.forward(flatten(avg_pool.forward(x), 1));
   }
-  Value norm(const std::string& name, Value x) const {
-    return layer_norm(x, read(name + ".weight", x), read(name + ".bias", x));
-  }
-  Value conv3x3(const std::string& name, Value x) const {
-    return conv2d(x, read(name + ".weight", x), {.padding_low = {1, 1}, .padding_high = {1, 1}});
-  }
-  Value batch_norm(const std::string& name, Value x) const {
-    const nn::Parameter &mean = at(name + ".running_mean"), &var = at(name + ".running_var");
-    const Value weight = read(name + ".weight", x), bias = read(name + ".bias", x);
-    if (!is_training()) return batch_norm_inference(x, mean.read(x), var.read(x), weight, bias);
-    const BatchNormOutputs batch = batch_norm_training(x, weight, bias);
-    const RunningStatistics next = update_running_statistics({mean.read(x), var.read(x)}, batch, x);
-    mean.assign(next.mean);
-    var.assign(next.var);
-    return batch.y;
-  }
-
- private:
-  void add(const std::string& path, const std::vector<int64_t>& shape, double initial,
-           bool is_buffer) {
-    const size_t dot = path.rfind('.');
-    auto leaf = std::make_shared<Leaf>(path.substr(dot + 1), shape, initial, is_buffer);
-    register_module(path.substr(0, dot), leaf);
-    leaves_[path] = std::move(leaf);
-  }
-
-  Forward forward_;
-  std::map<std::string, std::shared_ptr<Leaf>> leaves_;
+  static nn::Conv2d conv3x3(int64_t in) { return {in, 8, 3, {.padding = 1, .bias = false}}; }
+  nn::Conv2d conv1, conv2, conv3;
+  nn::BatchNorm2d bn1{8}, bn2{8}, bn3{8};
+  nn::MaxPool2d max_pool{2};
+  nn::AvgPool2d avg_pool{2};
+  nn::Linear fc{32, 4};
 };
 
-Value mlp(const GoldenModel& m, Value x) {
-  return m.dense("fc3", relu(m.dense("fc2", relu(m.dense("fc1", x)))));
-}
-
-Value cnn(const GoldenModel& m, Value x) {
-  const PoolAttributes window{.kernel = {2, 2}};
-  const Value p = max_pool(relu(m.batch_norm("bn1", m.conv3x3("conv1", x))), window);
-  const Value y = relu(m.batch_norm("bn2", m.conv3x3("conv2", p)));
-  const Value z = relu(m.batch_norm("bn3", m.conv3x3("conv3", y)) + p);
-  return m.dense("fc", flatten(avg_pool(z, window), 1));
-}
-
-Value lstm(const GoldenModel& m, Value x) {
-  const RecurrentWeights weights{m.read("cell.weight_ih", x), m.read("cell.weight_hh", x),
-                                 m.read("cell.bias_ih", x), m.read("cell.bias_hh", x)};
-  const Value zeros = full(x, {x.dim(0), 12}, 0);
-  LstmState state{zeros, zeros};
-  for (int64_t t = 0; t < 5; ++t) {
-    state = lstm_cell(squeeze(slice_axis(x, 1, t, t + 1), {1}), state, weights);
+struct Lstm : nn::Module {
+  Lstm() {
+    register_module("cell", cell);
+    register_module("head", head);
   }
-  return m.dense("head", state.h);
-}
-
-Value transformer(const GoldenModel& m, Value x, Value (*activation)(Value)) {
-  const Dim batch = x.dim(0);
-  const Value packed = linear(x, m.read("block.self_attn.in_proj_weight", x),
-                              m.read("block.self_attn.in_proj_bias", x));
-  std::vector<Value> heads;
-  for (const Value& part : chunk(packed, 3, -1)) {
-    heads.push_back(transpose(reshape(part, {batch, 6, 2, 8}), {0, 2, 1, 3}));
+  Value forward(Value x) override {
+    const Value zeros = full(x, {x.dim(0), 12}, 0);
+    LstmState state{zeros, zeros};
+    for (int64_t t = 0; t < 5; ++t) {
+      state = cell.forward(squeeze(slice_axis(x, 1, t, t + 1), {1}), state);
+    }
+    return head.forward(state.h);
   }
-  const Value seen = attention(heads[0], heads[1], heads[2]);
-  const Value joined = reshape(transpose(seen, {0, 2, 1, 3}), {batch, 6, 16});
-  const Value n = m.norm("block.norm1", m.dense("block.self_attn.out_proj", joined) + x);
-  const Value y = m.dense("block.linear2", activation(m.dense("block.linear1", n)));
-  return m.dense("head", reduce_mean(m.norm("block.norm2", y + n), {.axes = {1}}));
-}
+  nn::LSTMCell cell{8, 12};
+  nn::Linear head{12, 3};
+};
+
+struct Transformer : nn::Module {
+  explicit Transformer(const nn::ActivationFunction& activation)
+      : block(16, 2,
+              {.dim_feedforward = 32,
+               .dropout = 0.0,
+               .activation = activation,
+               .batch_first = true}) {
+    register_module("block", block);
+    register_module("head", head);
+  }
+  Value forward(Value x) override { return head.forward(block.forward(x).mean(1)); }
+  nn::TransformerEncoderLayer block;
+  nn::Linear head{16, 4};
+};
 
 std::unique_ptr<training::Optimizer> optimizer_of(const goldens::TrainingOptimizer& o) {
   if (o.name == "sgd") {
@@ -132,22 +96,18 @@ std::unique_ptr<training::Optimizer> optimizer_of(const goldens::TrainingOptimiz
   return std::make_unique<training::Adam>(adam);
 }
 
-struct GoldenForward {
+struct GoldenModel {
   const char* name;
-  GoldenModel::Forward forward;
+  std::function<std::unique_ptr<nn::Module>()> make;
 };
 
-const std::vector<GoldenForward>& forwards() {
-  static const auto* const all = new std::vector<GoldenForward>{
-      {"mlp", mlp},
-      {"cnn", cnn},
-      {"lstm", lstm},
-      {"transformer_gelu",
-       [](const GoldenModel& m, Value x) {
-         return transformer(m, x, [](Value v) { return gelu(v); });
-       }},
-      {"transformer_relu", [](const GoldenModel& m, Value x) { return transformer(m, x, relu); }},
-  };
+const std::vector<GoldenModel>& models() {
+  static const auto* const all = new std::vector<GoldenModel>{
+      {"mlp", [] { return std::make_unique<Mlp>(); }},
+      {"cnn", [] { return std::make_unique<ResidualCnn>(); }},
+      {"lstm", [] { return std::make_unique<Lstm>(); }},
+      {"transformer_gelu", [] { return std::make_unique<Transformer>(nn::GELU()); }},
+      {"transformer_relu", [] { return std::make_unique<Transformer>(nn::ReLU()); }}};
   return *all;
 }
 
@@ -167,31 +127,31 @@ std::vector<Tensor> GoldenTraining::inputs(int64_t step) const {
 }
 
 std::map<std::string, Tensor> GoldenTraining::parameters() const {
-  std::map<std::string, Tensor> result;
+  nn::StateDict state;
   for (const auto& p : golden.parameters) {
     const std::vector<float> values = golden.initial_values(p);
-    result[p.name] = *Tensor::of<float>(p.shape, values);
+    state[p.name] = *Tensor::of<float>(p.shape, values);
   }
-  return result;
+  return *nn::own_names(*model, state);  // a transformer's projections are stacked in PyTorch
 }
 
 std::vector<std::string> golden_trainings() {
   std::vector<std::string> names;
-  for (const GoldenForward& f : forwards()) names.emplace_back(f.name);
+  for (const GoldenModel& m : models()) names.emplace_back(m.name);
   return names;
 }
 
 absl::StatusOr<GoldenTraining> make_golden_training(const std::string& name) {
-  GoldenModel::Forward forward;
-  for (const GoldenForward& f : forwards()) {
-    if (name == f.name) forward = f.forward;
-  }
-  if (!forward) return absl::NotFoundError(absl::StrCat("no golden training '", name, "'"));
   GoldenTraining result;
+  for (const GoldenModel& m : models()) {
+    if (name == m.name) result.model = m.make();
+  }
+  if (result.model == nullptr) {
+    return absl::NotFoundError(absl::StrCat("no golden training '", name, "'"));
+  }
   MODELLIB_ASSIGN_OR_RETURN(result.golden, goldens::load_training_golden(absl::StrCat(
                                                "tests/goldens/training/", name, ".json")));
   const TrainingGolden& golden = result.golden;
-  result.model = std::make_unique<GoldenModel>(golden, std::move(forward));
   result.optimizer = optimizer_of(golden.optimizer);
   const bool classes = has_classes(golden);
   training::TrainProgramOptions options;
@@ -200,9 +160,11 @@ absl::StatusOr<GoldenTraining> make_golden_training(const std::string& name) {
   options.targets = {
       {"target", classes ? TensorType{DType::kI64, {golden.batch()}}
                          : TensorType{DType::kF32, {golden.batch(), golden.target_count}}}};
-  options.loss = [&](Value prediction, absl::Span<const Value> targets) {
-    return classes ? cross_entropy(prediction, targets[0]) : mse_loss(prediction, targets[0]);
-  };
+  if (classes) {
+    options.loss = training::CrossEntropyLoss{};
+  } else {
+    options.loss = training::MSELoss{};
+  }
   MODELLIB_ASSIGN_OR_RETURN(
       result.program, training::make_train_program(*result.model, *result.optimizer, options));
   return result;
