@@ -215,7 +215,7 @@ class EntryLowering {
       v->writes = use.assigned != kNoValue && use.assigned != use.value;
       entry_->variables.push_back(std::move(v));
     }
-    for (const Graph::Constraint& c : graph_.constraints()) slots_.require(c);
+    for (const Graph::Constraint& c : graph_.constraints()) context_.slots.require(c);
     return absl::OkStatus();
   }
 

@@ -147,8 +147,9 @@ bool CpuBackend::takes_composite(const Graph& graph, const Graph::Node& node) co
 // Regions load and store the 16-bit floats, and kernels that move bytes do not look at them; these
 // would be slow or are missing.
 bool CpuBackend::widens(const Graph& graph, const Graph::Node& node) const {
-  const RecipeFunction recipe = recipe_for(node.op->name);
-  return recipe == matmul_recipe || recipe == conv_recipe || recipe == pool_recipe;
+  const Entry* entry = entry_of(node.op->name);
+  return entry != nullptr && (entry->recipe == matmul_recipe || entry->recipe == conv_recipe ||
+                              entry->recipe == pool_recipe);
 }
 
 bool CpuBackend::can_fuse(const Graph& graph, const Graph::Node& node) const {
