@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "modellib/distributed/local/local_group.h"
 #include "modellib/examples/mnist/simple_net.h"
 #include "modellib/executors/reference/reference_executor.h"
 #include "modellib/frontends/training/optimizer.h"
@@ -27,8 +28,11 @@ absl::Status record(const std::string& path, const CpuProgram& program, Recorded
   MODELLIB_RETURN_IF_ERROR(file->write(path + ".mlplan"));
   MODELLIB_ASSIGN_OR_RETURN(const auto store, runtime::VariableStore::create(program.executable));
   for (const auto& [name, value] : runs.before) MODELLIB_RETURN_IF_ERROR(store->set(name, value));
-  MODELLIB_ASSIGN_OR_RETURN(const auto session,
-                            runtime::Session::create(program.executable, store));
+  runtime::SessionOptions options;
+  const auto alone = distributed::make_local_group(1);
+  options.communicator = alone[0].get();
+  MODELLIB_ASSIGN_OR_RETURN(
+      const auto session, runtime::Session::create(program.executable, store, std::move(options)));
   for (RecordedRuns::Run& run : runs.runs) {
     MODELLIB_ASSIGN_OR_RETURN(const runtime::EntryId entry, program.executable->entry(run.entry));
     MODELLIB_ASSIGN_OR_RETURN(run.outputs, session->run_tensors(entry, run.inputs));

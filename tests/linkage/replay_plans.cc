@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "modellib/distributed/local/local_group.h"
 #include "modellib/executors/cpu/kernels/registry.h"
 #include "modellib/executors/runtime/executable.h"
 #include "modellib/executors/runtime/session.h"
@@ -32,7 +33,11 @@ absl::Status replay(const std::string& plan, const std::string& runs_path,
   for (const auto& [name, value] : recorded.before) {
     MODELLIB_RETURN_IF_ERROR(store->set(name, value));
   }
-  MODELLIB_ASSIGN_OR_RETURN(const auto session, runtime::Session::create(executable, store));
+  runtime::SessionOptions options;
+  const auto alone = distributed::make_local_group(1);
+  options.communicator = alone[0].get();
+  MODELLIB_ASSIGN_OR_RETURN(const auto session,
+                            runtime::Session::create(executable, store, std::move(options)));
   for (const RecordedRuns::Run& run : recorded.runs) {
     MODELLIB_ASSIGN_OR_RETURN(const runtime::EntryId entry, executable->entry(run.entry));
     MODELLIB_ASSIGN_OR_RETURN(const std::vector<Tensor> outputs,

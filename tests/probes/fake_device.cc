@@ -5,6 +5,7 @@
 #include <random>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "modellib/graph/status_macros.h"
 #include "modellib/tests/probes/fake_device_backend.h"
@@ -143,13 +144,14 @@ class FakeDevice::Run {
   absl::Status perform(size_t sequence, size_t position) {
     const fb::StepT& plan = *entry_.plan->sequences[sequence]->steps[position];
     const Step& step = entry_.sequences[sequence][position];
-    if (step.kernel == nullptr) return control(plan, step);
+    if (step.kernel == nullptr) return own(plan, step);
     std::vector<std::byte*> buffers;
     const auto add = [&](const fb::BufferRef& ref, std::vector<Range>* writes) {
       std::byte* const data = address(ref);
       buffers.push_back(data);
       if (writes != nullptr && data != nullptr) writes->push_back({data, ref.size()});
-      return plan.lane == FakeDeviceBackend::kCopy ||
+      // Loops and branches carry their values where the results go, which may be the caller's.
+      return plan.lane == FakeDeviceBackend::kCopy || sequence != 0 ||
              (ref.space() != fb::Space::Input && ref.space() != fb::Space::Output);
     };
     bool apart = true;
@@ -172,7 +174,7 @@ class FakeDevice::Run {
     return absl::OutOfRangeError(absl::StrCat("step '", plan.name, "' reports ", fault_.value()));
   }
 
-  absl::Status sequence(uint32_t which) {
+  absl::Status run_sequence(uint32_t which) {
     for (size_t i = 0; i < entry_.sequences[which].size(); ++i) {
       MODELLIB_RETURN_IF_ERROR(perform(which, i));
     }
@@ -187,11 +189,20 @@ class FakeDevice::Run {
     written_.push_back({index, sizeof(trip)});
   }
 
-  absl::Status control(const fb::StepT& plan, const Step& step) {
+  // Steps that executors carry out themselves: control flow, and collectives.
+  absl::Status own(const fb::StepT& plan, const Step& step) {
     const std::string& name = device_.lowered_->plan.kernels[plan.kernel];
     std::byte* const in = plan.inputs.empty() ? nullptr : address(plan.inputs[0]);
+    if (absl::StartsWith(name, "comm.")) {
+      // In a world of one rank each collective is a copy.
+      std::byte* const out = address(plan.outputs[0]);
+      const uint64_t bytes = plan.outputs[0].size();
+      if (bytes != 0) std::memmove(out, in, bytes);
+      if (out != nullptr) written_.push_back({out, bytes});
+      return absl::OkStatus();
+    }
     if (name == "control.cond") {
-      return sequence(plan.sequences[*in != std::byte{0} ? 0 : 1]);
+      return run_sequence(plan.sequences[*in != std::byte{0} ? 0 : 1]);
     }
     const bool is_while = name == "control.while";
     int64_t trips = step.scalars[0];
@@ -204,9 +215,9 @@ class FakeDevice::Run {
     for (; trip < trips; ++trip) {
       set_trip(plan, trip);
       trips_.push_back(trip);
-      absl::Status status = sequence(plan.sequences[0]);
+      absl::Status status = run_sequence(plan.sequences[0]);
       const bool ends = is_while && *in == std::byte{0};
-      if (status.ok() && is_while && !ends) status = sequence(plan.sequences[1]);
+      if (status.ok() && is_while && !ends) status = run_sequence(plan.sequences[1]);
       trips_.pop_back();
       MODELLIB_RETURN_IF_ERROR(status);
       if (ends) break;
@@ -271,7 +282,9 @@ absl::Status FakeDevice::prepare(const fb::StepT& step, const runtime::KernelTab
     MODELLIB_ASSIGN_OR_RETURN(out.chunks, fixed(*step.chunks));
   }
   const std::string& name = lowered_->plan.kernels[step.kernel];
-  if (absl::string_view(name).substr(0, 8) == "control.") return absl::OkStatus();
+  if (absl::StartsWith(name, "control.") || absl::StartsWith(name, "comm.")) {
+    return absl::OkStatus();
+  }
   out.kernel = kernels.find(name);
   if (out.kernel == nullptr) return absl::NotFoundError(absl::StrCat("no kernel ", name));
   if (out.kernel->initialise == nullptr) return absl::OkStatus();

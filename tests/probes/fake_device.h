@@ -6,8 +6,8 @@
 // start of a step and its completion as well as between steps. A step reads and writes at an
 // unknown time in between: either at once, and then what it wrote is hidden (poisoned) until it
 // completes, or at the last moment. The device has memory of its own, poisoned before each run,
-// and no step but copies may touch the caller's. So a wait that is missing shows as a wrong result
-// under some seed.
+// and no step but copies and what stands in a loop or branch may touch the caller's. It is the only
+// rank of its world. So a wait that is missing shows as a wrong result under some seed.
 #ifndef MODELLIB_TESTS_PROBES_FAKE_DEVICE_H_
 #define MODELLIB_TESTS_PROBES_FAKE_DEVICE_H_
 
@@ -43,7 +43,7 @@ class FakeDevice {
  private:
   class Run;
   struct Step {
-    const runtime::Kernel* kernel = nullptr;  // null: control flow
+    const runtime::Kernel* kernel = nullptr;  // null: control flow, or a collective
     std::unique_ptr<runtime::KernelState> state;
     std::vector<int64_t> scalars;
     int64_t chunks = 1;

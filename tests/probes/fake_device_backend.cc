@@ -21,14 +21,30 @@ ValueId root_of(const Graph& graph, ValueId id) {
   return id;
 }
 
+// Whether the node's operands may be computed where its results lie: joined, or carried by a loop.
+bool takes_in_place(const Graph::Node& node) {
+  const std::string& op = node.op->name;
+  return op == "concat" || op == "cond" || op == "scan" || op == "while";
+}
+
 // Whether the value may lie in the caller's memory.
 bool is_the_hosts(const Graph& graph, ValueId id) {
   const ValueId root = root_of(graph, id);
   for (const ValueId input : graph.inputs()) {
     if (input == root) return true;
   }
+  if (graph.value(root).producer < 0) return false;
   for (const Graph::Output& out : graph.outputs()) {
-    if (root_of(graph, out.value) == root) return graph.value(root).producer >= 0;
+    if (root_of(graph, out.value) == root) return true;
+  }
+  for (const Graph::Node& node : graph.nodes()) {
+    if (!takes_in_place(node)) continue;
+    for (const ValueId in : node.inputs) {
+      if (in == kNoValue || root_of(graph, in) != root) continue;
+      for (int i = 0; i < node.num_outputs; ++i) {
+        if (is_the_hosts(graph, node.output(i))) return true;
+      }
+    }
   }
   return false;
 }

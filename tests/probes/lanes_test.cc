@@ -9,9 +9,11 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "modellib/distributed/local/local_group.h"
 #include "modellib/executors/cpu/kernels/registry.h"
 #include "modellib/executors/reference/reference_executor.h"
 #include "modellib/formats/verify_plan.h"
@@ -110,7 +112,10 @@ TEST_P(LanesOpTable, RunsInAnyOrder) {
 
   const auto executable = load_for_cpu(compiled->lowered);
   ASSERT_TRUE(executable.ok()) << executable.status();
-  const auto session = runtime::Session::create(*executable);
+  runtime::SessionOptions session_options;
+  const auto alone = distributed::make_local_group(1);
+  session_options.communicator = alone[0].get();
+  const auto session = runtime::Session::create(*executable, nullptr, std::move(session_options));
   ASSERT_TRUE(session.ok()) << session.status();
   const auto got = (*session)->run_tensors(*(*executable)->entry("main"), inputs);
   ASSERT_TRUE(got.ok()) << got.status();
