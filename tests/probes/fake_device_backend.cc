@@ -105,6 +105,10 @@ bool FakeDeviceBackend::takes_composite(const Graph& graph, const Graph::Node& n
   return cpu::cpu_backend().takes_composite(graph, node);
 }
 
+bool FakeDeviceBackend::widens(const Graph& graph, const Graph::Node& node) const {
+  return cpu::cpu_backend().widens(graph, node);
+}
+
 bool FakeDeviceBackend::takes_epilogues() const { return cpu::cpu_backend().takes_epilogues(); }
 
 bool FakeDeviceBackend::can_fuse(const Graph& graph, const Graph::Node& node) const {

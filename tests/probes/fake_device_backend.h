@@ -22,6 +22,7 @@ class FakeDeviceBackend final : public Backend {
   absl::string_view name() const override { return "fake"; }
   std::vector<std::string> lanes() const override { return {"compute", "side", "copy"}; }
   bool takes_composite(const Graph& graph, const Graph::Node& node) const override;
+  bool widens(const Graph& graph, const Graph::Node& node) const override;
   bool takes_epilogues() const override;
   bool can_fuse(const Graph& graph, const Graph::Node& node) const override;
   absl::Status accepts_region(const Graph& region) const override;
