@@ -41,12 +41,15 @@ std::vector<Tensor> compute(const RebuildSite& site) {
     const TensorType& type = site.graph.type(site.node.output(i));
     const absl::StatusOr<std::vector<int64_t>> extents = static_extents(type.shape);
     if (!extents.ok()) return {};
+    // Before memory is taken: a model may ask for more than there is.
+    const absl::StatusOr<int64_t> elements = checked_elements(type.dtype, *extents);
+    if (!elements.ok()) return {};
+    output_bytes += bytes_of(type.dtype, *elements);
+    if (output_bytes > std::max(kMaxGrowth, input_bytes)) return {};
     absl::StatusOr<Tensor> tensor = Tensor::zeros(type.dtype, *extents);
     if (!tensor.ok()) return {};
-    output_bytes += tensor->bytes();
     outputs.push_back(*std::move(tensor));
   }
-  if (output_bytes > std::max(kMaxGrowth, input_bytes)) return {};
   const DimBinding nothing_bound;
   ReferenceContext reference{site.node.attributes, inputs, absl::MakeSpan(outputs), nothing_bound,
                              nullptr};
