@@ -165,7 +165,7 @@ std::vector<OpSample> samples_iota() {
     return s;
   };
   return {sample("vector", {{7}}), sample("rows", {{3, 4}, 0, DType::kF32}),
-          sample("columns", {{2, 1, 5}, -1, DType::kI32})};
+          sample("columns", {{2, 1, 5}, -1, DType::kI32}), sample("one_row", {{1, 4}, 0})};
 }
 
 ValuesAndIndices pair(std::vector<Value> values) { return {values.front(), values.back()}; }

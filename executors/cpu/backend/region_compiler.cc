@@ -299,6 +299,12 @@ class RegionCompiler {
     }
     if (name == "iota") {
       const size_t access = index_access_.at(id);
+      const auto& strides = accesses_[access].strides;
+      if (std::all_of(strides.begin(), strides.end(), [](const Dim& d) { return d == Dim(0); })) {
+        // Along an axis of one element.
+        result = constant(*Tensor::zeros(dtype, {}));
+        return absl::OkStatus();
+      }
       const int map = builder_->index();
       map_access_.push_back(access);
       result = builder_->iota(map, tile_type_of(dtype), shape_of(accesses_[access]));
