@@ -1,0 +1,97 @@
+#include "modellib/frontends/onnx/external_data.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <system_error>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "modellib/graph/status_macros.h"
+
+namespace modellib::onnx {
+namespace {
+
+namespace fs = std::filesystem;
+
+absl::StatusOr<int64_t> number(absl::string_view key, const std::string& text) {
+  int64_t n;
+  if (!absl::SimpleAtoi(text, &n) || n < 0) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("the ", key, " '", text, "' of its external data is no number from 0 on"));
+  }
+  return n;
+}
+
+// The file, after links are followed, if it lies inside the folder.
+absl::StatusOr<fs::path> confined(const std::string& folder, const std::string& location) {
+  const auto refuse = [&](absl::string_view why) {
+    return absl::InvalidArgumentError(absl::StrCat("external data '", location, "' ", why));
+  };
+  if (folder.empty()) return refuse("cannot be found: the model lies in no folder");
+  const fs::path relative(location);
+  if (location.empty() || relative.is_absolute()) return refuse("is no relative path");
+  std::error_code error;
+  const fs::path root = fs::canonical(folder, error);
+  if (error) return refuse(absl::StrCat("cannot be found: ", error.message()));
+  const fs::path file = fs::weakly_canonical(root / relative, error);
+  if (error) return refuse(absl::StrCat("cannot be found: ", error.message()));
+  if (std::mismatch(root.begin(), root.end(), file.begin(), file.end()).first != root.end()) {
+    return refuse("leaves the model's folder");
+  }
+  if (!fs::is_regular_file(file, error)) return refuse("is no file");
+  return file;
+}
+
+}  // namespace
+
+absl::StatusOr<ExternalLocation> external_location(const onnx_proto::TensorProto& proto) {
+  ExternalLocation result;
+  for (const auto& entry : proto.external_data()) {
+    if (entry.key() == "location") {
+      result.location = entry.value();
+    } else if (entry.key() == "offset") {
+      MODELLIB_ASSIGN_OR_RETURN(result.offset, number("offset", entry.value()));
+    } else if (entry.key() == "length") {
+      MODELLIB_ASSIGN_OR_RETURN(result.length, number("length", entry.value()));
+    }
+  }
+  if (result.location.empty()) {
+    return absl::InvalidArgumentError("its external data has no location");
+  }
+  return result;
+}
+
+absl::StatusOr<Tensor> read_external(const std::string& folder, const ExternalLocation& location,
+                                     DType dtype, absl::Span<const int64_t> shape) {
+  MODELLIB_ASSIGN_OR_RETURN(const fs::path file, confined(folder, location.location));
+  MODELLIB_ASSIGN_OR_RETURN(const int64_t elements, checked_elements(dtype, shape));
+  const int64_t bytes = bytes_of(dtype, elements);
+  const auto refuse = [&](absl::string_view why) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("external data '", location.location, "': ", why));
+  };
+  if (location.length.has_value() && *location.length != bytes) {
+    return refuse(absl::StrCat("length is ", *location.length, ", its shape says ", bytes));
+  }
+  std::error_code error;
+  const auto size = static_cast<int64_t>(fs::file_size(file, error));
+  if (error) return refuse(error.message());
+  if (location.offset > size || bytes > size - location.offset) {
+    return refuse(absl::StrCat(bytes, " bytes from ", location.offset, " on; the file has ", size));
+  }
+  MODELLIB_ASSIGN_OR_RETURN(Tensor tensor, Tensor::zeros(dtype, shape));
+  std::ifstream stream(file, std::ios::binary);
+  stream.seekg(location.offset);
+  stream.read(reinterpret_cast<char*>(tensor.mutable_data()), bytes);
+  if (stream.gcount() != bytes) return refuse("cannot be read");
+  if (dtype == DType::kBool) {
+    for (int64_t i = 0; i < bytes; ++i) {
+      std::byte& b = tensor.mutable_data()[i];
+      b = static_cast<std::byte>(b != std::byte{0});
+    }
+  }
+  return tensor;
+}
+
+}  // namespace modellib::onnx

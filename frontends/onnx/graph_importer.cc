@@ -1,0 +1,445 @@
+#include "modellib/frontends/onnx/graph_importer.h"
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "modellib/frontends/onnx/input_types.h"
+#include "modellib/frontends/onnx/node_view.h"
+#include "modellib/frontends/onnx/numbers.h"
+#include "modellib/frontends/onnx/op_table.h"
+#include "modellib/frontends/onnx/scopes.h"
+#include "modellib/frontends/onnx/tensor_store.h"
+#include "modellib/graph/builder.h"
+#include "modellib/graph/status_macros.h"
+
+namespace modellib::onnx {
+namespace {
+
+using onnx_proto::FunctionProto;
+using onnx_proto::GraphProto;
+using onnx_proto::ModelProto;
+using onnx_proto::NodeProto;
+
+// Models with functions can describe graphs that are exponentially larger than they are.
+constexpr int64_t kMostNodes = 1'000'000;
+constexpr int kDeepest = 64;
+
+absl::Status at(absl::string_view where, const absl::Status& status) {
+  return absl::Status(status.code(), absl::StrCat(where, ": ", status.message()));
+}
+
+std::string domain_of(const std::string& domain) { return domain == "ai.onnx" ? "" : domain; }
+
+std::string shown(const std::string& domain) { return domain.empty() ? "ai.onnx" : domain; }
+
+// "node #3 'conv1' (Conv)"
+std::string describe(int index, const NodeProto& node) {
+  std::string out = absl::StrCat("node #", index);
+  if (!node.name().empty()) absl::StrAppend(&out, " '", node.name(), "'");
+  return absl::StrCat(out, " (", node.op_type(), ")");
+}
+
+template <class Imports>
+absl::StatusOr<Opsets> opsets_of(const Imports& imports) {
+  Opsets result;
+  for (const auto& import : imports) {
+    const std::string domain = domain_of(import.domain());
+    if (import.version() < 1) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("opset_import of ", shown(domain), " has version ", import.version()));
+    }
+    if (domain.empty() && import.version() > kNewestOpset) {
+      return absl::UnimplementedError(absl::StrCat("it needs operator set ", import.version(),
+                                                   " of ai.onnx; supported are those up to ",
+                                                   kNewestOpset));
+    }
+    if (!result.emplace(domain, import.version()).second) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("opset_import names ", shown(domain), " twice"));
+    }
+  }
+  return result;
+}
+
+class GraphImporter final : public ImportContext {
+ public:
+  GraphImporter(const ModelProto& model, TensorStore& tensors, const OpRegistry& registry,
+                const DimRanges& ranges, const std::map<std::string, Tensor>& known_inputs)
+      : model_(&model),
+        tensors_(tensors),
+        ranges_(ranges),
+        known_inputs_(known_inputs),
+        builder_(registry, "main") {}
+
+  absl::StatusOr<GraphRef> run();
+
+  Contents& contents() override { return contents_; }
+  absl::StatusOr<Tensor> tensor(const onnx_proto::TensorProto& proto) override {
+    return tensors_.take(proto);
+  }
+  absl::StatusOr<Values> body(const GraphProto& graph, GraphBuilder& builder,
+                              absl::Span<const Value> inputs) override;
+  DimRange range_of(const Dim& dim) override { return dim.range(builder_.so_far().ranges()); }
+
+ private:
+  // How far a node got.
+  enum class Outcome { kDone, kUnsupported };
+
+  absl::Status check_model() const;
+  absl::Status add_initializers(const GraphProto& graph, Scope& scope);
+  absl::Status add_inputs(const GraphProto& graph, Scope& scope);
+  template <class Nodes>
+  absl::Status add_nodes(const Nodes& nodes, Scope& scope);
+  absl::StatusOr<Outcome> add_node(const NodeProto& node, const std::string& where, Scope& scope);
+  absl::StatusOr<Values> convert(const OpEntry& entry, const NodeProto& node, int version,
+                                 Values operands, Scope& scope);
+  absl::StatusOr<Values> call(const FunctionProto& function, const NodeProto& node,
+                              const Values& operands, const Scope& caller);
+  absl::StatusOr<Outcome> report(const std::string& where, const NodeProto& node,
+                                 const Scope& scope, absl::string_view why);
+  absl::StatusOr<Value> value_of(const std::string& name, Scope& scope);
+  const FunctionProto* function_of(const NodeProto& node) const;
+
+  const ModelProto* const model_;
+  TensorStore& tensors_;
+  const DimRanges& ranges_;
+  const std::map<std::string, Tensor>& known_inputs_;
+  GraphBuilder builder_;
+  Contents contents_;
+  Scope* scope_ = nullptr;  // of the node that is converted
+  int64_t nodes_ = 0;
+  int depth_ = 0;
+  std::vector<std::string> unsupported_;
+};
+
+absl::Status GraphImporter::check_model() const {
+  if (model_->ir_version() < 1) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("no ONNX model: ir_version is ", model_->ir_version()));
+  }
+  if (model_->ir_version() > onnx_proto::IR_VERSION) {
+    return absl::UnimplementedError(absl::StrCat("it has IR version ", model_->ir_version(),
+                                                 "; supported are those up to ",
+                                                 static_cast<int>(onnx_proto::IR_VERSION)));
+  }
+  if (!model_->has_graph()) return absl::InvalidArgumentError("no ONNX model: it has no graph");
+  if (model_->opset_import().empty()) {
+    return absl::InvalidArgumentError("it imports no operator set (opset_import)");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status GraphImporter::add_initializers(const GraphProto& graph, Scope& scope) {
+  for (int i = 0; i < graph.initializer_size(); ++i) {
+    const auto& proto = graph.initializer(i);
+    const std::string where = absl::StrCat("initializer #", i, " '", proto.name(), "'");
+    auto content = tensors_.take(proto);
+    if (!content.ok()) return at(where, content.status());
+    if (!scope.define(proto.name(), scope.builder().constant(*std::move(content)))) {
+      return absl::InvalidArgumentError(absl::StrCat(where, ": the name is taken"));
+    }
+  }
+  if (!graph.sparse_initializer().empty()) {
+    return absl::UnimplementedError("sparse initializers are not supported");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status GraphImporter::add_inputs(const GraphProto& graph, Scope& scope) {
+  absl::flat_hash_set<std::string> constants;
+  for (const auto& proto : graph.initializer()) constants.insert(proto.name());
+  SymbolNames symbols;
+  for (int i = 0; i < graph.input_size(); ++i) {
+    const auto& input = graph.input(i);
+    // Until IR version 4 each initializer stood among the inputs: a default, taken as constant.
+    if (constants.contains(input.name())) continue;
+    const std::string where = absl::StrCat("input #", i, " '", input.name(), "'");
+    auto type = input_type(input, symbols);
+    if (!type.ok()) return at(where, type.status());
+    for (const Dim& d : type->shape) {
+      if (d.is_static()) continue;
+      DimRange range{1, DimRange::kUnbounded};
+      if (const auto it = ranges_.find(d.symbol_name()); it != ranges_.end()) {
+        range.max = it->second.max;
+      }
+      builder_.set_range(d.symbol_name(), range);
+    }
+    Value value = builder_.input(input.name(), *std::move(type));
+    if (const auto it = known_inputs_.find(input.name()); it != known_inputs_.end()) {
+      value = builder_.constant(it->second);
+    }
+    if (!scope.define(input.name(), value)) {
+      return absl::InvalidArgumentError(absl::StrCat(where, ": the name is taken"));
+    }
+  }
+  return builder_.status();
+}
+
+absl::StatusOr<Value> GraphImporter::value_of(const std::string& name, Scope& scope) {
+  const Value* value = scope.find(name, contents_);
+  if (value != nullptr) return *value;
+  return absl::InvalidArgumentError(absl::StrCat("nothing before it gives the value '", name, "'"));
+}
+
+const FunctionProto* GraphImporter::function_of(const NodeProto& node) const {
+  for (const FunctionProto& f : model_->functions()) {
+    if (f.name() == node.op_type() && domain_of(f.domain()) == domain_of(node.domain()) &&
+        f.overload() == node.overload()) {
+      return &f;
+    }
+  }
+  return nullptr;
+}
+
+template <class Nodes>
+absl::Status GraphImporter::add_nodes(const Nodes& nodes, Scope& scope) {
+  for (int i = 0; i < nodes.size(); ++i) {
+    const NodeProto& node = nodes.Get(i);
+    const std::string where = describe(i, node);
+    if (++nodes_ > kMostNodes) {
+      return absl::ResourceExhaustedError(
+          absl::StrCat(where, ": the model comes to more than ", kMostNodes, " nodes"));
+    }
+    const auto outcome = add_node(node, where, scope);
+    if (!outcome.ok()) return at(where, outcome.status());
+    if (*outcome == Outcome::kDone) continue;
+    for (const std::string& name : node.output()) {
+      if (!name.empty()) scope.define(name, Value());
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<GraphImporter::Outcome> GraphImporter::report(const std::string& where,
+                                                             const NodeProto& node,
+                                                             const Scope& scope,
+                                                             absl::string_view why) {
+  const std::string domain = domain_of(node.domain());
+  const auto opset = scope.opsets().find(domain);
+  std::string line = absl::StrCat(where, ": ", shown(domain), " ", node.op_type(), ", opset ",
+                                  opset == scope.opsets().end() ? 0 : opset->second);
+  if (!why.empty()) {
+    absl::StrAppend(&line, ": ", why);
+  } else {
+    const std::string nearest = nearest_op(domain, node.op_type());
+    absl::StrAppend(&line, "; nearest: ", nearest.empty() ? "none" : nearest);
+  }
+  unsupported_.push_back(std::move(line));
+  return Outcome::kUnsupported;
+}
+
+absl::StatusOr<GraphImporter::Outcome> GraphImporter::add_node(const NodeProto& node,
+                                                               const std::string& where,
+                                                               Scope& scope) {
+  const std::string domain = domain_of(node.domain());
+  const FunctionProto* function = function_of(node);
+  const auto opset = scope.opsets().find(domain);
+  if (opset == scope.opsets().end() && function == nullptr) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("its domain ", shown(domain), " is not in opset_import"));
+  }
+  const int version =
+      opset == scope.opsets().end()
+          ? 1
+          : static_cast<int>(std::min<int64_t>(opset->second, std::numeric_limits<int>::max() - 1));
+  const OpEntry* entry = function == nullptr ? find_op(domain, node.op_type(), version) : nullptr;
+  if (function == nullptr && entry == nullptr) return report(where, node, scope, "");
+
+  Values operands;
+  size_t cost = 1;  // of the number of elements of an operand, as an expression
+  for (const std::string& name : node.input()) {
+    Value value;
+    if (!name.empty()) {
+      MODELLIB_ASSIGN_OR_RETURN(value, value_of(name, scope));
+      if (value.is_null()) return Outcome::kUnsupported;  // so is what it comes from
+      size_t own = 1;
+      for (const Dim& d : value.shape()) {
+        if (!d.is_static()) own = std::min<size_t>(own * d.to_postfix().size(), size_t{1} << 30);
+      }
+      cost = std::max(cost, own);
+    }
+    operands.push_back(value);
+  }
+  constexpr size_t kMostCost = 1 << 20;
+  if (cost > kMostCost) return report(where, node, scope, "the extents are too complicated");
+
+  const size_t listed = unsupported_.size();
+  auto results = function != nullptr ? call(*function, node, operands, scope)
+                                     : convert(*entry, node, version, std::move(operands), scope);
+  if (!results.ok()) {
+    if (results.status().code() != absl::StatusCode::kUnimplemented) return results.status();
+    // A node inside it may have been listed; then it is not at fault itself.
+    if (unsupported_.size() > listed) return Outcome::kUnsupported;
+    return report(where, node, scope, results.status().message());
+  }
+  for (int i = 0; i < node.output_size(); ++i) {
+    if (node.output(i).empty()) continue;
+    const bool given =
+        static_cast<size_t>(i) < results->size() && !(*results)[static_cast<size_t>(i)].is_null();
+    if (!given) return report(where, node, scope, absl::StrCat("its output ", i));
+    const Value value = (*results)[static_cast<size_t>(i)];
+    scope.builder().set_name(value, node.output(i));
+    if (!scope.define(node.output(i), value)) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("the name of its output '", node.output(i), "' is taken"));
+    }
+  }
+  return Outcome::kDone;
+}
+
+absl::StatusOr<Values> GraphImporter::convert(const OpEntry& entry, const NodeProto& node,
+                                              int version, Values operands, Scope& scope) {
+  if (static_cast<int>(operands.size()) > entry.max_inputs) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "it has ", operands.size(), " operands, at most ", entry.max_inputs, " are expected"));
+  }
+  for (int i = 0; i < entry.min_inputs; ++i) {
+    if (static_cast<size_t>(i) >= operands.size() || operands[static_cast<size_t>(i)].is_null()) {
+      return absl::InvalidArgumentError(absl::StrCat("operand ", i, " is missing"));
+    }
+  }
+  if (entry.min_inputs > 0 && !takes(entry.takes, operands[0].dtype())) {
+    return absl::UnimplementedError(absl::StrCat("operand 0 is ", to_string(operands[0].type()),
+                                                 "; supported are ", to_string(entry.takes)));
+  }
+  Scope* const outer = std::exchange(scope_, &scope);
+  NodeView view(node, version, scope.builder(), std::move(operands), scope.call(), *this);
+  auto results = entry.import(view);
+  scope_ = outer;
+  // Earlier mistakes first: of an attribute, of the conversion, of an op's operands.
+  MODELLIB_RETURN_IF_ERROR(view.status());
+  if (!results.ok()) return results;
+  MODELLIB_RETURN_IF_ERROR(scope.builder().status());
+  for (const Value& v : *results) {
+    for (const Dim& d : v.shape()) {
+      if (!is_modest(d)) return absl::UnimplementedError("the extents are too complicated");
+      if (d.is_static() && d.value() < 0) {
+        return absl::InvalidArgumentError(
+            absl::StrCat("its result would have the shape ", to_string(v.shape())));
+      }
+    }
+  }
+  return results;
+}
+
+absl::StatusOr<Values> GraphImporter::call(const FunctionProto& function, const NodeProto& node,
+                                           const Values& operands, const Scope& caller) {
+  if (depth_ >= kDeepest) {
+    return absl::InvalidArgumentError("functions call each other without end");
+  }
+  MODELLIB_ASSIGN_OR_RETURN(const Opsets opsets, opsets_of(function.opset_import()));
+  if (node.input_size() > function.input_size()) {
+    return absl::InvalidArgumentError(absl::StrCat("function ", function.name(), " takes ",
+                                                   function.input_size(), " operands, got ",
+                                                   node.input_size()));
+  }
+  NodeView::CallAttributes attributes;
+  for (const auto& standard : function.attribute_proto()) attributes[standard.name()] = &standard;
+  for (const auto& given : node.attribute()) {
+    const auto* source = &given;
+    if (!given.ref_attr_name().empty()) {
+      if (caller.call() == nullptr) continue;
+      const auto it = caller.call()->find(given.ref_attr_name());
+      if (it == caller.call()->end()) continue;
+      source = it->second;
+    }
+    attributes[given.name()] = source;
+  }
+  Scope scope(caller.builder(), nullptr, opsets, &attributes);
+  // An operand that is not given is absent inside too: its name stands for nothing.
+  absl::flat_hash_set<std::string> absent;
+  for (int i = 0; i < function.input_size(); ++i) {
+    const auto at = static_cast<size_t>(i);
+    if (at < operands.size() && !operands[at].is_null()) {
+      scope.define(function.input(i), operands[at]);
+    } else {
+      return absl::UnimplementedError(
+          absl::StrCat("a call of function ", function.name(), " without its operand ", i));
+    }
+  }
+  ++depth_;
+  const absl::Status added = add_nodes(function.node(), scope);
+  --depth_;
+  if (!added.ok()) return at(absl::StrCat("function ", function.name()), added);
+  Values results;
+  for (const std::string& name : function.output()) {
+    auto value = value_of(name, scope);
+    if (!value.ok()) return at(absl::StrCat("function ", function.name()), value.status());
+    if (value->is_null()) return absl::UnimplementedError("a node inside is not supported");
+    results.push_back(*value);
+  }
+  return results;
+}
+
+absl::StatusOr<Values> GraphImporter::body(const GraphProto& graph, GraphBuilder& builder,
+                                           absl::Span<const Value> inputs) {
+  const std::string where = absl::StrCat("graph '", graph.name(), "'");
+  if (depth_ >= kDeepest) return absl::InvalidArgumentError("graphs are nested too deeply");
+  if (graph.input_size() != static_cast<int>(inputs.size())) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(where, " takes ", graph.input_size(), " values, expected ", inputs.size()));
+  }
+  Scope* const outer = scope_;
+  Scope scope(builder, outer, outer->opsets(), outer->call());
+  for (int i = 0; i < graph.input_size(); ++i) {
+    scope.define(graph.input(i).name(), inputs[static_cast<size_t>(i)]);
+  }
+  ++depth_;
+  absl::Status added = add_initializers(graph, scope);
+  if (added.ok()) added = add_nodes(graph.node(), scope);
+  --depth_;
+  scope_ = outer;
+  if (!added.ok()) return at(where, added);
+  Values results;
+  for (const auto& output : graph.output()) {
+    auto value = value_of(output.name(), scope);
+    if (!value.ok()) return at(where, value.status());
+    if (value->is_null()) return absl::UnimplementedError("a node inside is not supported");
+    results.push_back(*value);
+  }
+  return results;
+}
+
+absl::StatusOr<GraphRef> GraphImporter::run() {
+  MODELLIB_RETURN_IF_ERROR(check_model());
+  MODELLIB_ASSIGN_OR_RETURN(const Opsets opsets, opsets_of(model_->opset_import()));
+  const GraphProto& graph = model_->graph();
+  Scope scope(builder_, nullptr, opsets, nullptr);
+  MODELLIB_RETURN_IF_ERROR(add_initializers(graph, scope));
+  MODELLIB_RETURN_IF_ERROR(add_inputs(graph, scope));
+  MODELLIB_RETURN_IF_ERROR(add_nodes(graph.node(), scope));
+  if (!unsupported_.empty()) {
+    constexpr size_t kMostLines = 200;
+    const size_t lines = std::min(unsupported_.size(), kMostLines);
+    std::string message =
+        absl::StrCat(unsupported_.size(), " of ", nodes_, " nodes are not supported:\n  ",
+                     absl::StrJoin(absl::MakeConstSpan(unsupported_).first(lines), "\n  "));
+    if (lines < unsupported_.size()) {
+      absl::StrAppend(&message, "\n  and ", unsupported_.size() - lines, " more");
+    }
+    return absl::UnimplementedError(message);
+  }
+  for (int i = 0; i < graph.output_size(); ++i) {
+    const std::string where = absl::StrCat("output #", i, " '", graph.output(i).name(), "'");
+    auto value = value_of(graph.output(i).name(), scope);
+    if (!value.ok()) return at(where, value.status());
+    if (absl::Status s = check_output_type(graph.output(i), *value); !s.ok()) return at(where, s);
+    builder_.output(graph.output(i).name(), *value);
+  }
+  return builder_.build();
+}
+
+}  // namespace
+
+absl::StatusOr<GraphRef> import_graph(const ModelProto& model, TensorStore& tensors,
+                                      const OpRegistry& registry, const DimRanges& ranges,
+                                      const std::map<std::string, Tensor>& known_inputs) {
+  return GraphImporter(model, tensors, registry, ranges, known_inputs).run();
+}
+
+}  // namespace modellib::onnx

@@ -1,0 +1,25 @@
+// One walk over an ONNX model that makes a graph of it.
+#ifndef MODELLIB_FRONTENDS_ONNX_GRAPH_IMPORTER_H_
+#define MODELLIB_FRONTENDS_ONNX_GRAPH_IMPORTER_H_
+
+#include <map>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "modellib/frontends/onnx/tensor_store.h"
+#include "modellib/graph/graph.h"
+#include "modellib/graph/op_def.h"
+#include "modellib/third_party/onnx/onnx_generated.h"
+
+namespace modellib::onnx {
+
+// The model's graph. `tensors` holds the constants of `model`; the graph shares their bytes.
+// `ranges`: what is known of symbols beside the model; `known_inputs`: of inputs (importer.h).
+// Errors as import_model().
+absl::StatusOr<GraphRef> import_graph(const onnx_proto::ModelProto& model, TensorStore& tensors,
+                                      const OpRegistry& registry, const DimRanges& ranges,
+                                      const std::map<std::string, Tensor>& known_inputs);
+
+}  // namespace modellib::onnx
+
+#endif  // MODELLIB_FRONTENDS_ONNX_GRAPH_IMPORTER_H_

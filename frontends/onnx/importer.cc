@@ -1,0 +1,91 @@
+#include "modellib/frontends/onnx/importer.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <utility>
+
+#include "absl/container/flat_hash_set.h"
+#include "absl/strings/str_cat.h"
+#include "modellib/frontends/onnx/graph_importer.h"
+#include "modellib/frontends/onnx/input_types.h"
+#include "modellib/frontends/onnx/model_file.h"
+#include "modellib/graph/status_macros.h"
+#include "modellib/ops/registry.h"
+
+namespace modellib::onnx {
+namespace {
+
+// Bounds that the graph implies: where a constraint says that min(symbol, n) is the symbol itself,
+// the symbol is at most n. Position tables that are cut to the length of the input say it that way.
+// True if a bound is new.
+bool add_implied_bounds(const Graph& graph, DimRanges& ranges) {
+  bool added = false;
+  for (const Graph::Constraint& c : graph.constraints()) {
+    for (const auto& [symbol, capped] : {std::pair(c.left, c.right), std::pair(c.right, c.left)}) {
+      if (!symbol.is_symbol()) continue;
+      const int64_t limit = capped.range({}).max;
+      if (limit == DimRange::kUnbounded || !(capped == min(symbol, Dim(limit)))) continue;
+      DimRange& range = ranges[symbol.symbol_name()];
+      added = added || range.max > limit;
+      range.max = std::min(range.max, limit);
+    }
+  }
+  return added;
+}
+
+absl::StatusOr<Model> import_proto(const onnx_proto::ModelProto& proto,
+                                   const ImportOptions& options) {
+  TensorStore tensors(options.folder);
+  const OpRegistry& registry = options.registry == nullptr ? builtin_ops() : *options.registry;
+  // Knowing a bound makes simpler expressions, from which another may follow.
+  constexpr int kMostRounds = 4;
+  DimRanges ranges;
+  for (int round = 1;; ++round) {
+    MODELLIB_ASSIGN_OR_RETURN(GraphRef graph,
+                              import_graph(proto, tensors, registry, ranges, options.known_inputs));
+    if (round < kMostRounds && add_implied_bounds(*graph, ranges)) continue;
+    Model model;
+    model.program.entries.push_back({"main", std::move(graph)});
+    return model;
+  }
+}
+
+absl::Status in_file(const std::string& path, const absl::Status& status) {
+  return absl::Status(status.code(), absl::StrCat(path, ": ", status.message()));
+}
+
+}  // namespace
+
+absl::StatusOr<Model> import_model(const std::string& path, const ImportOptions& options) {
+  const auto proto = read_model_proto(path);
+  if (!proto.ok()) return in_file(path, proto.status());
+  ImportOptions here = options;
+  here.folder = std::filesystem::path(path).parent_path().string();
+  if (here.folder.empty()) here.folder = ".";
+  auto model = import_proto(**proto, here);
+  if (!model.ok()) return in_file(path, model.status());
+  return model;
+}
+
+absl::StatusOr<std::vector<ModelInput>> model_inputs(const std::string& path) {
+  const auto proto = read_model_proto(path);
+  if (!proto.ok()) return in_file(path, proto.status());
+  absl::flat_hash_set<std::string> constants;
+  for (const auto& tensor : (*proto)->graph().initializer()) constants.insert(tensor.name());
+  SymbolNames symbols;
+  std::vector<ModelInput> inputs;
+  for (const auto& info : (*proto)->graph().input()) {
+    if (constants.contains(info.name())) continue;
+    auto type = input_type(info, symbols);
+    if (!type.ok()) return in_file(path, type.status());
+    inputs.push_back({info.name(), *std::move(type)});
+  }
+  return inputs;
+}
+
+absl::StatusOr<Model> import_model_bytes(absl::string_view bytes, const ImportOptions& options) {
+  MODELLIB_ASSIGN_OR_RETURN(const auto proto, parse_model_proto(bytes));
+  return import_proto(*proto, options);
+}
+
+}  // namespace modellib::onnx

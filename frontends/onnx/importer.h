@@ -1,0 +1,53 @@
+// ONNX models as programs.
+//
+//   absl::StatusOr<Model> model = onnx::import_model("model.onnx");
+//   model->program.entries[0].graph   // entry "main"
+//
+// What is read: operator sets from 7 on as far as the table of ops (op_table.h) has entries,
+// initializers, external data, functions of the model, If. Weights become constants; while it is
+// read, a model never lies in memory twice. A free dimension with a name becomes a symbol of that
+// name, one without the symbol INPUT_dimN; all of them are at least 1. Shape arithmetic is followed
+// at import (contents.h), so that shapes are expressions over these symbols.
+#ifndef MODELLIB_FRONTENDS_ONNX_IMPORTER_H_
+#define MODELLIB_FRONTENDS_ONNX_IMPORTER_H_
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "modellib/formats/native_model.h"
+#include "modellib/graph/op_def.h"
+
+namespace modellib::onnx {
+
+struct ImportOptions {
+  // Null: the built-in ops. Must outlive the model.
+  const OpRegistry* registry = nullptr;
+  // Where a model in memory has its external data; empty: it has none. A file's is its own folder.
+  std::string folder;
+  // What inputs hold, by name, where that decides shapes (the axes of a reduction, the sizes of a
+  // resize). The graph keeps such an input and computes with this content instead: it is right for
+  // no other.
+  std::map<std::string, Tensor> known_inputs;
+};
+
+// Errors: NotFound and the like for the file. InvalidArgument where the model is at fault: it names
+// the node (its index, name and op), the initializer or the input, or else the byte where the file
+// is no ONNX model. Unimplemented where it is not: the message lists all nodes that are not
+// supported, each with its operator set and the nearest thing that is.
+absl::StatusOr<Model> import_model(const std::string& path, const ImportOptions& options = {});
+absl::StatusOr<Model> import_model_bytes(absl::string_view bytes,
+                                         const ImportOptions& options = {});
+
+// The inputs of a model, whether its nodes are supported or not; initializers are none.
+struct ModelInput {
+  std::string name;
+  TensorType type;
+};
+absl::StatusOr<std::vector<ModelInput>> model_inputs(const std::string& path);
+
+}  // namespace modellib::onnx
+
+#endif  // MODELLIB_FRONTENDS_ONNX_IMPORTER_H_

@@ -1,0 +1,37 @@
+// Types of a model's inputs and outputs.
+#ifndef MODELLIB_FRONTENDS_ONNX_INPUT_TYPES_H_
+#define MODELLIB_FRONTENDS_ONNX_INPUT_TYPES_H_
+
+#include <string>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "modellib/graph/builder.h"
+#include "modellib/third_party/onnx/onnx_generated.h"
+
+namespace modellib::onnx {
+
+// Gives free dimensions names that the graph can print: one symbol for each dim_param, whatever its
+// letters.
+class SymbolNames {
+ public:
+  Dim of_param(const std::string& param);
+  Dim anonymous(const std::string& input, int axis);
+
+ private:
+  std::string unique(std::string wanted);
+  absl::flat_hash_map<std::string, std::string> by_param_;
+  absl::flat_hash_set<std::string> taken_;
+};
+
+// Unimplemented for what is no tensor or has no rank; InvalidArgument for what makes no sense.
+absl::StatusOr<TensorType> input_type(const onnx_proto::ValueInfoProto& info, SymbolNames& symbols);
+
+// InvalidArgument if the model declares another element type or rank than the value has.
+absl::Status check_output_type(const onnx_proto::ValueInfoProto& info, const Value& value);
+
+}  // namespace modellib::onnx
+
+#endif  // MODELLIB_FRONTENDS_ONNX_INPUT_TYPES_H_

@@ -1,0 +1,140 @@
+// If.
+#include <optional>
+#include <utility>
+
+#include "modellib/frontends/onnx/conversions.h"
+#include "modellib/frontends/onnx/op_table.h"
+#include "modellib/graph/op_def.h"
+#include "modellib/ops/control.h"
+#include "modellib/ops/shape.h"
+
+namespace modellib::onnx {
+namespace {
+
+// What is imported inside a region of the graph. An error is kept outside: a region that is not
+// supported must not spoil the graph, which goes on to find what else is not.
+struct Branch {
+  GraphBuilder::Region region;
+  std::vector<TensorType> types;
+};
+absl::StatusOr<Branch> branch_of(NodeView& n, absl::string_view name,
+                                 const onnx_proto::GraphProto& graph,
+                                 const std::vector<TensorType>* like) {
+  Branch branch;
+  absl::Status failure;
+  branch.region =
+      n.builder().region(name, {}, [&](GraphBuilder& inner, absl::Span<const Value>) -> Values {
+        auto values = n.context().body(graph, inner, {});
+        if (!values.ok()) {
+          failure = values.status();
+        } else {
+          for (size_t i = 0; i < values->size(); ++i) {
+            Value& v = (*values)[i];
+            v = inner.captured(v);
+            // Both branches must have one type; extents that are written differently are equal
+            // when the symbols are bound, or the model cannot be planned.
+            if (like != nullptr && i < like->size() && v.rank() == (*like)[i].rank() &&
+                !(v.shape() == (*like)[i].shape)) {
+              v = reshape(v, (*like)[i].shape);
+            }
+            branch.types.push_back(v.type());
+          }
+        }
+        n.context().contents().forget(inner);
+        return values.ok() ? *std::move(values) : Values{};
+      });
+  MODELLIB_RETURN_IF_ERROR(failure);
+  if (branch.region.graph == nullptr) return n.builder().status();
+  return branch;
+}
+
+// A condition on extents alone: that two are equal, or that they are not.
+struct ExtentCondition {
+  Dim a, b;
+  bool equal;
+};
+std::optional<ExtentCondition> condition_on_extents(NodeView& n) {
+  Value condition = n.in(0);
+  const Graph& graph = condition.builder()->so_far();
+  bool equal = true;
+  for (ValueId id = condition.id();;) {
+    const NodeId producer = graph.value(id).producer;
+    if (producer < 0) return std::nullopt;
+    const Graph::Node& node = graph.node(producer);
+    const std::string& op = node.op->name;
+    if (op == "equal") {
+      const auto number = [&](size_t i) -> std::optional<Dim> {
+        const auto* contents =
+            n.context().contents().of(condition.builder()->value(node.inputs[i]));
+        if (contents == nullptr || contents->size() != 1) return std::nullopt;
+        if (contents->front().kind != Number::Kind::kInteger) return std::nullopt;
+        return contents->front().integer;
+      };
+      const auto a = number(0);
+      const auto b = number(1);
+      if (!a.has_value() || !b.has_value()) return std::nullopt;
+      return ExtentCondition{*a, *b, equal};
+    }
+    if (op == "logical_not") equal = !equal;
+    if (op != "reshape" && op != "logical_not") return std::nullopt;
+    id = node.inputs[0];
+  }
+}
+
+bool same_ranks(const std::vector<TensorType>& a, const std::vector<TensorType>& b) {
+  if (a.size() != b.size()) return false;
+  for (size_t i = 0; i < a.size(); ++i) {
+    if (a[i].dtype != b[i].dtype || a[i].rank() != b[i].rank()) return false;
+  }
+  return true;
+}
+
+// Exporters write "squeeze if the extent is 1": an If whose branches differ in rank. A graph has
+// one rank for each value, so the extents are taken to be equal; where they turn out not to be, the
+// graph does not fit its inputs (or, inside a region, the run ends with OutOfRange).
+absl::StatusOr<Values> assume_equal(NodeView& n, const ExtentCondition& c,
+                                    const onnx_proto::GraphProto& graph) {
+  MODELLIB_ASSIGN_OR_RETURN(Values values, n.context().body(graph, n.builder(), {}));
+  if (n.builder().depth() == 0) {
+    n.builder().require_equal(c.a, c.b, "an If has branches of different rank");
+    return values;
+  }
+  for (Value& v : values) v = first_if_equal(unsqueeze(n.builder().captured(v), {0}), c.a, c.b);
+  return values;
+}
+
+absl::StatusOr<Values> choose_graph(NodeView& n) {
+  const onnx_proto::GraphProto* yes = n.graph("then_branch");
+  const onnx_proto::GraphProto* no = n.graph("else_branch");
+  if (yes == nullptr || no == nullptr) {
+    return absl::InvalidArgumentError("it needs then_branch and else_branch");
+  }
+  const auto known = n.known_real(0);
+  if (known.ok()) return n.context().body(*known != 0 ? *yes : *no, n.builder(), {});
+
+  MODELLIB_ASSIGN_OR_RETURN(Branch then, branch_of(n, "then", *yes, nullptr));
+  MODELLIB_ASSIGN_OR_RETURN(Branch other, branch_of(n, "else", *no, &then.types));
+  if (!same_ranks(then.types, other.types)) {
+    const auto condition = condition_on_extents(n);
+    if (condition.has_value()) {
+      return assume_equal(n, *condition, condition->equal ? *yes : *no);
+    }
+  }
+  Values operands = {reshape(n.in(0), {})};
+  operands.insert(operands.end(), then.region.captured.begin(), then.region.captured.end());
+  operands.insert(operands.end(), other.region.captured.begin(), other.region.captured.end());
+  const auto count = static_cast<int64_t>(then.region.captured.size());
+  return n.builder().emit(
+      "cond", operands,
+      Attributes::of(CondAttributes{then.region.graph, other.region.graph, count}));
+}
+
+constexpr OpEntry kEntries[] = {
+    {"If", 1, kNow, 1, 1, Takes::kBool, choose_graph},
+};
+
+}  // namespace
+
+absl::Span<const OpEntry> control_entries() { return kEntries; }
+
+}  // namespace modellib::onnx

@@ -1,0 +1,303 @@
+// Resize and its predecessor Upsample: axis by axis, weighted sums of gathered elements.
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "modellib/frontends/onnx/conversions.h"
+#include "modellib/frontends/onnx/op_table.h"
+#include "modellib/frontends/onnx/resize_taps.h"
+#include "modellib/ops/index.h"
+#include "modellib/ops/op_support.h"
+#include "modellib/ops/pointwise.h"
+#include "modellib/ops/shape.h"
+
+namespace modellib::onnx {
+namespace {
+
+// What is asked for one axis.
+struct Target {
+  Dim out;
+  double scale = 1;         // meaningless if !scale_known
+  bool scale_known = true;  // false: it is out / in, one of them being free
+  double roi_start = 0, roi_end = 1;
+};
+
+// in * scale, rounded down. A free extent wants a scale that is a fraction of small numbers.
+absl::StatusOr<Dim> scaled(const Dim& in, double scale) {
+  if (!(scale > 0) || scale > 1e6) {
+    return absl::InvalidArgumentError(absl::StrCat("a scale of ", scale));
+  }
+  if (in.is_static()) {
+    return Dim(static_cast<int64_t>(std::floor(static_cast<double>(in.value()) * scale)));
+  }
+  for (int64_t denominator = 1; denominator <= 64; ++denominator) {
+    const double numerator = scale * static_cast<double>(denominator);
+    if (std::fabs(numerator - std::nearbyint(numerator)) < 1e-6 * numerator) {
+      return in * static_cast<int64_t>(std::nearbyint(numerator)) / denominator;
+    }
+  }
+  return absl::UnimplementedError(
+      absl::StrCat("a scale of ", scale, " for the free extent ", in.to_string()));
+}
+
+template <class T>
+Value vector_along(Value like, const std::vector<T>& numbers, int axis, DType dtype) {
+  Tensor t = *Tensor::zeros(dtype, {static_cast<int64_t>(numbers.size())});
+  for (size_t i = 0; i < numbers.size(); ++i) {
+    if (is_floating(dtype)) {
+      t.set(static_cast<int64_t>(i), static_cast<double>(numbers[i]));
+    } else {
+      t.set_int(static_cast<int64_t>(i), static_cast<int64_t>(numbers[i]));
+    }
+  }
+  const Value v = like.builder()->constant(std::move(t));
+  if (axis < 0) return v;
+  Shape shape(like.shape().size(), 1);
+  shape[static_cast<size_t>(axis)] = static_cast<int64_t>(numbers.size());
+  return reshape(v, std::move(shape));
+}
+
+Value resize_static(Value x, int axis, const ResizeAxis& a, const ResizeMode& mode) {
+  const ResizeTaps taps = resize_taps(a, mode);
+  Value sum;
+  for (size_t t = 0; t < taps.indices.size(); ++t) {
+    Value part = gather(x, vector_along(x, taps.indices[t], -1, DType::kI64), axis);
+    if (!taps.weights.empty()) part = part * vector_along(part, taps.weights[t], axis, x.dtype());
+    sum = sum.is_null() ? part : sum + part;
+  }
+  if (std::find(taps.outside.begin(), taps.outside.end(), true) != taps.outside.end()) {
+    const Value outside = vector_along(sum, taps.outside, axis, DType::kBool);
+    sum = where(outside, mode.extrapolation_value, sum);
+  }
+  return sum;
+}
+
+// Each element `times` times.
+Value repeated(Value x, int axis, int64_t times) {
+  Shape apart = x.shape(), spread = x.shape(), joined = x.shape();
+  apart.insert(apart.begin() + axis + 1, 1);
+  spread.insert(spread.begin() + axis + 1, times);
+  joined[static_cast<size_t>(axis)] = joined[static_cast<size_t>(axis)] * times;
+  return reshape(broadcast_to(reshape(x, std::move(apart)), std::move(spread)), std::move(joined));
+}
+
+// True if "nearest" comes to repeating elements.
+bool repeats(const Target& target, const ResizeMode& mode) {
+  const bool whole =
+      target.scale_known && target.scale >= 1 && target.scale == std::floor(target.scale);
+  if (mode.interpolation != "nearest" || !whole) return false;
+  return (mode.coordinates == "asymmetric" && mode.nearest == "floor") ||
+         (mode.coordinates == "half_pixel" && mode.nearest.rfind("round", 0) == 0);
+}
+
+// With extents that are known when they are bound: the coordinates are computed in the graph.
+absl::StatusOr<Value> resize_free(Value x, int axis, const Target& target, const ResizeMode& mode) {
+  GraphBuilder& b = *x.builder();
+  const Dim in = x.dim(axis);
+  const bool linear = mode.interpolation == "linear";
+  if ((!linear && mode.interpolation != "nearest") || mode.antialias || mode.exclude_outside ||
+      mode.coordinates == "tf_crop_and_resize" || mode.coordinates == "half_pixel_symmetric") {
+    return absl::UnimplementedError(absl::StrCat("mode ", mode.interpolation, " with ",
+                                                 mode.coordinates, " over the free extent ",
+                                                 in.to_string()));
+  }
+  const auto as_float = [&](const Dim& d) { return cast(dim_value(b, d), DType::kF32); };
+  const Value at = iota(b, {target.out}, {.axis = 0, .dtype = DType::kF32});
+  const Value scale =
+      target.scale_known ? b.scalar(target.scale) : as_float(target.out) / as_float(in);
+  Value coordinate;
+  if (mode.coordinates == "asymmetric") {
+    coordinate = at / scale;
+  } else if (mode.coordinates == "align_corners") {
+    coordinate = at * (as_float(in - 1) / maximum(as_float(target.out - 1), 1.0));
+  } else if (mode.coordinates == "tf_half_pixel_for_nn") {
+    coordinate = (at + 0.5) / scale;
+  } else {
+    coordinate = (at + 0.5) / scale - 0.5;
+    if (mode.coordinates == "pytorch_half_pixel") {
+      coordinate = where(equal(as_float(target.out), 1), 0.0, coordinate);
+    }
+  }
+  const Value last = as_float(in - 1);
+  const auto pick = [&](Value place) {
+    return gather(x, cast(minimum(maximum(place, 0), last), DType::kI64), axis);
+  };
+  if (!linear) {
+    if (mode.nearest == "floor") return pick(floor(coordinate));
+    if (mode.nearest == "ceil") return pick(ceil(coordinate));
+    if (mode.nearest == "round_prefer_ceil") return pick(floor(coordinate + 0.5));
+    return pick(ceil(coordinate - 0.5));
+  }
+  const Value before = floor(coordinate);
+  Shape along(x.shape().size(), 1);
+  along[static_cast<size_t>(axis)] = target.out;
+  const Value weight = cast(reshape(coordinate - before, along), x.dtype());
+  const Value low = pick(before), high = pick(before + 1.0);
+  return low + (high - low) * weight;
+}
+
+absl::StatusOr<Values> resize_axes(NodeView& n, const std::vector<Target>& targets,
+                                   const ResizeMode& mode) {
+  Value x = n.in(0);
+  for (const char* known : {"nearest", "linear", "cubic", ""}) {
+    if (*known == 0) return absl::InvalidArgumentError(absl::StrCat("mode ", mode.interpolation));
+    if (mode.interpolation == known) break;
+  }
+  // Weights are fractions: integers are interpolated as floats.
+  const DType dtype = x.dtype();
+  const bool nearest = mode.interpolation == "nearest";
+  if (!nearest && !is_real(dtype)) {
+    return absl::UnimplementedError(
+        absl::StrCat("mode ", mode.interpolation, " of ", to_string(dtype)));
+  }
+  for (int axis = 0; axis < x.rank(); ++axis) {
+    const Target& target = targets[static_cast<size_t>(axis)];
+    const Dim in = x.dim(axis);
+    const bool crops = mode.coordinates == "tf_crop_and_resize";
+    const bool same = target.out == in && (!target.scale_known || target.scale == 1) && !crops;
+    if (same || (crops && target.out == in && target.roi_start == 0 && target.roi_end == 1)) {
+      continue;
+    }
+    if (repeats(target, mode) && target.out == in * static_cast<int64_t>(target.scale)) {
+      x = repeated(x, axis, static_cast<int64_t>(target.scale));
+    } else if (in.is_static() && target.out.is_static()) {
+      constexpr int64_t kMost = 1 << 20;
+      if (target.out.value() > kMost || target.out.value() < 1 || in.value() < 1) {
+        return absl::InvalidArgumentError(
+            absl::StrCat("an axis of ", in.value(), " resized to ", target.out.value()));
+      }
+      ResizeAxis a{.in = in.value(), .out = target.out.value()};
+      a.scale = target.scale_known ? target.scale
+                                   : static_cast<double>(a.out) / static_cast<double>(a.in);
+      a.roi_start = target.roi_start;
+      a.roi_end = target.roi_end;
+      x = resize_static(x, axis, a, mode);
+    } else {
+      MODELLIB_ASSIGN_OR_RETURN(x, resize_free(x, axis, target, mode));
+    }
+  }
+  return Values{x};
+}
+
+absl::StatusOr<std::vector<Target>> by_scales(const Value& x, const std::vector<double>& scales,
+                                              const std::vector<int64_t>& axes) {
+  std::vector<Target> targets;
+  for (const Dim& d : x.shape()) targets.push_back({.out = d});
+  if (scales.size() != axes.size()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(scales.size(), " scales for ", axes.size(), " axes"));
+  }
+  for (size_t i = 0; i < axes.size(); ++i) {
+    MODELLIB_ASSIGN_OR_RETURN(const int64_t axis, front_axis(axes[i], x.rank()));
+    Target& target = targets[static_cast<size_t>(axis)];
+    target.scale = scales[i];
+    MODELLIB_ASSIGN_OR_RETURN(target.out, scaled(x.dim(static_cast<int>(axis)), scales[i]));
+  }
+  return targets;
+}
+
+std::vector<int64_t> all_axes(const Value& x) {
+  std::vector<int64_t> axes;
+  for (int d = 0; d < x.rank(); ++d) axes.push_back(d);
+  return axes;
+}
+
+// Upsample, and Resize of version 10: coordinates are divided by the scale, rounded down.
+absl::StatusOr<Values> upsample(NodeView& n) {
+  std::vector<double> scales;
+  if (n.inputs() > 1) {
+    MODELLIB_ASSIGN_OR_RETURN(scales, n.known_reals(1));
+  } else {
+    scales = n.reals("scales");
+  }
+  MODELLIB_ASSIGN_OR_RETURN(const auto targets, by_scales(n.in(0), scales, all_axes(n.in(0))));
+  ResizeMode mode;
+  mode.interpolation = n.text("mode", "nearest");
+  if (mode.interpolation == "bilinear") mode.interpolation = "linear";
+  mode.coordinates = "asymmetric";
+  mode.nearest = "floor";
+  return resize_axes(n, targets, mode);
+}
+
+// sizes that keep the ratio of the extents: one scale for all axes.
+absl::Status keep_ratio(const Value& x, const std::vector<int64_t>& axes, bool larger,
+                        Shape& sizes) {
+  double scale = 0;
+  for (size_t i = 0; i < axes.size(); ++i) {
+    const Dim in = x.dim(static_cast<int>(axes[i]));
+    if (!in.is_static() || !sizes[i].is_static() || in.value() < 1) {
+      return absl::UnimplementedError("keep_aspect_ratio_policy with free extents");
+    }
+    const double own = static_cast<double>(sizes[i].value()) / static_cast<double>(in.value());
+    scale = i == 0 ? own : larger ? std::max(scale, own) : std::min(scale, own);
+  }
+  for (size_t i = 0; i < axes.size(); ++i) {
+    const auto in = static_cast<double>(x.dim(static_cast<int>(axes[i])).value());
+    sizes[i] = static_cast<int64_t>(std::floor(in * scale + 0.5));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<Values> resize(NodeView& n) {
+  const Value x = n.in(0);
+  ResizeMode mode;
+  mode.interpolation = n.text("mode", "nearest");
+  mode.coordinates = n.text("coordinate_transformation_mode", "half_pixel");
+  mode.nearest = n.text("nearest_mode", "round_prefer_floor");
+  mode.cubic_coeff_a = n.real("cubic_coeff_a", -0.75);
+  mode.exclude_outside = n.flag("exclude_outside", false);
+  mode.antialias = n.flag("antialias", false);
+  mode.extrapolation_value = n.real("extrapolation_value", 0);
+  std::vector<int64_t> axes = n.integers("axes");
+  if (axes.empty()) axes = all_axes(x);
+  for (int64_t& axis : axes) {
+    MODELLIB_ASSIGN_OR_RETURN(axis, front_axis(axis, x.rank()));
+  }
+  const auto given = [&](int i) {
+    return n.has(i) && !(n.in(i).rank() == 1 && n.in(i).dim(0) == Dim(0));
+  };
+  if (given(2) == given(3)) return absl::InvalidArgumentError("it needs either scales or sizes");
+  std::vector<Target> targets;
+  if (given(2)) {
+    MODELLIB_ASSIGN_OR_RETURN(const auto scales, n.known_reals(2));
+    MODELLIB_ASSIGN_OR_RETURN(targets, by_scales(x, scales, axes));
+  } else {
+    MODELLIB_ASSIGN_OR_RETURN(Shape sizes, n.known_dims(3));
+    if (sizes.size() != axes.size()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(sizes.size(), " sizes for ", axes.size(), " axes"));
+    }
+    const std::string policy = n.text("keep_aspect_ratio_policy", "stretch");
+    if (policy != "stretch") {
+      MODELLIB_RETURN_IF_ERROR(keep_ratio(x, axes, policy == "not_smaller", sizes));
+    }
+    for (const Dim& d : x.shape()) targets.push_back({.out = d});
+    for (size_t i = 0; i < axes.size(); ++i) {
+      Target& target = targets[static_cast<size_t>(axes[i])];
+      target.out = sizes[i];
+      target.scale_known = false;
+    }
+  }
+  if (mode.coordinates == "tf_crop_and_resize") {
+    MODELLIB_ASSIGN_OR_RETURN(const auto roi, n.known_reals(1));
+    if (roi.size() != 2 * axes.size()) return absl::InvalidArgumentError("roi has another length");
+    for (size_t i = 0; i < axes.size(); ++i) {
+      targets[static_cast<size_t>(axes[i])].roi_start = roi[i];
+      targets[static_cast<size_t>(axes[i])].roi_end = roi[axes.size() + i];
+    }
+  }
+  return resize_axes(n, targets, mode);
+}
+
+constexpr OpEntry kEntries[] = {
+    {"Resize", 10, 11, 2, 2, Takes::kNumber, upsample},
+    {"Resize", 11, kNow, 1, 4, Takes::kNumber, resize},
+    {"Upsample", 7, 9, 1, 1, Takes::kNumber, upsample},
+    {"Upsample", 9, 10, 2, 2, Takes::kNumber, upsample},
+};
+
+}  // namespace
+
+absl::Span<const OpEntry> resize_entries() { return kEntries; }
+
+}  // namespace modellib::onnx

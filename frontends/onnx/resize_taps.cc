@@ -1,0 +1,93 @@
+#include "modellib/frontends/onnx/resize_taps.h"
+
+#include <algorithm>
+#include <cmath>
+#include <functional>
+
+namespace modellib::onnx {
+namespace {
+
+double linear_weight(double distance) { return std::max(0.0, 1 - std::fabs(distance)); }
+
+double cubic_weight(double distance, double a) {
+  const double d = std::fabs(distance);
+  if (d < 1) return ((a + 2) * d - (a + 3)) * d * d + 1;
+  if (d < 2) return ((a * d - 5 * a) * d + 8 * a) * d - 4 * a;
+  return 0;
+}
+
+double nearest_place(double x, const std::string& mode) {
+  if (mode == "floor") return std::floor(x);
+  if (mode == "ceil") return std::ceil(x);
+  if (mode == "round_prefer_ceil") return std::floor(x + 0.5);
+  return std::ceil(x - 0.5);  // round_prefer_floor
+}
+
+}  // namespace
+
+double resize_coordinate(double at, const ResizeAxis& axis, const std::string& coordinates) {
+  const auto in = static_cast<double>(axis.in), out = static_cast<double>(axis.out);
+  if (coordinates == "asymmetric") return at / axis.scale;
+  if (coordinates == "align_corners") return axis.out == 1 ? 0 : at * (in - 1) / (out - 1);
+  if (coordinates == "pytorch_half_pixel") {
+    return axis.out == 1 ? 0 : (at + 0.5) / axis.scale - 0.5;
+  }
+  if (coordinates == "tf_half_pixel_for_nn") return (at + 0.5) / axis.scale;
+  if (coordinates == "tf_crop_and_resize") {
+    const double start = axis.roi_start * (in - 1), end = axis.roi_end * (in - 1);
+    return axis.out == 1 ? (start + end) / 2 : start + at * (end - start) / (out - 1);
+  }
+  const double x = (at + 0.5) / axis.scale - 0.5;
+  if (coordinates == "half_pixel_symmetric") {
+    // The rounding of the extent is shared by both ends.
+    const double adjustment = out / (axis.scale * in);
+    return in / 2 * (1 - adjustment) + x;
+  }
+  return x;  // half_pixel
+}
+
+ResizeTaps resize_taps(const ResizeAxis& axis, const ResizeMode& mode) {
+  const auto count = static_cast<size_t>(axis.out);
+  const int64_t last = axis.in - 1;
+  ResizeTaps taps;
+  taps.outside.assign(count, false);
+  const bool nearest = mode.interpolation == "nearest";
+  const double radius = mode.interpolation == "cubic" ? 2 : 1;
+  // A filter that shrinks looks at all the elements that come together.
+  const double stretch = mode.antialias && axis.scale < 1 ? axis.scale : 1;
+  const int64_t reach = nearest ? 0 : static_cast<int64_t>(std::ceil(radius / stretch));
+  const auto width = static_cast<size_t>(nearest ? 1 : 2 * reach);
+  taps.indices.assign(width, std::vector<int64_t>(count, 0));
+  if (!nearest) taps.weights.assign(width, std::vector<double>(count, 0));
+  for (size_t i = 0; i < count; ++i) {
+    const double x = resize_coordinate(static_cast<double>(i), axis, mode.coordinates);
+    taps.outside[i] =
+        mode.coordinates == "tf_crop_and_resize" && (x < 0 || x > static_cast<double>(last));
+    const auto clamped = [&](double place) {
+      return static_cast<int64_t>(std::clamp(place, 0.0, static_cast<double>(last)));
+    };
+    if (nearest) {
+      taps.indices[0][i] = clamped(nearest_place(x, mode.nearest));
+      continue;
+    }
+    const double first = std::floor(x) - static_cast<double>(reach - 1);
+    double sum = 0;
+    for (size_t t = 0; t < width; ++t) {
+      const double place = first + static_cast<double>(t);
+      const double distance = (place - x) * stretch;
+      double w = mode.interpolation == "cubic" ? cubic_weight(distance, mode.cubic_coeff_a)
+                                               : linear_weight(distance);
+      if (mode.exclude_outside && (place < 0 || place > static_cast<double>(last))) w = 0;
+      taps.indices[t][i] = clamped(place);
+      taps.weights[t][i] = w;
+      sum += w;
+    }
+    // Only then the weights need not sum to 1.
+    if ((mode.exclude_outside || stretch != 1) && sum != 0) {
+      for (size_t t = 0; t < width; ++t) taps.weights[t][i] /= sum;
+    }
+  }
+  return taps;
+}
+
+}  // namespace modellib::onnx

@@ -1,0 +1,50 @@
+#include "modellib/frontends/onnx/resize_taps.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace modellib::onnx {
+namespace {
+
+using testing::DoubleNear;
+using testing::ElementsAre;
+
+TEST(ResizeTaps, NearestRoundsHalvesDownUnlessToldOtherwise) {
+  const ResizeAxis half{.in = 4, .out = 2, .scale = 0.5};
+  // Coordinates 0.5 and 2.5.
+  EXPECT_THAT(resize_taps(half, {}).indices[0], ElementsAre(0, 2));
+  EXPECT_THAT(resize_taps(half, {.nearest = "round_prefer_ceil"}).indices[0], ElementsAre(1, 3));
+  EXPECT_THAT(resize_taps(half, {.nearest = "ceil"}).indices[0], ElementsAre(1, 3));
+}
+
+TEST(ResizeTaps, LinearSharesBetweenNeighboursAndStaysInside) {
+  const ResizeTaps taps = resize_taps({.in = 2, .out = 4, .scale = 2}, {.interpolation = "linear"});
+  // Coordinates -0.25, 0.25, 0.75, 1.25.
+  EXPECT_THAT(taps.indices[0], ElementsAre(0, 0, 0, 1));
+  EXPECT_THAT(taps.indices[1], ElementsAre(0, 1, 1, 1));
+  EXPECT_THAT(taps.weights[1], ElementsAre(0.75, 0.25, 0.75, 0.25));
+}
+
+TEST(ResizeTaps, CubicWeightsSumToOne) {
+  for (bool antialias : {false, true}) {
+    const ResizeTaps taps = resize_taps(
+        {.in = 10, .out = 7, .scale = 0.7},
+        {.interpolation = "cubic", .exclude_outside = antialias, .antialias = antialias});
+    EXPECT_EQ(taps.indices.size(), antialias ? 6u : 4u);
+    for (size_t i = 0; i < 7; ++i) {
+      double sum = 0;
+      for (const auto& weights : taps.weights) sum += weights[i];
+      EXPECT_THAT(sum, DoubleNear(1, 1e-12));
+    }
+  }
+}
+
+TEST(ResizeTaps, CropsMayLeaveTheOperand) {
+  const ResizeTaps taps =
+      resize_taps({.in = 4, .out = 3, .scale = 0.75, .roi_start = 0, .roi_end = 1.5},
+                  {.interpolation = "linear", .coordinates = "tf_crop_and_resize"});
+  EXPECT_THAT(taps.outside, ElementsAre(false, false, true));
+}
+
+}  // namespace
+}  // namespace modellib::onnx

@@ -1,0 +1,24 @@
+#include "modellib/frontends/onnx/scopes.h"
+
+#include "modellib/graph/constant.h"
+
+namespace modellib::onnx {
+
+const Value* Scope::find(const std::string& name, Contents& contents) {
+  if (const auto it = values_.find(name); it != values_.end()) return &it->second;
+  if (const auto it = from_around_.find(name); it != from_around_.end()) return &it->second;
+  if (parent_ == nullptr) return nullptr;
+  const Value* outer = parent_->find(name, contents);
+  if (outer == nullptr || outer->is_null() || outer->builder() == &builder_) return outer;
+  const Tensor* constant = constant_value(outer->builder()->so_far(), outer->id());
+  Value inner;
+  if (constant != nullptr) {
+    inner = builder_.constant(*constant);
+  } else {
+    inner = builder_.captured(*outer);
+    contents.alias(inner, *outer);
+  }
+  return &from_around_.emplace(name, inner).first->second;
+}
+
+}  // namespace modellib::onnx

@@ -1,0 +1,142 @@
+#include "modellib/frontends/onnx/tensor_proto.h"
+
+#include <algorithm>
+#include <cstring>
+#include <limits>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "modellib/formats/file_bytes.h"
+#include "modellib/frontends/onnx/element_types.h"
+#include "modellib/frontends/onnx/external_data.h"
+#include "modellib/frontends/onnx/wire_check.h"
+#include "modellib/graph/status_macros.h"
+
+namespace modellib::onnx {
+namespace {
+
+using onnx_proto::TensorProto;
+
+absl::Status wrong_count(int64_t have, int64_t want, absl::string_view unit) {
+  return absl::InvalidArgumentError(
+      absl::StrCat("it holds ", have, " ", unit, ", its shape says ", want));
+}
+
+absl::StatusOr<Tensor> from_bytes(DType dtype, absl::Span<const int64_t> shape, const void* bytes,
+                                  size_t size) {
+  MODELLIB_ASSIGN_OR_RETURN(Tensor t, Tensor::copy_of(dtype, shape, bytes, size));
+  if (dtype == DType::kBool) {
+    for (int64_t i = 0; i < t.elements(); ++i) {
+      std::byte& b = t.mutable_data()[i];
+      b = static_cast<std::byte>(b != std::byte{0});
+    }
+  }
+  return t;
+}
+
+// Narrow types stand in int32_data, one element to a number.
+absl::StatusOr<Tensor> from_int32(DType dtype, absl::Span<const int64_t> shape,
+                                  const TensorProto& proto) {
+  const auto& data = proto.int32_data();
+  if (dtype == DType::kI32) {
+    return from_bytes(dtype, shape, data.data(), static_cast<size_t>(data.size()) * 4);
+  }
+  std::vector<uint8_t> narrow;
+  const auto size = static_cast<size_t>(std::max(1, bits_of(dtype) / 8));
+  narrow.reserve(static_cast<size_t>(data.size()) * size);
+  for (int32_t n : data) {
+    for (size_t b = 0; b < size; ++b) narrow.push_back(static_cast<uint8_t>(n >> (8 * b)));
+  }
+  return from_bytes(dtype, shape, narrow.data(), narrow.size());
+}
+
+}  // namespace
+
+absl::StatusOr<Tensor> tensor_of(const TensorProto& proto, const std::string& folder) {
+  MODELLIB_ASSIGN_OR_RETURN(const DType dtype, dtype_of_onnx(proto.data_type()));
+  const std::vector<int64_t> shape(proto.dims().begin(), proto.dims().end());
+  constexpr size_t kMaxRank = 64;
+  if (shape.size() > kMaxRank) {
+    return absl::InvalidArgumentError(absl::StrCat("a tensor of rank ", shape.size()));
+  }
+  const auto counted = checked_elements(dtype, shape);
+  if (!counted.ok()) return absl::InvalidArgumentError(counted.status().message());
+  const int64_t elements = *counted, bytes = bytes_of(dtype, elements);
+  if (proto.has_segment()) return absl::UnimplementedError("tensors in segments are not supported");
+
+  if (proto.data_location() == TensorProto::EXTERNAL) {
+    MODELLIB_ASSIGN_OR_RETURN(const ExternalLocation location, external_location(proto));
+    return read_external(folder, location, dtype, shape);
+  }
+  if (proto.has_raw_data()) {
+    const std::string& raw = proto.raw_data();
+    if (static_cast<int64_t>(raw.size()) != bytes) {
+      return wrong_count(static_cast<int64_t>(raw.size()), bytes, "bytes");
+    }
+    return from_bytes(dtype, shape, raw.data(), raw.size());
+  }
+  const auto typed = [&](const auto& data, int64_t wanted) -> absl::StatusOr<Tensor> {
+    if (data.size() != wanted) return wrong_count(data.size(), wanted, "elements");
+    return from_bytes(dtype, shape, data.data(), static_cast<size_t>(bytes));
+  };
+  switch (dtype) {
+    case DType::kF32:
+      return typed(proto.float_data(), elements);
+    case DType::kF64:
+      return typed(proto.double_data(), elements);
+    case DType::kI64:
+      return typed(proto.int64_data(), elements);
+    case DType::kU64:
+      return typed(proto.uint64_data(), elements);
+    case DType::kU32: {
+      const auto& data = proto.uint64_data();
+      if (data.size() != elements) return wrong_count(data.size(), elements, "elements");
+      const std::vector<uint32_t> narrow(data.begin(), data.end());
+      return from_bytes(dtype, shape, narrow.data(), static_cast<size_t>(bytes));
+    }
+    default: {
+      // Two elements of four bits share a number.
+      const int64_t numbers = bits_of(dtype) == 4 ? bytes : elements;
+      if (proto.int32_data_size() != numbers) {
+        return wrong_count(proto.int32_data_size(), numbers, "numbers");
+      }
+      return from_int32(dtype, shape, proto);
+    }
+  }
+}
+
+TensorProto proto_of(const Tensor& tensor, absl::string_view name) {
+  TensorProto proto;
+  for (int64_t extent : tensor.shape()) proto.add_dims(extent);
+  proto.set_data_type(onnx_of_dtype(tensor.dtype()));
+  proto.set_name(std::string(name));
+  proto.set_raw_data(tensor.data(), static_cast<size_t>(tensor.bytes()));
+  return proto;
+}
+
+absl::StatusOr<Tensor> read_tensor_proto(const std::string& path) {
+  MODELLIB_ASSIGN_OR_RETURN(const std::string bytes, read_file(path));
+  const auto at = [&](const absl::Status& s) {
+    return absl::Status(s.code(), absl::StrCat(path, ": ", s.message()));
+  };
+  TensorProto proto;
+  if (bytes.size() > static_cast<size_t>(std::numeric_limits<int>::max()) ||
+      !proto.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
+    const absl::Status where = check_wire(bytes, WireMessage::kTensor);
+    return at(where.ok() ? absl::InvalidArgumentError("no TensorProto") : where);
+  }
+  auto tensor = tensor_of(proto, "");
+  if (!tensor.ok()) return at(tensor.status());
+  return tensor;
+}
+
+absl::Status write_tensor_proto(const std::string& path, const Tensor& tensor) {
+  if (tensor.bytes() > std::numeric_limits<int>::max() / 2) {
+    return absl::UnimplementedError(
+        absl::StrCat(path, ": ", tensor.bytes(), " bytes are too many for one message"));
+  }
+  return write_file(path, proto_of(tensor, "").SerializeAsString());
+}
+
+}  // namespace modellib::onnx
