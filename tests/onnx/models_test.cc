@@ -1,0 +1,72 @@
+// Real models equal ONNX Runtime, on the CPU and on the reference executor.
+#include <gtest/gtest.h>
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "modellib/executors/reference/reference_executor.h"
+#include "modellib/frontends/onnx/importer.h"
+#include "modellib/tests/onnx/model_golden.h"
+#include "modellib/tests/support/cpu_program.h"
+
+namespace modellib {
+namespace {
+
+struct Case {
+  const char* model;
+  // Naive loops take minutes for some: those are compared on the CPU alone, or at one shape.
+  size_t reference_runs;
+  double atol = 1e-4;
+};
+
+class RealModels : public testing::TestWithParam<Case> {};
+
+std::vector<Tensor> inputs_for(const Graph& graph, const ModelGolden::Run& run) {
+  std::map<std::string, Tensor> by_name;
+  for (const auto& input : run.inputs) by_name[input.name] = input.tensor;
+  std::vector<Tensor> inputs;
+  for (ValueId id : graph.inputs()) inputs.push_back(by_name[graph.value(id).name]);
+  return inputs;
+}
+
+void expect_equal(const std::vector<Tensor>& outputs, const ModelGolden::Run& run, double atol,
+                  const std::string& where) {
+  ASSERT_EQ(outputs.size(), run.outputs.size()) << where;
+  for (size_t i = 0; i < outputs.size(); ++i) {
+    EXPECT_EQ(difference(outputs[i], run.outputs[i], 1e-3, atol), "")
+        << where << ", output " << run.outputs[i].name;
+  }
+}
+
+TEST_P(RealModels, EqualOnnxRuntime) {
+  const Case& c = GetParam();
+  const auto golden = load_model_golden(absl::StrCat("tests/onnx/goldens/", c.model, ".json"));
+  ASSERT_TRUE(golden.ok()) << golden.status();
+  ASSERT_GE(golden->runs.size(), 2u);
+  const auto model = onnx::import_model(absl::StrCat("external/models/", c.model, ".onnx"));
+  ASSERT_TRUE(model.ok()) << model.status();
+  const GraphRef& graph = model->program.entries[0].graph;
+  for (size_t i = 0; i < golden->runs.size(); ++i) {
+    const ModelGolden::Run& run = golden->runs[i];
+    const std::vector<Tensor> inputs = inputs_for(*graph, run);
+    const auto on_cpu = run_on_cpu(graph, inputs);
+    ASSERT_TRUE(on_cpu.ok()) << on_cpu.status();
+    expect_equal(on_cpu->outputs, run, c.atol, absl::StrCat("cpu, run ", i));
+    if (i >= c.reference_runs) continue;
+    const auto plain = run_reference(graph, inputs);
+    ASSERT_TRUE(plain.ok()) << plain.status();
+    expect_equal(plain->outputs, run, c.atol, absl::StrCat("reference, run ", i));
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(All, RealModels,
+                         testing::Values(Case{"minilm", 1}, Case{"ocr_cls", 1}, Case{"ocr_det", 1},
+                                         Case{"ocr_rec", 1}, Case{"silero_vad", 2},
+                                         Case{"magika", 1}, Case{"basic_pitch", 0, 5e-3},
+                                         Case{"attacut", 2}),
+                         [](const auto& info) { return std::string(info.param.model); });
+
+}  // namespace
+}  // namespace modellib
