@@ -131,7 +131,7 @@ void add_bench_command(CLI::App& app, Outcome& outcome) {
   auto options = std::make_shared<Options>();
   CLI::App* command = app.add_subcommand(
       "bench", "Measures a model on made-up inputs. The file is trusted, and mapped");
-  command->add_option("MODEL", options->model, "Native model, text model or plan")->required();
+  command->add_option("MODEL", options->model, "ONNX, native or text model, or plan")->required();
   add_dim_option(*command, options->dims);
   command->add_option("--entry", options->entry, "Of a program with several");
   command->add_option("--threads", options->threads, "0: one for each core")

@@ -6,6 +6,7 @@ set -uo pipefail
 modellib=$PWD/frontends/cli/modellib
 model=$PWD/frontends/cli/testdata/mlp.mltxt
 input=$PWD/formats/testdata/f4.npy
+tests=$PWD
 cd "$TEST_TMPDIR" || exit 1
 failures=0
 
@@ -51,6 +52,21 @@ done
 ls passes/mlp-*.mltxt >/dev/null || fail "no dumps of passes"
 expect 0 "graph" cat passes/mlp-01-*.mltxt
 
+# --- ONNX: models, and tensors in and out.
+onnx=$tests/frontends/onnx/testdata/bad
+expect 0 "" "$modellib" run "$model" "$input" --output pb --output-format pb
+cmp <(tail -c 24 pb/output_0.pb) <(tail -c 24 text/output_0.npy) || fail "the .pb holds other numbers than the .npy"
+expect 0 "relu" "$modellib" inspect "$onnx/00_good.onnx" --json
+expect 0 "" "$modellib" compile "$onnx/00_good.onnx" -o good.mlplan
+expect 3 "node #0" "$modellib" compile "$onnx/24_unknown_op.onnx" -o unknown.mlplan
+for file in "$onnx"/*.onnx; do
+  for device in cpu reference; do
+    timeout 20 "$modellib" run "$file" "$input" --output hostile --device $device >/dev/null 2>&1
+    code=$?
+    [[ $code == [013] ]] || fail "exit code $code: run $file on $device"
+  done
+done
+
 # --- Inspection.
 expect 0 "will_not_run" "$modellib" inspect "$model" --json
 expect 0 "matmul" "$modellib" inspect "$model"
@@ -75,7 +91,7 @@ expect 0 "median_ms" "$modellib" bench mlp.mlplan --dim batch=4 --seconds 0.01
 expect 1 "'x' is missing" "$modellib" run "$model" --output out
 expect 1 "one input too many" "$modellib" run "$model" "$input" "$input" --output out
 expect 1 "no_file" "$modellib" run "$model" no_file.npy --output out
-expect 1 "no .npy" "$modellib" run "$model" "$model" --output out
+expect 1 "neither a .npy nor a .pb" "$modellib" run "$model" "$model" --output out
 expect 1 "no entry 'train'" "$modellib" run "$model" "$input" --output out --entry train
 expect 1 "no model" "$modellib" run "$input" "$input" --output out
 expect 1 "missing.mltxt" "$modellib" inspect missing.mltxt
@@ -83,9 +99,10 @@ expect 1 "no model" "$modellib" inspect /dev/null
 expect 1 "is a plan already" "$modellib" compile mlp.mlplan -o b.mlplan
 expect 1 "" "$modellib" compile "$model" -o /no/such/folder/b.mlplan
 expect 1 "" "$modellib" run "$model" "$input" --output /dev/null/out
-expect 3 "ONNX" "$modellib" run "$model" "$input" --output out --output-format pb
 printf '\x08\x07\x12\x07pytorch' >some.onnx
-expect 3 "ONNX" "$modellib" inspect some.onnx
+expect 1 "no graph" "$modellib" inspect some.onnx
+printf '\x08\x07\x3a\x7f' >cut.onnx
+expect 1 "byte 2" "$modellib" inspect cut.onnx
 printf 'graph "g" (x: f32[2]) { y = relu(x }' >broken.mltxt
 expect 1 "broken.mltxt:1:" "$modellib" inspect broken.mltxt
 printf 'graph "g" (x: f32[n]) { return relu(x) }' >unbounded.mltxt

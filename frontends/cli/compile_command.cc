@@ -68,7 +68,7 @@ absl::Status compile_model(const Options& options) {
 void add_compile_command(CLI::App& app, Outcome& outcome) {
   auto options = std::make_shared<Options>();
   CLI::App* command = app.add_subcommand("compile", "Compiles a model to a plan, .mlplan");
-  command->add_option("MODEL", options->model, "Native or text model")->required();
+  command->add_option("MODEL", options->model, "ONNX, native or text model")->required();
   command->add_option("-o,--output", options->output, "The plan")->required()->type_name("FILE");
   add_dim_option(*command, options->dims);
   command->add_option("--dump-passes", options->dump_folder, "Writes the graph after each pass")

@@ -59,7 +59,7 @@ absl::Status inspect(const Options& options) {
 void add_inspect_command(CLI::App& app, Outcome& outcome) {
   auto options = std::make_shared<Options>();
   CLI::App* command = app.add_subcommand("inspect", "Tells what is in a model or a plan");
-  command->add_option("FILE", options->file, "Native model, text model or plan")->required();
+  command->add_option("FILE", options->file, "ONNX, native or text model, or plan")->required();
   command->add_option("--memory", options->memory, "Draws memory over time; a model is compiled")
       ->type_name("FILE.svg");
   command->add_option("--graph", options->graph, "Draws the graphs of a model, by Graphviz")

@@ -3,9 +3,11 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "modellib/formats/text_model.h"
+#include "modellib/frontends/onnx/importer.h"
 #include "modellib/graph/program.h"
 #include "modellib/graph/status_macros.h"
 #include "modellib/ops/registry.h"
@@ -21,6 +23,10 @@ absl::Status as_unsupported(const absl::Status& status) {
 absl::StatusOr<LoadedFile> load_file(const std::string& path, bool trusted) {
   LoadedFile file;
   MODELLIB_ASSIGN_OR_RETURN(file.format, detect_file_format(path));
+  // Of what has no form at all, the importer can say where it goes wrong.
+  if (file.format == FileFormat::kUnknown && absl::EndsWith(path, ".onnx")) {
+    file.format = FileFormat::kOnnx;
+  }
   const ContainerOptions options{.trusted = trusted};
   absl::Status status;
   switch (file.format) {
@@ -39,11 +45,15 @@ absl::StatusOr<LoadedFile> load_file(const std::string& path, bool trusted) {
       if (status.ok()) file.model = *std::move(model);
       break;
     }
-    case FileFormat::kOnnx:
-      return absl::UnimplementedError(absl::StrCat(path, ": ONNX models are not read"));
+    case FileFormat::kOnnx: {
+      auto model = onnx::import_model(path);
+      status = model.status();
+      if (status.ok()) file.model = *std::move(model);
+      break;
+    }
     default:
       return absl::InvalidArgumentError(
-          absl::StrCat(path, " is no model: neither native, text nor plan"));
+          absl::StrCat(path, " is no model: neither ONNX, native, text nor plan"));
   }
   if (!status.ok()) return as_unsupported(status);
   return file;

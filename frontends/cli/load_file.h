@@ -16,7 +16,7 @@ namespace modellib::cli {
 
 struct LoadedFile {
   FileFormat format = FileFormat::kUnknown;
-  std::optional<Model> model;            // native and text
+  std::optional<Model> model;            // ONNX, native and text
   std::shared_ptr<const PlanFile> plan;  // plans
 };
 

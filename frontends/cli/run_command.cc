@@ -1,5 +1,6 @@
 #include <CLI/CLI.hpp>
 #include <memory>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -10,6 +11,7 @@
 #include "modellib/frontends/cli/cpu_device.h"
 #include "modellib/frontends/cli/load_file.h"
 #include "modellib/frontends/cli/tensors_in_files.h"
+#include "modellib/frontends/onnx/importer.h"
 #include "modellib/graph/status_macros.h"
 
 namespace modellib::cli {
@@ -50,8 +52,40 @@ absl::StatusOr<std::vector<Tensor>> run_on_reference(const LoadedFile& file,
   return std::move(result.outputs);
 }
 
+// Free dimensions without a maximum are planned for the extents of these inputs.
+absl::StatusOr<DimRanges> dims_of_inputs(const LoadedFile& file, const RunOptions& options) {
+  DimRanges dims;
+  if (!file.model.has_value()) return dims;
+  std::vector<std::string> names;
+  for (const Program::Entry& entry : file.model->program.entries) names.push_back(entry.name);
+  MODELLIB_ASSIGN_OR_RETURN(const std::string name, choose_entry(names, options.entry));
+  const Graph& graph = *file.model->program.find(name);
+  std::vector<InputSlot> slots;
+  std::set<std::string> unbounded;
+  for (ValueId id : graph.inputs()) {
+    slots.push_back({graph.value(id).name, graph.type(id).dtype});
+    for (const Dim& d : graph.type(id).shape) {
+      for (const std::string& symbol : d.symbols()) {
+        const auto range = graph.ranges().find(symbol);
+        if (range == graph.ranges().end() || range->second.max == DimRange::kUnbounded) {
+          unbounded.insert(symbol);
+        }
+      }
+    }
+  }
+  if (unbounded.empty()) return dims;
+  MODELLIB_ASSIGN_OR_RETURN(const std::vector<Tensor> inputs, read_inputs(options.inputs, slots));
+  MODELLIB_ASSIGN_OR_RETURN(const DimBinding binding, bind_inputs(graph, inputs));
+  for (const std::string& symbol : unbounded) {
+    const auto bound = binding.find(symbol);
+    if (bound != binding.end()) dims[symbol] = {bound->second, bound->second};
+  }
+  return dims;
+}
+
 absl::StatusOr<std::vector<Tensor>> run_on_cpu(const LoadedFile& file, const RunOptions& options) {
-  MODELLIB_ASSIGN_OR_RETURN(std::shared_ptr<const PlanFile> plan, plan_for_cpu(file, {}));
+  MODELLIB_ASSIGN_OR_RETURN(const DimRanges dims, dims_of_inputs(file, options));
+  MODELLIB_ASSIGN_OR_RETURN(std::shared_ptr<const PlanFile> plan, plan_for_cpu(file, dims));
   MODELLIB_ASSIGN_OR_RETURN(const CpuSession cpu, start_on_cpu(std::move(plan), options.threads));
   MODELLIB_ASSIGN_OR_RETURN(const std::string name,
                             choose_entry(entry_names(*cpu.executable), options.entry));
@@ -64,15 +98,38 @@ absl::StatusOr<std::vector<Tensor>> run_on_cpu(const LoadedFile& file, const Run
   return cpu.session->run_tensors(entry, inputs);
 }
 
-absl::Status run(const RunOptions& options) {
-  if (options.output_format == "pb") {
-    return absl::UnimplementedError("ONNX tensors are not written; use --output-format npy");
+// An ONNX model whose shapes depend on what small inputs hold is imported for what they hold now.
+absl::StatusOr<LoadedFile> load_for_run(const RunOptions& options) {
+  auto file = load_file(options.model);
+  if (file.status().code() != absl::StatusCode::kUnimplemented) return file;
+  const auto inputs = onnx::model_inputs(options.model);
+  if (!inputs.ok()) return file;
+  std::vector<InputSlot> slots;
+  for (const onnx::ModelInput& input : *inputs) slots.push_back({input.name, input.type.dtype});
+  const auto tensors = read_inputs(options.inputs, slots);
+  if (!tensors.ok()) return file;
+  constexpr int64_t kSmall = 256;
+  onnx::ImportOptions known;
+  for (size_t i = 0; i < slots.size(); ++i) {
+    const Tensor& t = (*tensors)[i];
+    if (t.rank() <= 1 && t.elements() <= kSmall) known.known_inputs.emplace(slots[i].name, t);
   }
-  MODELLIB_ASSIGN_OR_RETURN(const LoadedFile file, load_file(options.model));
+  if (known.known_inputs.empty()) return file;
+  auto model = onnx::import_model(options.model, known);
+  if (!model.ok()) return file;
+  LoadedFile loaded;
+  loaded.format = FileFormat::kOnnx;
+  loaded.model = *std::move(model);
+  return loaded;
+}
+
+absl::Status run(const RunOptions& options) {
+  MODELLIB_ASSIGN_OR_RETURN(const LoadedFile file, load_for_run(options));
   auto outputs =
       options.device == "reference" ? run_on_reference(file, options) : run_on_cpu(file, options);
   if (!outputs.ok()) return outputs.status();
-  return write_outputs(*outputs, options.output);
+  return write_outputs(*outputs, options.output,
+                       options.output_format == "pb" ? TensorFormat::kOnnx : TensorFormat::kNpy);
 }
 
 }  // namespace
@@ -80,9 +137,9 @@ absl::Status run(const RunOptions& options) {
 void add_run_command(CLI::App& app, Outcome& outcome) {
   auto options = std::make_shared<RunOptions>();
   CLI::App* command = app.add_subcommand("run", "Runs a model once, from files to files");
-  command->add_option("MODEL", options->model, "Native model, text model or plan")->required();
+  command->add_option("MODEL", options->model, "ONNX, native or text model, or plan")->required();
   command->add_option("INPUT", options->inputs,
-                      "FILE, in the order of the model's inputs, or NAME=FILE; .npy");
+                      "FILE, in the order of the model's inputs, or NAME=FILE; .npy or .pb");
   command->add_option("--output", options->output, "Folder for output_0.npy and so on")
       ->required()
       ->type_name("DIR");

@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "modellib/formats/detect.h"
 #include "modellib/formats/npy.h"
+#include "modellib/frontends/onnx/tensor_proto.h"
 #include "modellib/graph/status_macros.h"
 
 namespace modellib::cli {
@@ -17,9 +18,9 @@ absl::StatusOr<Tensor> read_tensor(const std::string& path) {
   MODELLIB_ASSIGN_OR_RETURN(const FileFormat format, detect_file_format(path));
   if (format == FileFormat::kNumpy) return read_npy(path);
   if (std::filesystem::path(path).extension() == ".pb") {
-    return absl::UnimplementedError(absl::StrCat(path, ": ONNX tensors are not read"));
+    return onnx::read_tensor_proto(path);
   }
-  return absl::InvalidArgumentError(absl::StrCat(path, " is no .npy file"));
+  return absl::InvalidArgumentError(absl::StrCat(path, " is neither a .npy nor a .pb file"));
 }
 
 }  // namespace
@@ -66,7 +67,8 @@ absl::StatusOr<std::vector<Tensor>> read_inputs(absl::Span<const std::string> ar
   return tensors;
 }
 
-absl::Status write_outputs(absl::Span<const Tensor> outputs, const std::string& folder) {
+absl::Status write_outputs(absl::Span<const Tensor> outputs, const std::string& folder,
+                           TensorFormat format) {
   std::error_code error;
   std::filesystem::create_directories(folder, error);
   if (error) {
@@ -74,7 +76,10 @@ absl::Status write_outputs(absl::Span<const Tensor> outputs, const std::string& 
         absl::StrCat("cannot make folder ", folder, ": ", error.message()));
   }
   for (size_t i = 0; i < outputs.size(); ++i) {
-    MODELLIB_RETURN_IF_ERROR(write_npy(absl::StrCat(folder, "/output_", i, ".npy"), outputs[i]));
+    const std::string path = absl::StrCat(folder, "/output_", i);
+    MODELLIB_RETURN_IF_ERROR(format == TensorFormat::kNpy
+                                 ? write_npy(path + ".npy", outputs[i])
+                                 : onnx::write_tensor_proto(path + ".pb", outputs[i]));
   }
   return absl::OkStatus();
 }

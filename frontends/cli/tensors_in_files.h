@@ -19,12 +19,16 @@ struct InputSlot {
 };
 
 // `arguments` are FILE, for the next input that has none, or NAME=FILE. One tensor for each slot.
-// InvalidArgument names the input that is missing, given twice, unknown or of another type.
+// A file is .npy, or .pb with a TensorProto of
+// ONNX. InvalidArgument names the input that is missing, given twice, unknown or of another type.
 absl::StatusOr<std::vector<Tensor>> read_inputs(absl::Span<const std::string> arguments,
                                                 absl::Span<const InputSlot> slots);
 
-// Writes output_0.npy, output_1.npy ... into the folder, which is made if it is not there.
-absl::Status write_outputs(absl::Span<const Tensor> outputs, const std::string& folder);
+enum class TensorFormat { kNpy, kOnnx };
+
+// Writes output_0.npy (.pb), output_1.npy ... into the folder, which is made if it is not there.
+absl::Status write_outputs(absl::Span<const Tensor> outputs, const std::string& folder,
+                           TensorFormat format);
 
 }  // namespace modellib::cli
 
