@@ -70,6 +70,38 @@ HWY_NOINLINE void product(const float* a, int64_t a_row, int64_t a_col, const fl
   }
 }
 
+// C [R, keys], rows 64 apart, = A [R, size] B^T for B [keys, size]: for so few rows that packing B
+// would cost more than the products.
+template <int R>
+HWY_INLINE void dot_rows(const float* a, int64_t a_row, const float* b, int64_t b_row, float* c,
+                         int64_t keys, int64_t size) {
+  namespace hn = hwy::HWY_NAMESPACE;
+  const F32 d;
+  const auto lanes = static_cast<int64_t>(kN);
+  for (int64_t j = 0; j < keys; ++j) {
+    const float* row = b + j * b_row;
+    VF sum[R];
+    for (int r = 0; r < R; ++r) sum[r] = hn::Zero(d);
+    int64_t p = 0;
+    for (; p + lanes <= size; p += lanes) {
+      const VF x = hn::LoadU(d, row + p);
+      for (int r = 0; r < R; ++r) sum[r] = hn::MulAdd(hn::LoadU(d, a + r * a_row + p), x, sum[r]);
+    }
+    for (int r = 0; r < R; ++r) {
+      float total = hn::GetLane(hn::SumOfLanes(d, sum[r]));
+      for (int64_t t = p; t < size; ++t) total += a[r * a_row + t] * row[t];
+      c[r * kK + j] = total;
+    }
+  }
+}
+constexpr int64_t kFewRows = 4;
+HWY_NOINLINE void few_dots(const float* a, int64_t a_row, const float* b, int64_t b_row, float* c,
+                           int64_t rows, int64_t keys, int64_t size) {
+  int64_t i = 0;
+  for (; i + 2 <= rows; i += 2) dot_rows<2>(a + i * a_row, a_row, b, b_row, c + i * kK, keys, size);
+  if (i < rows) dot_rows<1>(a + i * a_row, a_row, b, b_row, c + i * kK, keys, size);
+}
+
 // to [cols][64] = from [rows, cols] transposed, zeros beyond `rows`.
 HWY_NOINLINE void pack_transposed(const float* from, int64_t stride, int64_t rows, int64_t cols,
                                   float* to) {
@@ -209,10 +241,15 @@ void forward(const AttentionScalars& s, const runtime::KernelArgs& args, int64_t
   const int64_t end = head.key_end(i0 + rows);
   for (int64_t j0 = 0; j0 < end; j0 += kK) {
     const int64_t keys = std::min(kK, s.keys - j0);
-    pack_transposed(head.k + j0 * s.k_stride[2], s.k_stride[2], keys, s.size, space.keys);
-    std::fill_n(space.scores, rows * kK, 0.0f);
-    product(head.q + i0 * s.q_stride[2], s.q_stride[2], 1, space.keys, kK, space.scores, kK, rows,
-            padded(keys), s.size);
+    const float* q = head.q + i0 * s.q_stride[2];
+    const float* k = head.k + j0 * s.k_stride[2];
+    if (rows <= kFewRows) {
+      few_dots(q, s.q_stride[2], k, s.k_stride[2], space.scores, rows, keys, s.size);
+    } else {
+      pack_transposed(k, s.k_stride[2], keys, s.size, space.keys);
+      std::fill_n(space.scores, rows * kK, 0.0f);
+      product(q, s.q_stride[2], 1, space.keys, kK, space.scores, kK, rows, padded(keys), s.size);
+    }
     head.finish_scores(space.scores, i0, rows, j0, keys);
     float block_top[kQ], block_sum[kQ];
     reduce_rows_f32(TileOp::kReduceMax, space.scores, kK, rows, kK, block_top);
@@ -236,8 +273,14 @@ void forward(const AttentionScalars& s, const runtime::KernelArgs& args, int64_t
       head.dropout_factors(i0 + r, j0, keys, factors);
       for (int64_t j = 0; j < keys; ++j) space.scores[r * kK + j] *= factors[j];
     }
-    pack_rows(head.v + j0 * s.v_stride[2], s.v_stride[2], keys, s.value_size, space.values);
-    product(space.scores, kK, 1, space.values, width, space.out, width, rows, width, keys);
+    const float* v = head.v + j0 * s.v_stride[2];
+    int64_t v_stride = s.v_stride[2];
+    if (width != s.value_size) {  // whole strips are read
+      pack_rows(v, v_stride, keys, s.value_size, space.values);
+      v = space.values;
+      v_stride = width;
+    }
+    product(space.scores, kK, 1, v, v_stride, space.out, width, rows, width, keys);
   }
   float* o = reinterpret_cast<float*>(args.buffers[0]) + b * s.o_stride[0] + h * s.o_stride[1] +
              i0 * s.o_stride[2];
