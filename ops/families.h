@@ -14,6 +14,7 @@ std::vector<OpDef> batch_norm_ops();
 std::vector<OpDef> collective_ops();
 std::vector<OpDef> cond_ops();
 std::vector<OpDef> constant_ops();
+std::vector<OpDef> conv_epilogue_ops();
 std::vector<OpDef> conv_ops();
 std::vector<OpDef> cross_entropy_ops();
 std::vector<OpDef> dim_value_ops();

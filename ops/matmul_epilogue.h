@@ -13,8 +13,7 @@ namespace modellib {
 struct MatmulEpilogueAttributes {
   bool transpose_a = false;
   bool transpose_b = false;
-  // "none", "relu", "gelu", "gelu_tanh", "silu", "sigmoid" or "tanh".
-  std::string activation = "none";
+  std::string activation = "none";  // one of ops/epilogue.h
   static constexpr auto fields() {
     return std::make_tuple(field("transpose_a", &MatmulEpilogueAttributes::transpose_a),
                            field("transpose_b", &MatmulEpilogueAttributes::transpose_b),
@@ -23,7 +22,7 @@ struct MatmulEpilogueAttributes {
 };
 
 // activation(matmul(a, b) + bias + residual). bias: [n] or null; residual: of the product's shape
-// or null. Made by the pass "matmul-epilogue"; models write the parts.
+// or null. Made by the pass "epilogue"; models write the parts.
 Value matmul_epilogue(Value a, Value b, Value bias, Value residual,
                       MatmulEpilogueAttributes attributes = {});
 

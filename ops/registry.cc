@@ -13,6 +13,7 @@ constexpr std::vector<OpDef> (*kFamilies[])() = {
     collective_ops,        //
     cond_ops,              //
     constant_ops,          //
+    conv_epilogue_ops,     //
     conv_ops,              //
     cross_entropy_ops,     //
     dim_value_ops,         //

@@ -7,6 +7,7 @@
 #include <bit>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -76,6 +77,13 @@ struct RecipeSite {
   int64_t max(const Dim& dim) const { return dim.range(ranges).max; }
 };
 
+// What joins a product (a matmul or a convolution) to be applied as it is stored.
+struct Epilogue {
+  bool bias = false;
+  bool residual = false;
+  std::string activation = "none";  // one of ops/epilogue.h
+};
+
 class Backend {
  public:
   virtual ~Backend() = default;
@@ -88,11 +96,19 @@ class Backend {
 
   // Whether it has a kernel for the composite as a whole; else it is decomposed.
   virtual bool takes_composite(const Graph& graph, const Graph::Node& node) const = 0;
-  // Whether the node, in f16 or bf16, is to be carried out in f32: operands widened, results
-  // rounded. For devices that store these types and have no arithmetic of them.
-  virtual bool widens(const Graph& graph, const Graph::Node& node) const { return false; }
-  // Whether it has a kernel for "matmul_epilogue".
-  virtual bool takes_epilogues() const { return false; }
+  // Whether it can carry out the product (a node "matmul", "conv", or one of them with an epilogue)
+  // with this epilogue in one.
+  virtual bool takes_epilogue(const Graph&, const Graph::Node& /*product*/, const Epilogue&) const {
+    return false;
+  }
+  // The type that the node is to be computed in, its operands and results of another being cast;
+  // none: in its own.
+  virtual std::optional<DType> computes_in(const Graph&, const Graph::Node&) const {
+    return std::nullopt;
+  }
+  // What channels-last images save at this node against channels-first ones: the bytes that could
+  // be copied in that time. Negative where they cost.
+  virtual int64_t channels_last_gain(const Graph&, const Graph::Node&) const { return 0; }
   // Whether the node can be part of a fused region.
   virtual bool can_fuse(const Graph& graph, const Graph::Node& node) const = 0;
   // Whether the region may become one "fused" node: asked for each candidate, so that the limits of

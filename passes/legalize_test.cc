@@ -8,20 +8,6 @@
 namespace modellib {
 namespace {
 
-// A device without 16-bit arithmetic in products.
-class WideningBackend final : public Backend {
- public:
-  absl::string_view name() const override { return "wide"; }
-  bool takes_composite(const Graph&, const Graph::Node&) const override { return true; }
-  bool widens(const Graph&, const Graph::Node& node) const override {
-    return node.op->name == "matmul";
-  }
-  bool can_fuse(const Graph&, const Graph::Node&) const override { return false; }
-  absl::Status accepts_region(const Graph&) const override { return absl::OkStatus(); }
-  absl::StatusOr<NodeRecipe> recipe(const RecipeSite&) const override { return NodeRecipe(); }
-  StepRecipe copy(const Dim&) const override { return {}; }
-};
-
 TEST(Legalize, DecomposesWhatTheBackendLacks) {
   const char* const input = R"(graph "g" (x: f32[2,3]) {
       a = silu(x)
@@ -74,25 +60,6 @@ TEST(Legalize, NothingToDo) {
       e = exp(x)
       return y = matmul(e, x) {transpose_b: true}
     })");
-}
-
-// Stored in f16, computed in f32, rounded once.
-TEST(Legalize, WidensWhatTheDeviceCannotComputeIn) {
-  const WideningBackend backend;
-  testing::expect_pass("legalize", R"(graph "g" (a: f16[2,3], b: f16[3,4]) {
-      p = matmul(a, b)
-      return y = exp(p)
-    })",
-                       R"(graph "g" (a: f16[2,3], b: f16[3,4]) {
-      wide_a = cast(a)
-      wide_b = cast(b)
-      wide_p = matmul(wide_a, wide_b)
-      p = cast(wide_p) {dtype: f16}
-      return y = exp(p)
-    })",
-                       &backend);
-  testing::expect_unchanged(
-      "legalize", "graph \"g\" (a: f32[2,3], b: f32[3,4]) { return y = matmul(a, b) }", &backend);
 }
 
 }  // namespace

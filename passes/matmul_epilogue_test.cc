@@ -1,4 +1,4 @@
-#include "modellib/passes/matmul_epilogue.h"
+#include "modellib/passes/epilogue.h"
 
 #include <gtest/gtest.h>
 
@@ -15,7 +15,7 @@ testing::FakeBackend device() {
 
 TEST(MatmulEpilogue, BiasResidualAndActivation) {
   const testing::FakeBackend backend = device();
-  testing::expect_pass("matmul-epilogue",
+  testing::expect_pass("epilogue",
                        R"(graph "g" (x: f32[2,3], w: f32[4,3], b: f32[4], r: f32[2,4]) {
       p = matmul(x, w) {transpose_b: true}
       s = add(b, p)
@@ -36,7 +36,7 @@ TEST(MatmulEpilogue, ThroughAReshapeThatKeepsTheColumns) {
       return y = add(q, b)
     })";
   const GraphRef before = testing::graph_of(input);
-  const GraphRef after = testing::after({"matmul-epilogue", "canonicalize"}, before, &backend);
+  const GraphRef after = testing::after({"epilogue", "canonicalize"}, before, &backend);
   testing::expect_graph(after, R"(graph "g" (x: f32[4,3], w: f32[3,5], b: f32[5]) {
       p = matmul_epilogue(x, w, b)
       return y = reshape(p) {shape: [2,2,5]}
@@ -47,33 +47,33 @@ TEST(MatmulEpilogue, ThroughAReshapeThatKeepsTheColumns) {
 TEST(MatmulEpilogue, NothingToDo) {
   const testing::FakeBackend backend = device();
   // Somebody else reads the product.
-  testing::expect_unchanged("matmul-epilogue", R"(graph "g" (x: f32[2,3], w: f32[3,4]) {
+  testing::expect_unchanged("epilogue", R"(graph "g" (x: f32[2,3], w: f32[3,4]) {
       p = matmul(x, w)
       y = relu(p)
       return y, p
     })",
                             &backend);
   // A bias along the rows, and an element type that the epilogue does not know.
-  testing::expect_unchanged("matmul-epilogue",
+  testing::expect_unchanged("epilogue",
                             R"(graph "g" (x: f32[2,3], w: f32[3,4], b: f32[2,1]) {
       p = matmul(x, w)
       return y = add(p, b)
     })",
                             &backend);
-  testing::expect_unchanged("matmul-epilogue", R"(graph "g" (x: f64[2,3], w: f64[3,4]) {
+  testing::expect_unchanged("epilogue", R"(graph "g" (x: f64[2,3], w: f64[3,4]) {
       p = matmul(x, w)
       return y = relu(p)
     })",
                             &backend);
   // Scalars that were reshaped: the norm of gradients is a sum of such.
-  testing::expect_unchanged("matmul-epilogue", R"(graph "g" (x: f32[1,1], z: f32[]) {
+  testing::expect_unchanged("epilogue", R"(graph "g" (x: f32[1,1], z: f32[]) {
       r = reshape(x) {shape: []}
       return y = add(r, z)
     })",
                             &backend);
   // A device without epilogues.
   const testing::FakeBackend plain;
-  testing::expect_unchanged("matmul-epilogue", R"(graph "g" (x: f32[2,3], w: f32[3,4]) {
+  testing::expect_unchanged("epilogue", R"(graph "g" (x: f32[2,3], w: f32[3,4]) {
       p = matmul(x, w)
       return y = relu(p)
     })",

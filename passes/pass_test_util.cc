@@ -65,6 +65,12 @@ bool FakeBackend::takes_composite(const Graph& graph, const Graph::Node& node) c
   return composites.count(node.op->name) > 0;
 }
 
+bool FakeBackend::takes_epilogue(const Graph& graph, const Graph::Node& product,
+                                 const Epilogue&) const {
+  return epilogues && product.op->name.rfind("matmul", 0) == 0 &&
+         graph.type(product.output(0)).dtype == DType::kF32;
+}
+
 bool FakeBackend::can_fuse(const Graph& graph, const Graph::Node& node) const {
   return fusible.count(node.op->name) > 0;
 }

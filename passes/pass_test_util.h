@@ -21,11 +21,12 @@ class FakeBackend final : public Backend {
   std::set<std::string> composites;  // that it takes whole
   std::set<std::string> fusible;     // ops of regions
   size_t region_limit = 96;          // nodes of a region, constants not counted
-  bool epilogues = false;
+  bool epilogues = false;            // of f32 matmuls
 
   absl::string_view name() const override { return "fake"; }
   bool takes_composite(const Graph& graph, const Graph::Node& node) const override;
-  bool takes_epilogues() const override { return epilogues; }
+  bool takes_epilogue(const Graph& graph, const Graph::Node& product,
+                      const Epilogue& epilogue) const override;
   bool can_fuse(const Graph& graph, const Graph::Node& node) const override;
   absl::Status accepts_region(const Graph& region) const override;
   absl::StatusOr<NodeRecipe> recipe(const RecipeSite& site) const override;

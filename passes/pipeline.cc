@@ -12,12 +12,15 @@
 #include "modellib/passes/attention_layout.h"
 #include "modellib/passes/canonicalize.h"
 #include "modellib/passes/control_flow.h"
+#include "modellib/passes/epilogue.h"
+#include "modellib/passes/fold_batch_norm.h"
 #include "modellib/passes/fold_constants.h"
 #include "modellib/passes/fusion.h"
+#include "modellib/passes/layout.h"
 #include "modellib/passes/legalize.h"
-#include "modellib/passes/matmul_epilogue.h"
 #include "modellib/passes/recognise.h"
 #include "modellib/passes/regions.h"
+#include "modellib/passes/widen.h"
 
 namespace modellib {
 namespace {
@@ -27,6 +30,8 @@ constexpr Pass kPasses[] = {
      canonical_order},
     {"canonicalize", "Rewrites nodes to one simplest form and drops what does nothing.",
      canonicalize},
+    {"fold-batch-norm", "Folds constant batch norms into the convolutions before them.",
+     fold_batch_norm},
     {"fold-constants", "Computes what depends on constants alone.", fold_constants},
     {"recognise", "Puts composites in the place of the primitives that spell them out.", recognise},
     {"autocast-f16", "Carries out products in f16, with f32 for all else.", autocast_f16, true},
@@ -35,12 +40,15 @@ constexpr Pass kPasses[] = {
      sink_constants},
     {"stride-scans", "Gives scans a form in which fixed strides lead from slice to slice.",
      stride_scans},
-    {"matmul-epilogue", "Takes bias, residual and activation into the matmul they follow.",
-     fuse_matmul_epilogues},
+    {"epilogue", "Takes bias, residual and activation into the product they follow.",
+     fuse_epilogues},
     {"attention-layout", "Lets attention read and write what is transposed around it.",
      choose_attention_layout},
     {"legalize", "Decomposes composites that the backend has no kernel for.", legalize},
+    {"widen", "Computes in a wider type what the backend has no kernel for.", widen},
     {"simplify", "Canonicalises again what decomposition brought.", canonicalize},
+    {"layout", "Chooses channels-first or channels-last for all images at once.", choose_layout},
+    {"simplify-layout", "Canonicalises what copies between layouts have met.", canonicalize},
     {"fusion", "Groups pointwise ops and row reductions into regions.", fuse_regions},
 };
 
@@ -59,7 +67,9 @@ absl::Status failure(absl::StatusCode code, absl::string_view what, const Graph&
 }
 
 // Without them a plan cannot be made, so a budget of rewrites does not hold them back.
-bool is_mandatory(absl::string_view name) { return name == "legalize" || name == "stride-scans"; }
+bool is_mandatory(absl::string_view name) {
+  return name == "legalize" || name == "widen" || name == "stride-scans";
+}
 
 }  // namespace
 

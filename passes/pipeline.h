@@ -35,7 +35,7 @@ struct PipelineOptions {
   std::vector<std::string> disabled;  // names left out
   std::vector<Pass> custom;           // the caller's own, found by name before the built-in ones
   // Rewrites in all, over the passes in order; the rest of the graph stays as it is. Passes without
-  // which no plan can be made ("legalize", "stride-scans") are not counted.
+  // which no plan can be made ("legalize", "widen", "stride-scans") are not counted.
   int64_t max_rewrites = std::numeric_limits<int64_t>::max();
   // Called after each pass with its number (from 1), name and result.
   std::function<void(int, absl::string_view, const Graph&)> dump;

@@ -21,30 +21,14 @@ ValueId root_of(const Graph& graph, ValueId id) {
   return id;
 }
 
-// Whether the node's operands may be computed where its results lie: joined, or carried by a loop.
-bool takes_in_place(const Graph::Node& node) {
-  const std::string& op = node.op->name;
-  return op == "concat" || op == "cond" || op == "scan" || op == "while";
-}
-
 // Whether the value may lie in the caller's memory.
 bool is_the_hosts(const Graph& graph, ValueId id) {
   const ValueId root = root_of(graph, id);
   for (const ValueId input : graph.inputs()) {
     if (input == root) return true;
   }
-  if (graph.value(root).producer < 0) return false;
   for (const Graph::Output& out : graph.outputs()) {
-    if (root_of(graph, out.value) == root) return true;
-  }
-  for (const Graph::Node& node : graph.nodes()) {
-    if (!takes_in_place(node)) continue;
-    for (const ValueId in : node.inputs) {
-      if (in == kNoValue || root_of(graph, in) != root) continue;
-      for (int i = 0; i < node.num_outputs; ++i) {
-        if (is_the_hosts(graph, node.output(i))) return true;
-      }
-    }
+    if (root_of(graph, out.value) == root) return graph.value(root).producer >= 0;
   }
   return false;
 }
@@ -105,11 +89,15 @@ bool FakeDeviceBackend::takes_composite(const Graph& graph, const Graph::Node& n
   return cpu::cpu_backend().takes_composite(graph, node);
 }
 
-bool FakeDeviceBackend::widens(const Graph& graph, const Graph::Node& node) const {
-  return cpu::cpu_backend().widens(graph, node);
+bool FakeDeviceBackend::takes_epilogue(const Graph& graph, const Graph::Node& product,
+                                       const Epilogue& epilogue) const {
+  return cpu::cpu_backend().takes_epilogue(graph, product, epilogue);
 }
 
-bool FakeDeviceBackend::takes_epilogues() const { return cpu::cpu_backend().takes_epilogues(); }
+std::optional<DType> FakeDeviceBackend::computes_in(const Graph& graph,
+                                                    const Graph::Node& node) const {
+  return cpu::cpu_backend().computes_in(graph, node);
+}
 
 bool FakeDeviceBackend::can_fuse(const Graph& graph, const Graph::Node& node) const {
   return cpu::cpu_backend().can_fuse(graph, node);

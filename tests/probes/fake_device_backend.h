@@ -22,8 +22,9 @@ class FakeDeviceBackend final : public Backend {
   absl::string_view name() const override { return "fake"; }
   std::vector<std::string> lanes() const override { return {"compute", "side", "copy"}; }
   bool takes_composite(const Graph& graph, const Graph::Node& node) const override;
-  bool widens(const Graph& graph, const Graph::Node& node) const override;
-  bool takes_epilogues() const override;
+  bool takes_epilogue(const Graph& graph, const Graph::Node& product,
+                      const Epilogue& epilogue) const override;
+  std::optional<DType> computes_in(const Graph& graph, const Graph::Node& node) const override;
   bool can_fuse(const Graph& graph, const Graph::Node& node) const override;
   absl::Status accepts_region(const Graph& region) const override;
   absl::StatusOr<NodeRecipe> recipe(const RecipeSite& site) const override;

@@ -13,13 +13,6 @@
 namespace modellib::cpu {
 namespace {
 
-// The extents of a copy, and how source and target step through them.
-struct Walk {
-  Shape extents;
-  std::vector<Dim> source, target;
-  Dim source_base = 0, target_base = 0;
-};
-
 bool all_static(const Walk& w) {
   return is_static(w.extents) && is_static(w.source) && is_static(w.target) &&
          w.source_base.is_static() && w.target_base.is_static();
@@ -31,13 +24,26 @@ std::vector<int64_t> numbers(const std::vector<Dim>& dims) {
   return values;
 }
 
-absl::StatusOr<StepRecipe> copy_step(const RecipeSite& site, const Walk& walk, StepOperand from) {
-  const int bits = bits_of(site.out(0).dtype);
+absl::StatusOr<NodeRecipe> one_copy(const RecipeSite& site, const Walk& walk) {
+  absl::StatusOr<StepRecipe> step =
+      copy_step(site, site.out(0).dtype, walk, {StepOperand::Kind::kInput, 0},
+                {StepOperand::Kind::kOutput, 0});
+  if (!step.ok()) return step.status();
+  NodeRecipe recipe;
+  recipe.steps.push_back(*std::move(step));
+  return recipe;
+}
+
+}  // namespace
+
+absl::StatusOr<StepRecipe> copy_step(const RecipeSite& site, DType dtype, const Walk& walk,
+                                     StepOperand from, StepOperand to) {
+  const int bits = bits_of(dtype);
   if (bits % 8 != 0 || bits > 64) return no_kernel(site, "packed elements cannot be moved apart");
   if (walk.extents.size() > kCopyDims) return no_kernel(site, "more than 8 dimensions");
   StepRecipe step;
   step.kernel = "cpu.copy";
-  step.outputs = {{StepOperand::Kind::kOutput, 0}};
+  step.outputs = {to};
   step.inputs = {from};
   if (all_static(walk)) {
     const CopyScalars scalars =
@@ -70,16 +76,6 @@ absl::StatusOr<StepRecipe> copy_step(const RecipeSite& site, const Walk& walk, S
       ceil_div(outer * ceil_div(rows, Dim(scalars.tile_rows)), Dim(scalars.units_per_chunk));
   return step;
 }
-
-absl::StatusOr<NodeRecipe> one_copy(const RecipeSite& site, const Walk& walk) {
-  absl::StatusOr<StepRecipe> step = copy_step(site, walk, {StepOperand::Kind::kInput, 0});
-  if (!step.ok()) return step.status();
-  NodeRecipe recipe;
-  recipe.steps.push_back(*std::move(step));
-  return recipe;
-}
-
-}  // namespace
 
 absl::StatusOr<NodeRecipe> transpose_recipe(const RecipeSite& site) {
   std::vector<int64_t> perm = site.node.attributes.as<TransposeAttributes>().perm;
@@ -124,10 +120,9 @@ absl::StatusOr<NodeRecipe> broadcast_recipe(const RecipeSite& site) {
 absl::StatusOr<NodeRecipe> add_strided_copy(const RecipeSite& site, NodeRecipe recipe,
                                             const CopyStrides& strides, StepOperand from,
                                             StepOperand to, bool in_front) {
-  absl::StatusOr<StepRecipe> step =
-      copy_step(site, {strides.extents, strides.source, strides.target}, from);
+  absl::StatusOr<StepRecipe> step = copy_step(
+      site, site.out(0).dtype, {strides.extents, strides.source, strides.target}, from, to);
   if (!step.ok()) return step.status();
-  step->outputs = {to};
   recipe.steps.insert(in_front ? recipe.steps.begin() : recipe.steps.end(), *std::move(step));
   return recipe;
 }
@@ -148,7 +143,8 @@ absl::StatusOr<NodeRecipe> concat_recipe(const RecipeSite& site) {
     walk.target_base = at * target[axis];
     at = at + walk.extents[axis];
     absl::StatusOr<StepRecipe> step =
-        copy_step(site, walk, {StepOperand::Kind::kInput, static_cast<int>(i)});
+        copy_step(site, site.out(0).dtype, walk, {StepOperand::Kind::kInput, static_cast<int>(i)},
+                  {StepOperand::Kind::kOutput, 0});
     if (!step.ok()) return step.status();
     recipe.steps.push_back(*std::move(step));
   }

@@ -9,10 +9,14 @@
 #include "modellib/executors/cpu/kernels/copy_bytes.h"
 #include "modellib/graph/op_def.h"
 #include "modellib/graph/status_macros.h"
+#include "modellib/ops/conv_epilogue.h"
 #include "modellib/ops/fused.h"
+#include "modellib/ops/matmul_epilogue.h"
+#include "modellib/ops/pool.h"
 #include "modellib/ops/random.h"
 #include "modellib/ops/reduce.h"
 #include "modellib/ops/shape.h"
+#include "modellib/passes/channels_last.h"
 
 namespace modellib::cpu {
 namespace {
@@ -46,6 +50,19 @@ struct Entry {
   // Of a composite: whether the kernel can do this node. None: always.
   bool (*takes)(const Graph&, const Graph::Node&) = nullptr;
 };
+
+// Whether the node's own epilogue is one that its kernel takes.
+bool takes_own_epilogue(const Graph& graph, const Graph::Node& node) {
+  const auto has = [&](size_t i) { return i < node.inputs.size() && node.inputs[i] != kNoValue; };
+  Epilogue epilogue{has(2), has(3), "none"};
+  if (node.attributes.is<ConvEpilogueAttributes>()) {
+    epilogue.activation = node.attributes.as<ConvEpilogueAttributes>().activation;
+  } else {
+    epilogue.activation = node.attributes.as<MatmulEpilogueAttributes>().activation;
+  }
+  return cpu_backend().takes_epilogue(graph, node, epilogue);
+}
+
 constexpr Entry kRecipes[] = {
     {"all_gather", sharded_recipe},
     {"all_reduce", all_reduce_recipe},
@@ -58,6 +75,7 @@ constexpr Entry kRecipes[] = {
     {"broadcast", broadcast_from_recipe},
     {"concat", concat_recipe},
     {"conv", conv_recipe},
+    {"conv_epilogue", conv_recipe, takes_own_epilogue},
     {"conv_filter_gradient", conv_recipe},
     {"conv_input_gradient", conv_recipe},
     {"cumsum", cumsum_recipe},
@@ -66,7 +84,7 @@ constexpr Entry kRecipes[] = {
     {"gather", gather_recipe},
     {"gather_elements", gather_elements_recipe},
     {"matmul", matmul_recipe},
-    {"matmul_epilogue", matmul_recipe},
+    {"matmul_epilogue", matmul_recipe, takes_own_epilogue},
     {"max_pool", pool_recipe},
     {"max_pool_gradient", pool_recipe},
     {"max_pool_select", pool_recipe},
@@ -144,12 +162,26 @@ bool CpuBackend::takes_composite(const Graph& graph, const Graph::Node& node) co
   return entry != nullptr && (entry->takes == nullptr || entry->takes(graph, node));
 }
 
-// Regions load and store the 16-bit floats, and kernels that move bytes do not look at them; these
-// would be slow or are missing.
-bool CpuBackend::widens(const Graph& graph, const Graph::Node& node) const {
-  const Entry* entry = entry_of(node.op->name);
-  return entry != nullptr && (entry->recipe == matmul_recipe || entry->recipe == conv_recipe ||
-                              entry->recipe == pool_recipe);
+bool CpuBackend::takes_epilogue(const Graph& graph, const Graph::Node& product,
+                                const Epilogue& epilogue) const {
+  if (product.op->name == "conv" || product.op->name == "conv_epilogue")
+    return takes_conv_epilogue(graph, product, epilogue);
+  return graph.type(product.output(0)).dtype == DType::kF32 &&
+         activation_of(epilogue.activation).has_value();
+}
+
+std::optional<DType> CpuBackend::computes_in(const Graph& graph, const Graph::Node& node) const {
+  const bool is_window = conv_attributes(node) != nullptr || node.attributes.is<PoolAttributes>();
+  if (!is_window && node.op->name != "matmul") return std::nullopt;
+  const DType dtype = graph.type(node.output(0)).dtype;
+  const bool narrow = dtype == DType::kF16 || dtype == DType::kBF16;
+  return narrow ? std::optional(DType::kF32) : std::nullopt;
+}
+
+int64_t CpuBackend::channels_last_gain(const Graph& graph, const Graph::Node& node) const {
+  if (conv_attributes(node) != nullptr) return conv_channels_last_gain(graph, node);
+  // Pooling works on vectors of channels where they are neighbours.
+  return node.attributes.is<PoolAttributes>() ? image_bytes(graph, node.inputs[0]) : 0;
 }
 
 bool CpuBackend::can_fuse(const Graph& graph, const Graph::Node& node) const {

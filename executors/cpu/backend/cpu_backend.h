@@ -15,8 +15,10 @@ class CpuBackend final : public Backend {
   absl::string_view name() const override { return "cpu"; }
   std::vector<std::string> lanes() const override { return {"compute", "communication"}; }
   bool takes_composite(const Graph& graph, const Graph::Node& node) const override;
-  bool widens(const Graph& graph, const Graph::Node& node) const override;
-  bool takes_epilogues() const override { return true; }
+  bool takes_epilogue(const Graph& graph, const Graph::Node& product,
+                      const Epilogue& epilogue) const override;
+  std::optional<DType> computes_in(const Graph& graph, const Graph::Node& node) const override;
+  int64_t channels_last_gain(const Graph& graph, const Graph::Node& node) const override;
   bool can_fuse(const Graph& graph, const Graph::Node& node) const override;
   absl::Status accepts_region(const Graph& region) const override;
   absl::StatusOr<NodeRecipe> recipe(const RecipeSite& site) const override;

@@ -75,17 +75,26 @@ MatmulEpilogueAttributes attributes_of(const Graph::Node& node) {
   return {a.transpose_a, a.transpose_b, "none"};
 }
 
-Activation activation_of(absl::string_view name) {
-  if (name == "relu") return Activation::kRelu;
-  if (name == "gelu") return Activation::kGeluErf;
-  if (name == "gelu_tanh") return Activation::kGeluTanh;
-  if (name == "silu") return Activation::kSilu;
-  if (name == "sigmoid") return Activation::kSigmoid;
-  if (name == "tanh") return Activation::kTanh;
-  return Activation::kNone;
-}
-
 }  // namespace
+
+std::optional<Activation> activation_of(absl::string_view name) {
+  constexpr std::pair<const char*, Activation> kNames[] = {
+      {"none", Activation::kNone},
+      {"relu", Activation::kRelu},
+      {"relu6", Activation::kRelu6},
+      {"gelu", Activation::kGeluErf},
+      {"gelu_tanh", Activation::kGeluTanh},
+      {"silu", Activation::kSilu},
+      {"sigmoid", Activation::kSigmoid},
+      {"tanh", Activation::kTanh},
+      {"hard_swish", Activation::kHardSwish},
+      {"hard_sigmoid", Activation::kHardSigmoid},
+  };
+  for (const auto& [known, activation] : kNames) {
+    if (name == known) return activation;
+  }
+  return std::nullopt;
+}
 
 absl::StatusOr<NodeRecipe> matmul_recipe(const RecipeSite& site) {
   const MatmulEpilogueAttributes attributes = attributes_of(site.node);
@@ -206,7 +215,7 @@ absl::StatusOr<NodeRecipe> matmul_recipe(const RecipeSite& site) {
   step.kernel = "cpu.matmul_f32";
   step.outputs = {{StepOperand::Kind::kOutput, 0}};
   step.inputs = {{StepOperand::Kind::kInput, 0}, b, {}, {}};
-  set(&MatmulScalars::activation, static_cast<int64_t>(activation_of(attributes.activation)));
+  set(&MatmulScalars::activation, static_cast<int64_t>(*activation_of(attributes.activation)));
   if (site.has(2)) {
     set(&MatmulScalars::bias_axis, static_cast<int64_t>(BiasAxis::kN));
     step.inputs[2] = {StepOperand::Kind::kInput, 2};

@@ -3,7 +3,12 @@
 #ifndef MODELLIB_EXECUTORS_CPU_BACKEND_RECIPES_H_
 #define MODELLIB_EXECUTORS_CPU_BACKEND_RECIPES_H_
 
+#include <optional>
+#include <vector>
+
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "modellib/executors/cpu/kernels/matmul_params.h"
 #include "modellib/passes/backend.h"
 
 namespace modellib::cpu {
@@ -35,6 +40,11 @@ absl::StatusOr<NodeRecipe> update_slice_recipe(const RecipeSite& site);
 // Whether the kernel takes this node of op "attention" or "attention_grad"; else it is decomposed.
 bool takes_attention(const Graph& graph, const Graph::Node& node);
 
+// Whether conv_recipe can do the convolution `node` with the epilogue.
+bool takes_conv_epilogue(const Graph& graph, const Graph::Node& node, const Epilogue& epilogue);
+// Backend::channels_last_gain of a convolution or one of its gradients.
+int64_t conv_channels_last_gain(const Graph& graph, const Graph::Node& node);
+
 // What the recipe files share.
 
 // "cpu: OP of TYPES": for ops that no kernel serves with these types.
@@ -58,6 +68,16 @@ struct CopyStrides {
 absl::StatusOr<NodeRecipe> add_strided_copy(const RecipeSite& site, NodeRecipe recipe,
                                             const CopyStrides& strides, StepOperand from,
                                             StepOperand to, bool in_front);
+// The extents of a copy, and how source and target step through them (elements).
+struct Walk {
+  Shape extents;
+  std::vector<Dim> source, target;
+  Dim source_base = 0, target_base = 0;
+};
+absl::StatusOr<StepRecipe> copy_step(const RecipeSite& site, DType dtype, const Walk& walk,
+                                     StepOperand from, StepOperand to);
+// What the kernels call an activation of ops/epilogue.h; nothing if they have none of this name.
+std::optional<Activation> activation_of(absl::string_view name);
 // A copy of so many bytes, without operands; in place it does nothing.
 StepRecipe copy_bytes(const Dim& bytes);
 // Elements from one step of each dimension to the next, of a dense value.

@@ -108,8 +108,8 @@ absl::Status check_extents(const ConvScalars& s) {
             s.pieces <= kMaxPieces && positive(s.images_per_part) && s.scratch_bytes >= 0 &&
             s.scratch_bytes < (int64_t{1} << 40) && s.scratch_bytes % 64 == 0 &&
             s.filter_bytes >= 0 && s.filter_bytes < (int64_t{1} << 40) &&
-            (s.has_bias == 0 || s.has_bias == 1) && (s.activation == 0 || s.activation == 1) &&
-            (s.accumulates == 0 || s.accumulates == 1);
+            (s.has_bias == 0 || s.has_bias == 1) && s.activation >= 0 &&
+            s.activation < kActivationCount && (s.accumulates == 0 || s.accumulates == 1);
   for (int d = 0; ok && d < 2; ++d) {
     ok = positive(s.in[d]) && positive(s.out[d]) && positive(s.kernel[d]) &&
          positive(s.stride[d]) && positive(s.dilation[d]) && s.pad_low[d] >= 0 &&
@@ -138,6 +138,37 @@ absl::Status check_extents(const ConvScalars& s) {
   ok = ok && (s.filter_bytes == 0 || windows_see_elements(s));
   if (ok) return absl::OkStatus();
   return absl::InvalidArgumentError(absl::StrCat(kName, ": the extents do not fit one another"));
+}
+
+dnnl_status_t append_activation(dnnl_post_ops_t post, Activation activation) {
+  const auto append = [&](dnnl_alg_kind_t kind, float alpha = 0.0f, float beta = 0.0f) {
+    return dnnl_post_ops_append_eltwise(post, 1.0f, kind, alpha, beta);
+  };
+  switch (activation) {
+    case Activation::kNone:
+      return dnnl_success;
+    case Activation::kRelu:
+      return append(dnnl_eltwise_relu);
+    case Activation::kGeluErf:
+      return append(dnnl_eltwise_gelu_erf);
+    case Activation::kGeluTanh:
+      return append(dnnl_eltwise_gelu_tanh);
+    case Activation::kSilu:
+      return append(dnnl_eltwise_swish, 1.0f);
+    case Activation::kSigmoid:
+      return append(dnnl_eltwise_logistic);
+    case Activation::kTanh:
+      return append(dnnl_eltwise_tanh);
+    case Activation::kRelu6:
+      return append(dnnl_eltwise_clip, 0.0f, 6.0f);
+    case Activation::kHardSwish:
+      return append(dnnl_eltwise_hardswish);
+    case Activation::kHardSigmoid: {
+      const dnnl_status_t status = append(dnnl_eltwise_linear, 1.0f / 6.0f, 0.5f);
+      return status == dnnl_success ? append(dnnl_eltwise_clip, 0.0f, 1.0f) : status;
+    }
+  }
+  return dnnl_invalid_arguments;
 }
 
 // Piece `i`; `filter`: how the filter lies (null: plain, or the primitive's choice where `pack`).
@@ -233,9 +264,8 @@ absl::StatusOr<Piece> make_piece(const ConvScalars& s, int64_t i, bool pack,
   dnnl_post_ops_t post = nullptr;
   if (status == dnnl_success) status = dnnl_post_ops_create(&post);
   if (status == dnnl_success && s.accumulates != 0) status = dnnl_post_ops_append_sum(post, 1.0f);
-  if (status == dnnl_success && s.activation != 0) {
-    status = dnnl_post_ops_append_eltwise(post, 1.0f, dnnl_eltwise_relu, 0.0f, 0.0f);
-  }
+  if (status == dnnl_success)
+    status = append_activation(post, static_cast<Activation>(s.activation));
   if (status == dnnl_success) status = dnnl_primitive_attr_set_post_ops(attr, post);
   // A gradient needs no hint of the forward pass but its description.
   dnnl_primitive_desc_t hint = nullptr;

@@ -21,13 +21,13 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
+#include "modellib/executors/cpu/kernels/matmul_params.h"
 #include "modellib/executors/runtime/kernel.h"
 
 namespace modellib::cpu {
 
 enum class ConvKind : int64_t { kForward = 0, kInputGradient = 1, kFilterGradient = 2 };
 enum class ImageLayout : int64_t { kChannelsFirst = 0, kChannelsLast = 1 };
-enum class ConvActivation : int64_t { kNone = 0, kRelu = 1 };
 
 // All static.
 struct ConvScalars {
@@ -44,7 +44,7 @@ struct ConvScalars {
   int64_t pad_low[2] = {};
   int64_t pad_high[2] = {};
   int64_t has_bias = 0;
-  int64_t activation = 0;   // ConvActivation
+  int64_t activation = 0;   // Activation
   int64_t accumulates = 0;  // y0 is there and shares its memory with y
 
   // Chosen by plan_conv.

@@ -25,6 +25,7 @@ namespace {
 // One chunk: rows [m0, m0 + rows) and columns [n0, n0 + columns) of one matrix of the batch.
 struct Block {
   const float* a;
+  const RowSource* source;  // in the place of `a`, or null
   const float* b;
   const float* bias;
   const float* residual;
@@ -63,6 +64,10 @@ inline constexpr int64_t kRowsAtOnce = 192;
 inline constexpr int64_t kCopyRows = 36;
 inline constexpr int64_t kCopyStride = kMaxKBlock + 16;
 static_assert(kCopyRows % kMaxRows == 0);
+// Rows of A that are gathered are copied in larger numbers: more columns of B share them.
+inline constexpr int64_t kGatheredRows = 96;
+static_assert(kGatheredRows % kMaxRows == 0);
+static_assert(kGatheredRows * kCopyStride * 4 + 4096 <= kGatheredStackBytes);
 // Columns of in-place B, times k, that are packed on the stack at a time.
 inline constexpr int64_t kStackFloats = 16384;
 static_assert((kCopyRows * kCopyStride + kStackFloats) * 4 + 4096 <= kMatmulStackBytes);
@@ -193,16 +198,24 @@ void run_columns(const MatmulScalars& s, const Block& block, const Pass& pass, i
   }
 }
 
-// Copies the rows of transposed A that a pass needs.
-void copy_a(const MatmulScalars& s, const float* a, const Pass& pass, float* to) {
-  transpose(a + pass.k0 * s.lda + pass.m0, static_cast<size_t>(s.lda), static_cast<size_t>(pass.kc),
-            static_cast<size_t>(pass.rows), to, kCopyStride);
+// Copies the rows of A that a pass needs, where A is transposed or gathered.
+void copy_a(const MatmulScalars& s, const Block& block, const Pass& pass, float* to) {
+  if (block.source != nullptr) {
+    block.source->copy(block.source->context, pass.m0, pass.rows, pass.k0, pass.kc, to,
+                       kCopyStride);
+    return;
+  }
+  transpose(block.a + pass.k0 * s.lda + pass.m0, static_cast<size_t>(s.lda),
+            static_cast<size_t>(pass.kc), static_cast<size_t>(pass.rows), to, kCopyStride);
 }
 
 // All rows of a block for one block of k and the columns [n0, n1).
 void run_stripe(const MatmulScalars& s, const Block& block, Pass pass, int64_t n0, int64_t n1,
                 const float* stack_b, float* stack_a) {
-  const int64_t at_once = s.transpose_a != 0 ? kCopyRows : kRowsAtOnce;
+  const bool copies = block.source != nullptr || s.transpose_a != 0;
+  const int64_t at_once = block.source != nullptr ? kGatheredRows
+                          : copies                ? kCopyRows
+                                                  : kRowsAtOnce;
   const int64_t parts = (block.rows + at_once - 1) / at_once;
   const int64_t next_k0 = pass.next_k0, next_kc = pass.next_kc;
   int64_t row = 0;
@@ -213,11 +226,11 @@ void run_stripe(const MatmulScalars& s, const Block& block, Pass pass, int64_t n
     pass.next_k0 = i + 1 < parts ? pass.k0 : next_k0;
     pass.next_kc = i + 1 < parts ? pass.kc : next_kc;
     // With one copy, the stripe before left it there.
-    if (s.transpose_a == 0) {
+    if (!copies) {
       pass.a = block.a + pass.m0 * s.lda + pass.k0;
       pass.a_stride = s.lda;
     } else {
-      if (parts > 1 || n0 == block.n0) copy_a(s, block.a, pass, stack_a);
+      if (parts > 1 || n0 == block.n0) copy_a(s, block, pass, stack_a);
       pass.a = stack_a;
       pass.a_stride = kCopyStride;
     }
@@ -236,23 +249,38 @@ void pack_stripe(const MatmulScalars& s, const float* b, const Pass& pass, int64
   }
 }
 
-void run_block(const MatmulScalars& s, const Block& block) {
-  HWY_ALIGN float stack_a[kCopyRows * kCopyStride];
-  HWY_ALIGN float stack_b[kStackFloats];
-  const BLayout layout = static_cast<BLayout>(s.b_layout);
+// Calls f for each block of k. Where k is 0 there is one empty block, which still writes bias and
+// residual.
+template <class F>
+void for_each_pass(const MatmulScalars& s, F f) {
   const int64_t kc = std::max<int64_t>(1, k_block(s.k));
-  const int64_t end = block.n0 + block.columns;
   Pass pass;
-  // Where k is 0 there is one empty block, which still writes bias and residual.
   for (pass.k0 = 0; pass.k0 < std::max<int64_t>(1, s.k); pass.k0 += kc) {
     pass.kc = std::min(kc, s.k - pass.k0);
     pass.first = pass.k0 == 0;
     pass.last = pass.k0 + kc >= s.k;
     pass.next_k0 = pass.last ? pass.k0 : pass.k0 + kc;
     pass.next_kc = std::min(kc, s.k - pass.next_k0);
+    f(pass);
+  }
+}
+
+void run_gathered_block(const MatmulScalars& s, const Block& block) {
+  HWY_ALIGN float stack_a[kGatheredRows * kCopyStride];
+  for_each_pass(s, [&](const Pass& pass) {
+    run_stripe(s, block, pass, block.n0, block.n0 + block.columns, nullptr, stack_a);
+  });
+}
+
+void run_block(const MatmulScalars& s, const Block& block) {
+  HWY_ALIGN float stack_a[kCopyRows * kCopyStride];
+  HWY_ALIGN float stack_b[kStackFloats];
+  const BLayout layout = static_cast<BLayout>(s.b_layout);
+  const int64_t end = block.n0 + block.columns;
+  for_each_pass(s, [&](const Pass& pass) {
     if (layout == BLayout::kPacked) {
       run_stripe(s, block, pass, block.n0, end, nullptr, stack_a);
-      continue;
+      return;
     }
     int64_t packed_from = block.n0;
     if (layout == BLayout::kRows && !pays_to_pack(block.rows, s.ldb)) {
@@ -268,7 +296,7 @@ void run_block(const MatmulScalars& s, const Block& block) {
       pack_stripe(s, block.b, pass, n, next, stack_b);
       run_stripe(s, block, pass, n, next, stack_b, stack_a);
     }
-  }
+  });
 }
 
 // Packs columns [n0, n0 + columns) of one matrix.
@@ -297,21 +325,45 @@ HWY_AFTER_NAMESPACE();
 namespace modellib::cpu {
 
 HWY_EXPORT(run_block);
+HWY_EXPORT(run_gathered_block);
 HWY_EXPORT(pack_columns);
 
 constexpr float kNothing = 0;
 
+// Rows and columns of a chunk: m goes round fastest, then n; what is left is the number in the
+// batch.
+int64_t set_extents(const MatmulScalars& s, int64_t chunk, Block& block) {
+  const int64_t m_chunks = (s.m + s.m_grain - 1) / s.m_grain;
+  const int64_t n_chunks = (s.n + s.n_grain - 1) / s.n_grain;
+  block.m0 = chunk % m_chunks * s.m_grain;
+  block.rows = std::min(s.m_grain, s.m - block.m0);
+  block.n0 = chunk / m_chunks % n_chunks * s.n_grain;
+  block.columns = std::min(s.n_grain, s.n - block.n0);
+  return chunk / m_chunks / n_chunks;
+}
+
+void matmul_gathered_chunk(const MatmulScalars& s, const RowSource& a, const float* b,
+                           const float* bias, const float* residual, float* c, int64_t chunk) {
+  if (chunk < 0 || chunk >= matmul_chunks(s)) return;
+  Block block;
+  set_extents(s, chunk, block);
+  block.a = nullptr;
+  block.source = &a;
+  block.b = b;
+  block.bias = bias;
+  block.residual = residual;
+  block.c = c;
+  HWY_DYNAMIC_DISPATCH(run_gathered_block)(s, block);
+}
+
 void matmul_chunk(const MatmulScalars& s, const float* a, const float* b, const float* bias,
                   const float* residual, float* c, int64_t chunk) {
   if (chunk < 0 || chunk >= matmul_chunks(s)) return;
-  const int64_t m_chunks = (s.m + s.m_grain - 1) / s.m_grain;
-  const int64_t n_chunks = (s.n + s.n_grain - 1) / s.n_grain;
-  const int64_t m_index = chunk % m_chunks;
-  const int64_t n_index = chunk / m_chunks % n_chunks;
-  const int64_t batch = chunk / m_chunks / n_chunks;
+  Block block;
+  const int64_t batch = set_extents(s, chunk, block);
   const int64_t batch0 = batch / s.batch1;
   const int64_t batch1 = batch % s.batch1;
-  Block block;
+  block.source = nullptr;
   // Where k is 0, A and B have no element to point to.
   block.a = s.k == 0 ? &kNothing : a + batch0 * s.a_batch0 + batch1 * s.a_batch1;
   block.b = s.k == 0 ? &kNothing : b + batch0 * s.b_batch0 + batch1 * s.b_batch1;
@@ -320,10 +372,6 @@ void matmul_chunk(const MatmulScalars& s, const float* a, const float* b, const 
                        ? nullptr
                        : residual + batch0 * s.residual_batch0 + batch1 * s.residual_batch1;
   block.c = c + batch0 * s.c_batch0 + batch1 * s.c_batch1;
-  block.m0 = m_index * s.m_grain;
-  block.rows = std::min(s.m_grain, s.m - block.m0);
-  block.n0 = n_index * s.n_grain;
-  block.columns = std::min(s.n_grain, s.n - block.n0);
   if (s.k == 0) {
     MatmulScalars empty = s;
     empty.lda = 0;

@@ -21,6 +21,20 @@ namespace modellib::cpu {
 void matmul_chunk(const MatmulScalars& s, const float* a, const float* b, const float* bias,
                   const float* residual, float* c, int64_t chunk);
 
+// Rows of A that lie nowhere as a matrix: they are made when they are needed (what the windows of a
+// convolution see).
+struct RowSource {
+  // Writes rows [m0, m0 + rows) and columns [k0, k0 + columns) of A, rows `stride` floats apart.
+  void (*copy)(const void* context, int64_t m0, int64_t rows, int64_t k0, int64_t columns,
+               float* to, int64_t stride);
+  const void* context;
+};
+// As matmul_chunk for such an A, with the same bits. B must be packed; of the batch there is one
+// element; what `s` says of A's memory is not read. Takes kGatheredStackBytes of stack.
+void matmul_gathered_chunk(const MatmulScalars& s, const RowSource& a, const float* b,
+                           const float* bias, const float* residual, float* c, int64_t chunk);
+inline constexpr int64_t kGatheredStackBytes = 192 * 1024;
+
 // Packs chunk `chunk` of pack_b_chunks(s); a larger number does nothing.
 void pack_b_chunk(const PackBScalars& s, const float* b, float* packed, int64_t chunk);
 

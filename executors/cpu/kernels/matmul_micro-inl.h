@@ -318,6 +318,14 @@ HWY_INLINE void map_tile(float* c, size_t stride, size_t rows, size_t columns, F
   }
 }
 
+// x within [0, high]; NaN stays NaN.
+template <class D, class V = hn::Vec<D>>
+HWY_INLINE V clip(D d, V x, float high) {
+  const V top = hn::Set(d, high);
+  const V low = hn::IfThenElse(hn::Lt(x, hn::Zero(d)), hn::Zero(d), x);
+  return hn::IfThenElse(hn::Gt(low, top), top, low);
+}
+
 // c = act(c) over rows x columns, where columns is a multiple of kPanel.
 inline void activate(Activation activation, float* c, size_t stride, size_t rows, size_t columns) {
   using V = hn::Vec<TileTag>;
@@ -343,6 +351,21 @@ inline void activate(Activation activation, float* c, size_t stride, size_t rows
       break;
     case Activation::kTanh:
       map_tile(c, stride, rows, columns, [](TileTag d, V x) HWY_ATTR { return tanh(d, x); });
+      break;
+    case Activation::kRelu6:
+      map_tile(c, stride, rows, columns, [](TileTag d, V x) HWY_ATTR { return clip(d, x, 6.0f); });
+      break;
+    case Activation::kHardSwish:
+      map_tile(c, stride, rows, columns, [](TileTag d, V x) HWY_ATTR {
+        const V gate = hn::Div(clip(d, hn::Add(x, hn::Set(d, 3.0f)), 6.0f), hn::Set(d, 6.0f));
+        // Below -3 the product of an infinity and 0 would be NaN.
+        return hn::IfThenElse(hn::Le(x, hn::Set(d, -3.0f)), hn::Zero(d), hn::Mul(x, gate));
+      });
+      break;
+    case Activation::kHardSigmoid:
+      map_tile(c, stride, rows, columns, [](TileTag d, V x) HWY_ATTR {
+        return hn::Div(clip(d, hn::Add(x, hn::Set(d, 3.0f)), 6.0f), hn::Set(d, 6.0f));
+      });
       break;
   }
 }

@@ -30,8 +30,11 @@ enum class Activation : int64_t {
   kSilu = 4,
   kSigmoid = 5,
   kTanh = 6,
+  kRelu6 = 7,        // min(max(x, 0), 6); NaN stays NaN
+  kHardSwish = 8,    // x relu6(x + 3) / 6
+  kHardSigmoid = 9,  // relu6(x + 3) / 6
 };
-inline constexpr int64_t kActivationCount = 7;
+inline constexpr int64_t kActivationCount = 10;
 
 // How B lies in memory.
 enum class BLayout : int64_t {

@@ -83,6 +83,12 @@ double activate(Activation activation, double x) {
       return 1 / (1 + std::exp(-x));
     case Activation::kTanh:
       return std::tanh(x);
+    case Activation::kRelu6:
+      return std::min(std::max(x, 0.0), 6.0);
+    case Activation::kHardSwish:
+      return x * std::min(std::max(x + 3, 0.0), 6.0) / 6;
+    case Activation::kHardSigmoid:
+      return std::min(std::max(x + 3, 0.0), 6.0) / 6;
     default:
       return x;
   }

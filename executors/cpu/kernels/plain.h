@@ -40,24 +40,6 @@ struct PlainSortScalars {
 };
 constexpr int64_t sort_workspace(int64_t axis) { return axis * 16; }
 
-// "cpu.plain_conv": a convolution over up to three spatial dimensions, f32 or f64. Output y [batch,
-// out_channels, out…]; inputs x [batch, in_channels, in…], w [out_channels, in_channels / groups,
-// kernel…], bias [out_channels] (may be absent). Unused spatial dimensions come first and have
-// extents 1. chunks = batch * out_channels.
-struct PlainConvScalars {
-  int64_t dtype = 0;  // static
-  int64_t batch = 1;
-  int64_t in_channels = 1;
-  int64_t out_channels = 1;
-  int64_t groups = 1;
-  int64_t in[3] = {1, 1, 1};
-  int64_t out[3] = {1, 1, 1};
-  int64_t kernel[3] = {1, 1, 1};
-  int64_t stride[3] = {1, 1, 1};
-  int64_t dilation[3] = {1, 1, 1};
-  int64_t pad_low[3] = {};
-};
-
 // "cpu.fold_in": another random key: output i64; inputs key and data, i64 scalars. The first two
 // words of philox_block(key, stream, data), low word first.
 struct FoldInScalars {
@@ -68,8 +50,6 @@ absl::Status validate_plain_matmul(const runtime::StepView& step);
 void run_plain_matmul(const runtime::KernelArgs& args, int64_t chunk);
 absl::Status validate_plain_sort(const runtime::StepView& step);
 void run_plain_sort(const runtime::KernelArgs& args, int64_t chunk);
-absl::Status validate_plain_conv(const runtime::StepView& step);
-void run_plain_conv(const runtime::KernelArgs& args, int64_t chunk);
 absl::Status validate_fold_in(const runtime::StepView& step);
 void run_fold_in(const runtime::KernelArgs& args, int64_t chunk);
 

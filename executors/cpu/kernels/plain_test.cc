@@ -13,7 +13,6 @@ namespace {
 
 constexpr runtime::Kernel kMatmul = {"cpu.plain_matmul", validate_plain_matmul, run_plain_matmul};
 constexpr runtime::Kernel kSort = {"cpu.plain_sort", validate_plain_sort, run_plain_sort};
-constexpr runtime::Kernel kConv = {"cpu.plain_conv", validate_plain_conv, run_plain_conv};
 constexpr runtime::Kernel kFoldIn = {"cpu.fold_in", validate_fold_in, run_fold_in};
 
 TEST(PlainMatmul, BroadcastsABatchAndReadsATransposedB) {
@@ -95,25 +94,6 @@ TEST(PlainSort, RandomLinesAlongAMiddleAxis) {
   }
   k.workspace_bytes -= 1;
   EXPECT_FALSE(k.validate(validate_plain_sort).ok());
-}
-
-TEST(PlainConv, OneDimensionWithPaddingGroupsAndBias) {
-  // x [1, 2, 4], w [2, 1, 3], groups 2, padding 1, stride 1
-  PlainConvScalars s;
-  s.dtype = static_cast<int64_t>(DType::kF32);
-  s.in_channels = s.out_channels = s.groups = 2;
-  s.in[2] = s.out[2] = 4;
-  s.kernel[2] = 3;
-  s.pad_low[2] = 1;
-  KernelCase k;
-  k.set_scalars(s);
-  k.chunks = 2;
-  k.add_output<float>(8);
-  k.add_input(std::vector<float>{1, 2, 3, 4, 5, 6, 7, 8});
-  k.add_input(std::vector<float>{1, 0, -1, 0, 2, 0});
-  k.add_input(std::vector<float>{0.5, 0});
-  ASSERT_TRUE(k.run(kConv).ok());
-  EXPECT_EQ(k.output<float>(0), (std::vector<float>{-1.5, -1.5, -1.5, 3.5, 10, 12, 14, 16}));
 }
 
 TEST(FoldIn, TakesTwoWordsOfABlock) {

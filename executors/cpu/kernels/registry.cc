@@ -2,12 +2,14 @@
 
 #include "modellib/executors/cpu/kernels/attention.h"
 #include "modellib/executors/cpu/kernels/conv.h"
+#include "modellib/executors/cpu/kernels/conv_gemm.h"
 #include "modellib/executors/cpu/kernels/copy_bytes.h"
 #include "modellib/executors/cpu/kernels/depthwise.h"
 #include "modellib/executors/cpu/kernels/dim_values.h"
 #include "modellib/executors/cpu/kernels/indexing.h"
 #include "modellib/executors/cpu/kernels/matmul_kernels.h"
 #include "modellib/executors/cpu/kernels/plain.h"
+#include "modellib/executors/cpu/kernels/plain_conv.h"
 #include "modellib/executors/cpu/kernels/pool.h"
 #include "modellib/executors/cpu/kernels/reduce.h"
 #include "modellib/executors/cpu/kernels/strided.h"
@@ -39,6 +41,7 @@ absl::Span<const runtime::Kernel> cpu_kernels() {
       {"cpu.pool", validate_pool, run_pool},
       {"cpu.attention_f32", validate_attention, run_attention},
       {"cpu.attention_grad_f32", validate_attention_grad, run_attention_grad},
+      {"cpu.conv_f32", validate_conv_gemm, run_conv_gemm},
       {"cpu.depthwise_f32", validate_depthwise, run_depthwise},
       {"cpu.conv2d", validate_conv, run_conv, initialise_conv, /*may_allocate=*/true},
       {"cpu.fold_in", validate_fold_in, run_fold_in},

@@ -1,0 +1,188 @@
+// What plans for the CPU are made of: chains of usual layers become the steps that they should, and
+// give what the reference gives.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "modellib/executors/cpu/kernels/registry.h"
+#include "modellib/executors/reference/reference_executor.h"
+#include "modellib/graph/builder.h"
+#include "modellib/ops/activations.h"
+#include "modellib/ops/attention.h"
+#include "modellib/ops/batch_norm.h"
+#include "modellib/ops/composite_support.h"
+#include "modellib/ops/conv.h"
+#include "modellib/ops/gradients.h"
+#include "modellib/ops/matmul.h"
+#include "modellib/ops/pointwise.h"
+#include "modellib/ops/pool.h"
+#include "modellib/ops/reduce.h"
+#include "modellib/ops/registry.h"
+#include "modellib/ops/shape.h"
+#include "modellib/tests/op_table/samples.h"
+#include "modellib/tests/support/cpu_program.h"
+
+namespace modellib {
+namespace {
+
+using ::testing::IsEmpty;
+
+// How many steps of each kernel the plan has.
+using Steps = std::map<std::string, int>;
+
+Steps steps_of(const CpuProgram& program) {
+  Steps steps;
+  const fb::PlanT& plan = program.compiled.lowered.plan;
+  for (const auto& step : plan.entries[0]->sequences[0]->steps) ++steps[plan.kernels[step->kernel]];
+  return steps;
+}
+
+std::vector<std::string> plain_kernels(const CpuProgram& program) {
+  std::vector<std::string> plain;
+  for (const std::string& name : program.compiled.lowered.plan.kernels) {
+    for (const runtime::Kernel& kernel : cpu::cpu_kernels()) {
+      if (name == kernel.name && kernel.plain) plain.push_back(name);
+    }
+  }
+  return plain;
+}
+
+class Net {
+ public:
+  Net() : b_(builtin_ops(), "net") {}
+  GraphBuilder& builder() { return b_; }
+  Value input(const char* name, Shape shape) {
+    return b_.input(name, {DType::kF32, std::move(shape)});
+  }
+  Value weight(std::vector<int64_t> shape, double low = -0.5, double high = 0.5) {
+    return b_.constant(
+        *random_tensor(DType::kF32, shape, low, high, absl::StrCat("weight ", count_++)));
+  }
+  // Convolution and batch norm, as a trained network has them.
+  Value conv_norm(Value x, int64_t out, int64_t kernel, int64_t stride = 1, int64_t groups = 1) {
+    const int64_t channels = x.dim(1).value(), pad = kernel / 2;
+    const Value y = conv(x, weight({out, channels / groups, kernel, kernel}),
+                         {.strides = {stride, stride},
+                          .padding_low = {pad, pad},
+                          .padding_high = {pad, pad},
+                          .groups = groups});
+    return batch_norm_inference(y, weight({out}), weight({out}, 0.5, 2), weight({out}),
+                                weight({out}));
+  }
+  GraphRef build() {
+    absl::StatusOr<GraphRef> graph = b_.build();
+    EXPECT_TRUE(graph.ok()) << graph.status();
+    return graph.ok() ? *graph : nullptr;
+  }
+
+ private:
+  GraphBuilder b_;
+  int count_ = 0;
+};
+
+std::vector<Tensor> inputs_of(const Graph& graph) {
+  std::vector<Tensor> inputs;
+  for (const ValueId id : graph.inputs()) {
+    inputs.push_back(*random_tensor(DType::kF32, *static_extents(graph.type(id).shape), -1, 1,
+                                    graph.value(id).name));
+  }
+  return inputs;
+}
+
+// Compiles the graph; its results are those of the reference, the same with one worker and two.
+CpuProgram check(const GraphRef& graph, double tolerance = 1e-4) {
+  const std::vector<Tensor> inputs = inputs_of(*graph);
+  const absl::StatusOr<ReferenceResult> expected = run_reference(graph, inputs);
+  EXPECT_TRUE(expected.ok()) << expected.status();
+  std::vector<Tensor> first;
+  for (const int threads : {1, 2}) {
+    const absl::StatusOr<CpuResult> got = run_on_cpu(graph, inputs, {}, threads);
+    EXPECT_TRUE(got.ok()) << got.status();
+    if (!got.ok() || !expected.ok()) continue;
+    for (size_t i = 0; i < got->outputs.size(); ++i) {
+      EXPECT_EQ(difference(got->outputs[i], expected->outputs[i], tolerance), "") << i;
+      if (threads == 2) EXPECT_TRUE(got->outputs[i].identical(first[i]));
+    }
+    first = got->outputs;
+  }
+  absl::StatusOr<CpuProgram> program = compile_for_cpu(graph);
+  EXPECT_TRUE(program.ok()) << program.status();
+  return program.ok() ? *std::move(program) : CpuProgram();
+}
+
+TEST(CpuPlans, AResidualNetworkIsConvolutionsInOneLayout) {
+  Net net;
+  Value x = relu(net.conv_norm(net.input("x", {2, 3, 32, 32}), 16, 7, 2));
+  x = max_pool(
+      x, {.kernel = {3, 3}, .strides = {2, 2}, .padding_low = {1, 1}, .padding_high = {1, 1}});
+  Value y = relu(net.conv_norm(x, 16, 3));
+  x = relu(net.conv_norm(y, 16, 3) + x);
+  y = relu(net.conv_norm(x, 32, 3, 2));
+  x = relu(net.conv_norm(y, 32, 3) + net.conv_norm(x, 32, 1, 2));
+  const Value mean = reshape(mean_over(x, {2, 3}), {2, 32});
+  net.builder().output("y", matmul(mean, net.weight({32, 10})));
+  const CpuProgram program = check(net.build());
+  // The first image is copied; batch norms, activations and sums are in the convolutions.
+  EXPECT_EQ(steps_of(program), (Steps{{"cpu.copy", 1},
+                                      {"cpu.conv_f32", 6},
+                                      {"cpu.pool", 1},
+                                      {"cpu.reduce", 1},
+                                      {"cpu.matmul_f32", 1}}));
+  EXPECT_THAT(plain_kernels(program), IsEmpty());
+}
+
+TEST(CpuPlans, ADepthwiseNetworkToo) {
+  Net net;
+  Value x = relu6(net.conv_norm(net.input("x", {1, 3, 24, 24}), 16, 3, 2));
+  for (int i = 0; i < 2; ++i) {
+    Value y = relu6(net.conv_norm(x, 48, 1));
+    y = relu6(net.conv_norm(y, 48, 3, 1, 48));
+    x = net.conv_norm(y, 16, 1) + x;
+  }
+  net.builder().output("y", mean_over(x, {2, 3}));
+  EXPECT_EQ(
+      steps_of(check(net.build())),
+      (Steps{{"cpu.copy", 1}, {"cpu.conv_f32", 5}, {"cpu.depthwise_f32", 2}, {"cpu.reduce", 1}}));
+}
+
+TEST(CpuPlans, TrainingOfImagesKeepsTheLayoutOfItsGradients) {
+  Net net;
+  const Value x = net.input("x", {4, 3, 16, 16});
+  const Value w1 = net.input("w1", {8, 3, 3, 3}), w2 = net.input("w2", {8, 8, 3, 3});
+  const Value h = batch_norm_training(conv(x, w1), net.weight({8}), net.weight({8})).y;
+  const Value y = conv(max_pool(relu(h), {.kernel = {2, 2}}), w2);
+  const Value loss = reduce_mean(square(y));
+  const std::vector<Value> g = gradients(net.builder(), loss, {w1, w2});
+  net.builder().output("loss", loss);
+  net.builder().output("g1", g[0]);
+  net.builder().output("g2", g[1]);
+  const CpuProgram program = check(net.build());
+  EXPECT_THAT(plain_kernels(program), IsEmpty());
+}
+
+TEST(CpuPlans, AttentionReadsProjectionsWhereTheyLie) {
+  Net net;
+  const Value x = net.input("x", {2, 20, 32});
+  const auto heads = [&](const Value& v) {
+    return transpose(reshape(v, {2, 20, 4, 8}), {0, 2, 1, 3});
+  };
+  const Value q = heads(matmul(x, net.weight({32, 32}))),
+              k = heads(matmul(x, net.weight({32, 32})));
+  const Value v = heads(matmul(x, net.weight({32, 32})));
+  const Value out = transpose(attention(q, k, v, {.is_causal = true}), {0, 2, 1, 3});
+  const Value y = matmul(reshape(out, {2, 20, 32}), net.weight({32, 32}));
+  const std::vector<Value> g = gradients(net.builder(), reduce_sum(square(y)), {x});
+  net.builder().output("y", y);
+  net.builder().output("g", g[0]);
+  const Steps steps = steps_of(check(net.build(), 1e-3));
+  EXPECT_EQ(steps.count("cpu.copy"), 0u);
+  EXPECT_EQ(steps.at("cpu.attention_f32"), 1);
+  EXPECT_EQ(steps.at("cpu.attention_grad_f32"), 1);
+}
+
+}  // namespace
+}  // namespace modellib
