@@ -74,10 +74,23 @@ class Walk {
   std::vector<NodeId> order_;
 };
 
+// Whether the graph has its nodes in this order, no others, and its variables by name.
+bool is_canonical(const Graph& graph, const std::vector<NodeId>& order) {
+  if (order.size() != graph.nodes().size() || !std::is_sorted(order.begin(), order.end())) {
+    return false;
+  }
+  const auto variables = graph.variables();
+  return std::is_sorted(variables.begin(), variables.end(), [](const auto& a, const auto& b) {
+    return a.variable->name < b.variable->name;
+  });
+}
+
 }  // namespace
 
 absl::StatusOr<GraphRef> canonical_order(const GraphRef& graph, PassContext& context) {
-  // The structure stays, so this is no rewrite that a budget could hold back.
+  const std::vector<NodeId> order = Walk(*graph).run();
+  if (is_canonical(*graph, order)) return graph;
+  context.may_rewrite();  // one, to say so; the structure stays, so no budget holds it back
   GraphBuilder builder(context.registry(), graph->name());
   std::vector<Value> map(graph->values().size());
   const auto mapped = [&](ValueId id) -> Value& { return map[static_cast<size_t>(id)]; };
@@ -88,7 +101,7 @@ absl::StatusOr<GraphRef> canonical_order(const GraphRef& graph, PassContext& con
   for (const Graph::VariableUse* use : by_name(*graph)) {
     if (use->value != kNoValue) mapped(use->value) = builder.variable(*use->variable);
   }
-  for (NodeId n : Walk(*graph).run()) {
+  for (NodeId n : order) {
     const Graph::Node& node = graph->node(n);
     const GraphBuilder::ScopeOf scope(builder, graph->scopes()[static_cast<size_t>(node.scope)]);
     std::vector<Value> operands;

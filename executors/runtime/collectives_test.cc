@@ -155,7 +155,10 @@ TEST(CollectivesTest, GathersAndScatters) {
   auto group = distributed::make_local_group(3);
   EXPECT_EQ(Session::create(executable, nullptr, {.communicator = group[0].get()}).status().code(),
             absl::StatusCode::kInvalidArgument);
-  EXPECT_EQ(Session::create(executable).status().code(), absl::StatusCode::kInvalidArgument);
+  // Only an entry that has collectives asks for a communicator.
+  auto alone = Session::create(executable);
+  ASSERT_TRUE(alone.ok()) << alone.status();
+  EXPECT_EQ((*alone)->prepare(EntryId(0)).code(), absl::StatusCode::kFailedPrecondition);
 }
 
 }  // namespace

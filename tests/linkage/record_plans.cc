@@ -99,7 +99,7 @@ absl::Status record_mnist(const std::string& path) {
     const std::string stream = absl::StrCat("digits", n, runs.runs.size());
     MODELLIB_ASSIGN_OR_RETURN(const Tensor images,
                               random_tensor(DType::kF32, {n, 784}, 0, 1, stream));
-    MODELLIB_ASSIGN_OR_RETURN(const Tensor labels, random_tensor(DType::kI64, {n}, 0, 10, stream));
+    MODELLIB_ASSIGN_OR_RETURN(const Tensor labels, random_tensor(DType::kI64, {n}, 0, 9, stream));
     runs.runs.push_back({training::kTrainEntry, {images, labels, Tensor::scalar(1e-3f)}, {}});
     runs.runs.push_back({training::kEvalEntry, {images}, {}});
   }

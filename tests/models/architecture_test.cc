@@ -7,6 +7,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <ostream>
 #include <string>
 #include <utility>
 #include <vector>
@@ -16,6 +17,7 @@
 #include "modellib/frontends/models/vision/resnet.h"
 #include "modellib/graph/builder.h"
 #include "modellib/ops/registry.h"
+#include "modellib/passes/freeze.h"
 #include "modellib/tests/goldens/model_golden.h"
 #include "modellib/tests/support/cpu_program.h"
 
@@ -63,6 +65,9 @@ std::unique_ptr<nn::Module> gpt2() {
       .vocab_size = 20, .n_positions = 8, .n_embd = 16, .n_layer = 2, .n_head = 2});
 }
 
+// For gtest's messages.
+void PrintTo(const Case& c, std::ostream* out) { *out << c.name; }
+
 class Architecture : public testing::TestWithParam<Case> {};
 
 TEST_P(Architecture, GivesWhatThePublishedOneGives) {
@@ -96,7 +101,11 @@ TEST_P(Architecture, GivesWhatThePublishedOneGives) {
   const auto graph = b.build();
   ASSERT_TRUE(graph.ok()) << graph.status();
 
-  const auto result = run_on_cpu(*graph, tensors, state);
+  const auto frozen =
+      freeze(**graph, builtin_ops(),
+             [&state](const Variable& v) -> absl::StatusOr<Tensor> { return state.at(v.name); });
+  ASSERT_TRUE(frozen.ok()) << frozen.status();
+  const auto result = run_on_cpu(*frozen, tensors);
   ASSERT_TRUE(result.ok()) << result.status();
   for (size_t i = 0; i < outputs.size(); ++i) {
     const goldens::ExpectedTensor& expected = golden->outputs[i];
