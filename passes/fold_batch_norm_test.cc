@@ -4,7 +4,7 @@
 
 #include "modellib/passes/canonicalize.h"
 #include "modellib/passes/fold_constants.h"
-#include "modellib/passes/testing_pass_text.h"
+#include "modellib/passes/pass_test_util.h"
 
 namespace modellib {
 namespace {

@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "modellib/passes/canonicalize.h"
-#include "modellib/passes/testing_pass_text.h"
+#include "modellib/passes/pass_test_util.h"
 
 namespace modellib {
 namespace {

@@ -61,6 +61,10 @@ absl::StatusOr<PipelineResult> run(const std::vector<std::string>& passes, const
 
 }  // namespace
 
+absl::Status TestBackend::accepts_region(const Graph&) const {
+  return absl::UnimplementedError("no regions");
+}
+
 bool FakeBackend::takes_composite(const Graph& graph, const Graph::Node& node) const {
   return composites.count(node.op->name) > 0;
 }
@@ -85,11 +89,11 @@ absl::Status FakeBackend::accepts_region(const Graph& region) const {
       absl::StrCat("a region of ", nodes, " nodes; the limit is ", region_limit));
 }
 
-absl::StatusOr<NodeRecipe> FakeBackend::recipe(const RecipeSite& site) const {
+absl::StatusOr<NodeRecipe> TestBackend::recipe(const RecipeSite& site) const {
   return absl::UnimplementedError("the fake device has no kernels");
 }
 
-StepRecipe FakeBackend::copy(const Dim& bytes) const { return {}; }
+StepRecipe TestBackend::copy(const Dim& bytes) const { return {}; }
 
 GraphRef graph_of(absl::string_view text) {
   absl::StatusOr<GraphRef> graph = parse_graph(text, builtin_ops());
@@ -166,6 +170,23 @@ void expect_same_meaning(const GraphRef& before, const GraphRef& after, double t
     ASSERT_EQ(got->assigned.count(name), 1u) << name;
     expect_near(got->assigned.at(name), value, tolerance, name);
   }
+}
+
+std::string printed(const absl::StatusOr<GraphRef>& graph) {
+  return graph.ok() ? print(**graph) : std::string(graph.status().message());
+}
+std::string printed(absl::string_view text) { return printed(parse_graph(text, builtin_ops())); }
+
+absl::StatusOr<GraphRef> run_passes(
+    std::initializer_list<absl::StatusOr<GraphRef> (*)(const GraphRef&, PassContext&)> passes,
+    absl::string_view text, const Backend* backend) {
+  absl::StatusOr<GraphRef> graph = parse_graph(text, builtin_ops());
+  for (const auto pass : passes) {
+    if (!graph.ok()) return graph;
+    PassContext context(builtin_ops(), backend);
+    graph = pass(*graph, context);
+  }
+  return graph;
 }
 
 }  // namespace modellib::testing

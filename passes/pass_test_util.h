@@ -3,10 +3,12 @@
 #ifndef MODELLIB_PASSES_PASS_TEST_UTIL_H_
 #define MODELLIB_PASSES_PASS_TEST_UTIL_H_
 
+#include <initializer_list>
 #include <set>
 #include <string>
 #include <vector>
 
+#include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "modellib/graph/graph.h"
 #include "modellib/graph/tensor.h"
@@ -15,23 +17,40 @@
 
 namespace modellib::testing {
 
-// A device of which a test decides what it can do. It has no kernels: it is for passes alone.
-class FakeBackend final : public Backend {
+// A device without kernels that takes all composites whole; tests override what they ask for.
+class TestBackend : public Backend {
+ public:
+  absl::string_view name() const override { return "test"; }
+  bool takes_composite(const Graph&, const Graph::Node&) const override { return true; }
+  bool can_fuse(const Graph&, const Graph::Node&) const override { return false; }
+  absl::Status accepts_region(const Graph& region) const override;
+  absl::StatusOr<NodeRecipe> recipe(const RecipeSite& site) const override;
+  StepRecipe copy(const Dim& bytes) const override;
+};
+
+// One of which a test decides by lists what it can do.
+class FakeBackend final : public TestBackend {
  public:
   std::set<std::string> composites;  // that it takes whole
   std::set<std::string> fusible;     // ops of regions
   size_t region_limit = 96;          // nodes of a region, constants not counted
   bool epilogues = false;            // of f32 matmuls
 
-  absl::string_view name() const override { return "fake"; }
   bool takes_composite(const Graph& graph, const Graph::Node& node) const override;
   bool takes_epilogue(const Graph& graph, const Graph::Node& product,
                       const Epilogue& epilogue) const override;
   bool can_fuse(const Graph& graph, const Graph::Node& node) const override;
   absl::Status accepts_region(const Graph& region) const override;
-  absl::StatusOr<NodeRecipe> recipe(const RecipeSite& site) const override;
-  StepRecipe copy(const Dim& bytes) const override;
 };
+
+// The graph's text as it is printed, or what is wrong with it.
+std::string printed(const absl::StatusOr<GraphRef>& graph);
+std::string printed(absl::string_view text);
+
+// What the passes make of the graph, one after another, without the runner between them.
+absl::StatusOr<GraphRef> run_passes(
+    std::initializer_list<absl::StatusOr<GraphRef> (*)(const GraphRef&, PassContext&)> passes,
+    absl::string_view text, const Backend* backend);
 
 // The graph of this text, with the built-in ops; a failed test and null on any mistake.
 GraphRef graph_of(absl::string_view text);
