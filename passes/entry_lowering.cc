@@ -43,8 +43,7 @@ class EntryLowering {
     MODELLIB_RETURN_IF_ERROR(describe_borders());
     describe_memory(main, planned.plan);
     context_.slots.take(*entry_);
-    return LoweredEntry{std::move(entry), planned.plan.schedule.baseline,
-                        planned.plan.schedule.peak};
+    return LoweredEntry{std::move(entry), planned.plain_peak, planned.plan.schedule.peak};
   }
 
  private:
@@ -172,7 +171,9 @@ class EntryLowering {
       return fb::BufferRef(b.space, b.index, static_cast<uint64_t>(p.offset),
                            static_cast<uint64_t>(bytes), inner, outer);
     }
-    return arena_reference(located_.at(p.buffer), p.offset, bytes, inner, outer);
+    const auto located = located_.find(p.buffer);
+    if (located == located_.end()) return fb::BufferRef();  // nobody uses a byte of it
+    return arena_reference(located->second, p.offset, bytes, inner, outer);
   }
 
   // Buffers of no bytes have no place; they refer to nothing.

@@ -71,6 +71,7 @@ class SequenceProblem {
   }
 
   void use(int step, const Place& place, int64_t bytes, bool writes) {
+    if (bytes == 0) return;
     const Place resolved = buffers_.resolve(place);
     const int root = resolved.buffer;
     // What a body plans for itself is workspace here.
@@ -150,6 +151,52 @@ class SequenceProblem {
   std::map<int, std::vector<Access>> accesses_;  // by buffer that lies in no other
 };
 
+// Plain topological order, by Kahn's algorithm: a step is issued when all that it needs has been,
+// the first to be ready first. Steps that write variables, and what depends on them, come at the
+// end.
+std::vector<int> updates_last(const StepSequence& sequence, const StepBuffers& buffers,
+                              const ScheduleProblem& problem) {
+  const size_t count = sequence.steps.size();
+  std::vector<std::vector<int>> next(count);
+  std::vector<int> waiting(count, 0);
+  const auto depend = [&](int before, int after) {
+    if (before == after) return;
+    next[static_cast<size_t>(before)].push_back(after);
+    ++waiting[static_cast<size_t>(after)];
+  };
+  for (const ScheduleBuffer& b : problem.buffers) {
+    const ScheduleBuffer* source = &b;
+    while (source->producer < 0 && source->alias_of >= 0) {
+      source = &problem.buffers[static_cast<size_t>(source->alias_of)];
+    }
+    if (source->producer < 0) continue;
+    for (int consumer : b.consumers) depend(source->producer, consumer);
+  }
+  for (const auto& [before, after] : problem.edges) depend(before, after);
+
+  std::vector<bool> late(count, false);
+  for (size_t s = 0; s < count; ++s) {
+    for_each_operand(sequence.steps[s], [&](const Place& place, int64_t, bool writes) {
+      const int root = buffers.resolve(place).buffer;
+      if (writes && buffers[root].space == fb::Space::Variable) late[s] = true;
+    });
+  }
+  std::vector<int> order, updates, ready;
+  for (size_t s = 0; s < count; ++s) {
+    if (waiting[s] == 0) ready.push_back(static_cast<int>(s));
+  }
+  for (size_t i = 0; i < ready.size(); ++i) {
+    const auto s = static_cast<size_t>(ready[i]);
+    (late[s] ? updates : order).push_back(ready[i]);
+    for (int after : next[s]) {
+      if (late[s]) late[static_cast<size_t>(after)] = true;
+      if (--waiting[static_cast<size_t>(after)] == 0) ready.push_back(after);
+    }
+  }
+  order.insert(order.end(), updates.begin(), updates.end());
+  return order;
+}
+
 bool is_void_copy(const LoweredStep& step, const StepBuffers& buffers, absl::string_view copy) {
   return step.recipe.kernel == copy &&
          buffers.resolve(step.outputs[0]) == buffers.resolve(step.inputs[0]);
@@ -172,9 +219,12 @@ absl::StatusOr<SequencePlan> plan_sequence(StepSequence& sequence, const StepBuf
       bodies.push_back(std::move(plan));
     }
   }
-  SequenceProblem problem(sequence, buffers);
-  MODELLIB_ASSIGN_OR_RETURN(result.plan, plan_steps(problem.make()));
-  result.buffers = problem.take_index();
+  SequenceProblem maker(sequence, buffers);
+  const ScheduleProblem problem = maker.make();
+  result.buffers = maker.take_index();
+  MODELLIB_ASSIGN_OR_RETURN(result.plan, plan_steps(problem));
+  MODELLIB_ASSIGN_OR_RETURN(result.plain_peak,
+                            schedule_peak(problem, updates_last(sequence, buffers, problem)));
   return result;
 }
 

@@ -99,6 +99,10 @@ std::optional<DType> FakeDeviceBackend::computes_in(const Graph& graph,
   return cpu::cpu_backend().computes_in(graph, node);
 }
 
+int64_t FakeDeviceBackend::channels_last_gain(const Graph& graph, const Graph::Node& node) const {
+  return cpu::cpu_backend().channels_last_gain(graph, node);
+}
+
 bool FakeDeviceBackend::can_fuse(const Graph& graph, const Graph::Node& node) const {
   return cpu::cpu_backend().can_fuse(graph, node);
 }

@@ -25,6 +25,7 @@ class FakeDeviceBackend final : public Backend {
   bool takes_epilogue(const Graph& graph, const Graph::Node& product,
                       const Epilogue& epilogue) const override;
   std::optional<DType> computes_in(const Graph& graph, const Graph::Node& node) const override;
+  int64_t channels_last_gain(const Graph& graph, const Graph::Node& node) const override;
   bool can_fuse(const Graph& graph, const Graph::Node& node) const override;
   absl::Status accepts_region(const Graph& region) const override;
   absl::StatusOr<NodeRecipe> recipe(const RecipeSite& site) const override;

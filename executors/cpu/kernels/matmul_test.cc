@@ -557,7 +557,7 @@ TEST(MatmulValidateTest, RefusesWrongChoicesChunksAndAliases) {
   EXPECT_TRUE(refused([](Step& s) { s.at(&MatmulScalars::transpose_a) = {2, 2}; }));
   EXPECT_TRUE(refused([](Step& s) { s.at(&MatmulScalars::b_layout) = {3, 3}; }));
   EXPECT_TRUE(refused([](Step& s) { s.at(&MatmulScalars::bias_axis) = {3, 3}; }));
-  EXPECT_TRUE(refused([](Step& s) { s.at(&MatmulScalars::activation) = {7, 7}; }));
+  EXPECT_TRUE(refused([](Step& s) { s.at(&MatmulScalars::activation) = {99, 99}; }));
   EXPECT_TRUE(refused([](Step& s) { s.at(&MatmulScalars::m_grain) = {0, 0}; }));
   EXPECT_TRUE(refused([](Step& s) { s.at(&MatmulScalars::n_grain) = {24, 24}; }));
   EXPECT_TRUE(refused([](Step& s) { s.at(&MatmulScalars::activation) = {0, 1}; }));
