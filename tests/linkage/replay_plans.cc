@@ -59,7 +59,7 @@ int replay_all(const std::string& folder) {
   if (!kernels.ok()) return 1;
   int plans = 0, failed = 0;
   for (const auto& entry : std::filesystem::directory_iterator(folder)) {
-    std::filesystem::path path = entry.path();
+    const std::filesystem::path& path = entry.path();
     if (path.extension() != ".mlplan") continue;
     ++plans;
     std::filesystem::path runs = path;
