@@ -77,7 +77,7 @@ class ControlLowering {
       for (size_t i = 0; i < results.size(); ++i) {
         targets.push_back({.to = results[i], .value = branch->outputs()[i].value, .name = name_});
       }
-      MODELLIB_RETURN_IF_ERROR(body.reach(std::move(targets)));
+      MODELLIB_RETURN_IF_ERROR(body.reach(targets));
       step.bodies.push_back(body.take());
     }
     outer_.add_step(std::move(step));
@@ -137,7 +137,7 @@ class ControlLowering {
       targets.push_back(
           {.to = std::move(slice), .value = value, .by_copy = by_copy, .name = name_});
     }
-    MODELLIB_RETURN_IF_ERROR(body.reach(std::move(targets)));
+    MODELLIB_RETURN_IF_ERROR(body.reach(targets));
     step.bodies.push_back(body.take());
     outer_.add_step(std::move(step));
     return absl::OkStatus();
@@ -169,7 +169,7 @@ class ControlLowering {
                              .name = name_});
         }
       }
-      MODELLIB_RETURN_IF_ERROR(body.reach(std::move(targets)));
+      MODELLIB_RETURN_IF_ERROR(body.reach(targets));
       step.bodies.push_back(body.take());
     }
     outer_.add_step(std::move(step));

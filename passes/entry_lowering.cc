@@ -29,8 +29,8 @@ class EntryLowering {
                                                    context_.unsupported.size(), " node(s):\n  ",
                                                    absl::StrJoin(context_.unsupported, "\n  ")));
     }
-    MODELLIB_ASSIGN_OR_RETURN(std::vector<Target> targets, this->targets());
-    MODELLIB_RETURN_IF_ERROR(lowering.reach(std::move(targets)));
+    MODELLIB_ASSIGN_OR_RETURN(const std::vector<Target> targets, this->targets());
+    MODELLIB_RETURN_IF_ERROR(lowering.reach(targets));
     StepSequence main = lowering.take();
     MODELLIB_ASSIGN_OR_RETURN(
         const SequencePlan planned,

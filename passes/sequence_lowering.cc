@@ -257,7 +257,7 @@ bool SequenceLowering::can_overwrite(const Place& content, int buffer) {
   return true;
 }
 
-absl::Status SequenceLowering::reach(std::vector<Target> targets) {
+absl::Status SequenceLowering::reach(const std::vector<Target>& targets) {
   std::set<int> contents;  // buffers
   for (const Target& t : targets) {
     if (t.holds_content) contents.insert(t.to.buffer);
@@ -269,9 +269,9 @@ absl::Status SequenceLowering::reach(std::vector<Target> targets) {
     int64_t max_bytes;
   };
   std::vector<Wish> wishes;
-  for (Target& t : targets) {
+  for (const Target& t : targets) {
     const TensorType& type = graph_.type(t.value);
-    Wish w{std::move(t), place_of(t.value), byte_size(type), 0};
+    Wish w{t, place_of(t.value), byte_size(type), 0};
     MODELLIB_ASSIGN_OR_RETURN(w.max_bytes, context_.max_bytes(type));
     // What is there at entry and may be overwritten is saved at the beginning.
     if (contents.count(w.from.buffer) > 0) {

@@ -45,7 +45,7 @@ class SequenceLowering {
   // Then: the steps of all nodes that are needed. What the backend refuses is noted in the context.
   absl::Status lower_nodes();
   // At last: the values that must lie somewhere at the end.
-  absl::Status reach(std::vector<Target> targets);
+  absl::Status reach(const std::vector<Target>& targets);
   StepSequence take();
 
   // For the lowering of control flow.
