@@ -107,7 +107,7 @@ absl::StatusOr<Values> over_rows(NodeView& n) {
   const absl::Span<const Dim> shape = x.shape();
   const Dim rows = element_count(shape.first(static_cast<size_t>(axis)));
   const Dim columns = element_count(shape.subspan(static_cast<size_t>(axis)));
-  const Shape whole = x.shape();
+  const Shape& whole = x.shape();
   return Values{reshape(kFunction(reshape(x, {rows, columns}), 1), whole)};
 }
 template <Value (*kFunction)(Value, int64_t)>
