@@ -122,8 +122,7 @@ struct Problem {
     g = numbers(l.out_channels * out * out, 4);
     dx = x;
     dw = w;
-    flops = 2.0 * static_cast<double>(l.out_channels * l.in_channels / l.groups * l.kernel *
-                                      l.kernel * out * out);
+    flops = 2.0 * static_cast<double>(static_cast<int64_t>(w.size()) * out * out);
   }
 
   Way library(ConvKind kind, ImageLayout layout) {
