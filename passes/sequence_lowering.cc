@@ -221,7 +221,8 @@ bool SequenceLowering::can_move(const Place& from, int64_t bytes, const Place& t
 
 void SequenceLowering::put_inside(int buffer, const Place& where) {
   context_.buffers[buffer].inside = where;
-  int& writer = first_writer_.try_emplace(where.buffer, first_writer_.at(buffer)).first->second;
+  const int written = first_writer_.at(buffer);  // by value: the insertion may move the table
+  int& writer = first_writer_.try_emplace(where.buffer, written).first->second;
   writer = std::min(writer, first_writer_.at(buffer));
   const std::vector<int> moved = std::move(users_[buffer]);
   users_.erase(buffer);

@@ -20,7 +20,8 @@ __extension__ using Int128 = __int128;
 // Largest extent or product of extents that a kernel takes: byte counts stay far inside int64.
 inline constexpr int64_t kMaxElements = int64_t{1} << 48;
 
-inline constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+// Rounded up, for b > 0.
+inline constexpr int64_t ceil_div(int64_t a, int64_t b) { return a / b + (a % b > 0 ? 1 : 0); }
 
 // The product of extents >= 0, or kMaxElements + 1 when it is larger than kMaxElements.
 inline int64_t checked_product(int64_t a, int64_t b) {

@@ -356,8 +356,9 @@ TileSplit choose_tile_split(int64_t rows, int64_t cols, bool whole_rows, int cos
   // A chunk of about 20 microseconds: long beside the cost of handing it out, short beside a step.
   constexpr int64_t kTarget = int64_t{1} << 19;
   const int64_t elements = std::max<int64_t>(4096, kTarget / std::max(1, cost));
-  rows = std::max<int64_t>(rows, 1);
-  cols = std::max<int64_t>(cols, 1);
+  // An extent without a bound, as graphs have them before they are bound, is as long as any can be.
+  rows = std::clamp<int64_t>(rows, 1, kMaxElements);
+  cols = std::clamp<int64_t>(cols, 1, kMaxElements);
   TileSplit split;
   if (whole_rows || cols <= elements) {
     split.rows_per_chunk = std::clamp<int64_t>(elements / cols, 1, rows);
@@ -367,7 +368,7 @@ TileSplit choose_tile_split(int64_t rows, int64_t cols, bool whole_rows, int cos
   }
   split.rows_per_chunk = 1;
   split.cols_per_chunk = elements / 1024 * 1024;
-  split.chunks = rows * ceil_div(cols, split.cols_per_chunk);
+  split.chunks = checked_product(rows, ceil_div(cols, split.cols_per_chunk));
   return split;
 }
 

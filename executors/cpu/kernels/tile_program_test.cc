@@ -1,10 +1,12 @@
 #include "modellib/executors/cpu/kernels/tile_program.h"
 
 #include <cstring>
+#include <limits>
 #include <random>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "modellib/executors/cpu/kernels/checked.h"
 #include "modellib/executors/cpu/kernels/kernel_test_util.h"
 #include "modellib/executors/cpu/kernels/tile_builder.h"
 
@@ -184,6 +186,15 @@ TEST(TileProgram, SplitsCoverTheSpace) {
                                 ((cols + s.cols_per_chunk - 1) / s.cols_per_chunk));
       }
     }
+  }
+}
+
+TEST(TileProgram, SplitsTakeExtentsWithoutABound) {
+  constexpr int64_t kUnbounded = std::numeric_limits<int64_t>::max();
+  for (const bool whole : {false, true}) {
+    const TileSplit s = choose_tile_split(kUnbounded, kUnbounded, whole, 8);
+    EXPECT_EQ(s.rows_per_chunk, 1);
+    EXPECT_GT(s.chunks, kMaxElements / 2);
   }
 }
 
