@@ -61,12 +61,10 @@ namespace HWY_NAMESPACE {
 inline constexpr int64_t kRowsAtOnce = 192;
 // Where A is transposed, its rows are copied to the stack, fewer at once. They lie so far apart
 // there that they fall into different sets of the first cache.
-inline constexpr int64_t kCopyRows = 36;
+inline constexpr int64_t kCopyRows = 36 / kMaxRows * kMaxRows;
 inline constexpr int64_t kCopyStride = kMaxKBlock + 16;
-static_assert(kCopyRows % kMaxRows == 0);
 // Rows of A that are gathered are copied in larger numbers: more columns of B share them.
-inline constexpr int64_t kGatheredRows = 96;
-static_assert(kGatheredRows % kMaxRows == 0);
+inline constexpr int64_t kGatheredRows = 96 / kMaxRows * kMaxRows;
 static_assert(kGatheredRows * kCopyStride * 4 + 4096 <= kGatheredStackBytes);
 // Columns of in-place B, times k, that are packed on the stack at a time.
 inline constexpr int64_t kStackFloats = 16384;
@@ -84,6 +82,8 @@ void run_rows(const MatmulScalars& s, const Block& block, const Pass& pass, cons
   const int64_t micro_rows = (pass.rows + kMaxRows - 1) / kMaxRows;
   const int kernel_index = std::countr_zero(static_cast<unsigned>(columns.panels));
   const bool partial = columns.count < columns.panels * kPanel;
+  const bool in_place = b_panel == kPanel;
+  const auto& kernels = in_place ? kMicroKernels<false> : kMicroKernels<true>;
   const Activation activation =
       pass.last ? static_cast<Activation>(s.activation) : Activation::kNone;
   const bool bias_n = pass.first && s.bias_axis == static_cast<int64_t>(BiasAxis::kN);
@@ -106,13 +106,13 @@ void run_rows(const MatmulScalars& s, const Block& block, const Pass& pass, cons
     tile.bias_n = edge_bias;
   }
 
-  // Packed B is asked for a group of panels ahead, B in place (its rows are b_stride apart) some
-  // rows ahead.
-  const bool in_place = b_panel == kPanel;
-  const float* ahead = in_place ? b + kPrefetchRows * b_stride : next_b != nullptr ? next_b : b;
-
-  // One tile alone asks for all that comes next, several share it.
-  const int64_t lines = columns.panels > 1 && (micro_rows == 1 || in_place) ? 2 : 1;
+  // B in place is asked for some rows ahead, packed B a group of panels ahead: the tiles of this
+  // group share that out, in whole lines for each turn of their loops.
+  const int64_t turns = std::max<int64_t>(1, pass.kc / static_cast<int64_t>(kSteps));
+  int64_t lines_left = next_b != nullptr ? columns.panels * pass.kc : 0;
+  const int64_t lines = lines_left / (micro_rows * turns) + 1;
+  tile.prefetch = next_b;
+  tile.prefetch_ahead = static_cast<size_t>(kPrefetchRows * b_stride);
 
   int64_t row = 0;
   for (int64_t i = 0; i < micro_rows; ++i) {
@@ -131,20 +131,14 @@ void run_rows(const MatmulScalars& s, const Block& block, const Pass& pass, cons
     }
     tile.a = pass.a + row * pass.a_stride;
     tile.a_stride = static_cast<size_t>(pass.a_stride);
-    tile.prefetch = ahead;
-    tile.prefetch_second = static_cast<size_t>(ahead != b ? (lines - 1) * kPanel : 0);
-    tile.prefetch_stride = static_cast<size_t>(in_place ? b_stride : lines * kPanel);
-    if (!in_place && ahead != b) {
-      ahead += lines * kPanel * pass.kc;
-      if (ahead >= next_b + columns.panels * kPanel * pass.kc) ahead = b;  // all is asked for
-    }
+    tile.prefetch_lines = static_cast<size_t>(lines_left > 0 ? lines : 0);
     tile.bias_m = bias_m ? block.bias + m : nullptr;
     if (!partial) {
       tile.addend = addend;
       tile.addend_stride = static_cast<size_t>(addend_stride);
       tile.c = c;
       tile.c_stride = static_cast<size_t>(s.ldc);
-      kMicroKernels[rows - 1][kernel_index](tile);
+      kernels[rows - 1][kernel_index](tile);
       activate(activation, c, tile.c_stride, static_cast<size_t>(rows),
                static_cast<size_t>(columns.count));
     } else {
@@ -158,11 +152,15 @@ void run_rows(const MatmulScalars& s, const Block& block, const Pass& pass, cons
       tile.addend_stride = kPanel;
       tile.c = edge;
       tile.c_stride = kPanel;
-      kMicroKernels[rows - 1][kernel_index](tile);
+      kernels[rows - 1][kernel_index](tile);
       activate(activation, edge, tile.c_stride, static_cast<size_t>(rows), kPanel);
       for (int64_t r = 0; r < rows; ++r) {
         std::copy_n(edge + r * kPanel, columns.count, c + r * s.ldc);
       }
+    }
+    if (lines_left > 0) {
+      tile.prefetch += lines * turns * kPanel;
+      lines_left -= lines * turns;
     }
     row = next;
   }

@@ -67,12 +67,17 @@ struct Tile {
   size_t addend_stride;
   float* c;
   size_t c_stride;
-  // What comes next: in each step of k, the cache lines at `prefetch` and `prefetch_second` floats
-  // behind it are asked for; then it moves on by `prefetch_stride` floats.
+  // Packed B that comes next: in every kSteps steps of k, so many cache lines from `prefetch` on
+  // are asked for. B in place: in each step, the row that lies `prefetch_ahead` floats further.
   const float* prefetch;
-  size_t prefetch_second;
-  size_t prefetch_stride;
+  size_t prefetch_lines;
+  size_t prefetch_ahead;
 };
+
+// Steps of k in one turn of the micro-kernel's loop. Another program on the core's second thread
+// leaves this one half of the instructions that can be issued, which is about what a step's FMAs
+// and loads take: what counts loops and moves pointers has to be rare.
+inline constexpr size_t kSteps = 8;
 
 // Loops over registers must be unrolled entirely, or the accumulators would live in memory.
 #define MODELLIB_UNROLL _Pragma("clang loop unroll(full)")
@@ -85,7 +90,8 @@ struct Tile {
 #define MODELLIB_PIN(vector)
 #endif
 
-template <int kRows, int kPanels>
+// kPacked: rows of B lie kPanel floats apart.
+template <int kRows, int kPanels, bool kPacked>
 HWY_NOINLINE void micro_kernel(const Tile& t) {
   const TileTag d;
   using V = hn::Vec<TileTag>;
@@ -110,40 +116,42 @@ HWY_NOINLINE void micro_kernel(const Tile& t) {
   const float* b[kPanels];
   MODELLIB_UNROLL
   for (int j = 0; j < kPanels; ++j) b[j] = t.b + j * t.b_panel;
-  const size_t b_stride = t.b_stride;
+  const size_t b_stride = kPacked ? kPanel : t.b_stride;
 
   [[maybe_unused]] const float* prefetch = t.prefetch;
-  [[maybe_unused]] const size_t prefetch_second = t.prefetch_second;
-  [[maybe_unused]] const size_t prefetch_stride = t.prefetch_stride;
+  [[maybe_unused]] const size_t prefetch_lines = prefetches(kRows) ? t.prefetch_lines : 0;
+  [[maybe_unused]] const size_t prefetch_ahead = t.prefetch_ahead;
   MODELLIB_UNROLL
   for (int i = 0; i < kRows; ++i) {
     MODELLIB_UNROLL
     for (int j = 0; j < kPanels; ++j) __builtin_prefetch(t.c + i * t.c_stride + j * kPanel, 1, 3);
   }
 
-  const auto step = [&](size_t ahead) HWY_ATTR __attribute__((always_inline)) {
-    V row[kVectors];
-    if constexpr (prefetches(kRows)) {
-      __builtin_prefetch(prefetch, 0, 2);
-      if constexpr (kPanels > 1) __builtin_prefetch(prefetch + prefetch_second, 0, 2);
-      prefetch += prefetch_stride;
-    }
-    MODELLIB_UNROLL
-    for (int p = 0; p < kPanels; ++p) {
+  // The step `s` of a turn: the pointers to A, and to packed B, stay where they are.
+  const auto step = [&](size_t s) HWY_ATTR __attribute__((always_inline)) {
+    const auto b_row = [&](int j) HWY_ATTR __attribute__((always_inline)) {
+      const float* from = b[j / kVectorsPerPanel] + (kPacked ? s * kPanel : 0);
+      return hn::LoadU(d, from + j % kVectorsPerPanel * kLanes);
+    };
+    if constexpr (!kPacked && prefetches(kRows)) {
       MODELLIB_UNROLL
-      for (int j = 0; j < kVectorsPerPanel; ++j) {
-        row[p * kVectorsPerPanel + j] = hn::LoadU(d, b[p] + j * kLanes);
-      }
-      b[p] += b_stride;
+      for (int p = 0; p < kPanels; ++p) __builtin_prefetch(b[p] + prefetch_ahead, 0, 2);
     }
+    V row[kVectors];
+    MODELLIB_UNROLL
+    for (int j = 0; j < kVectors; ++j) row[j] = b_row(j);
     MODELLIB_UNROLL
     for (int i = 0; i < kRows; ++i) {
-      const V x = hn::Set(d, a[i / 3][static_cast<size_t>(i % 3) * a_stride + ahead]);
+      const V x = hn::Set(d, a[i / 3][static_cast<size_t>(i % 3) * a_stride + s]);
       MODELLIB_UNROLL
       for (int j = 0; j < kVectors; ++j) {
         acc[i][j] = hn::MulAdd(x, row[j], acc[i][j]);
         MODELLIB_PIN(acc[i][j]);
       }
+    }
+    if constexpr (!kPacked) {
+      MODELLIB_UNROLL
+      for (int p = 0; p < kPanels; ++p) b[p] += b_stride;
     }
   };
   const auto advance = [&](size_t steps) HWY_ATTR __attribute__((always_inline)) {
@@ -152,14 +160,25 @@ HWY_NOINLINE void micro_kernel(const Tile& t) {
       a[i] += steps;
       asm("" : "+r"(a[i]));
     }
+    if constexpr (kPacked) {
+      MODELLIB_UNROLL
+      for (int p = 0; p < kPanels; ++p) {
+        b[p] += steps * kPanel;
+        asm("" : "+r"(b[p]));
+      }
+    }
   };
   size_t k = t.k;
-  for (; k >= 4; k -= 4) {
-    step(0);
-    step(1);
-    step(2);
-    step(3);
-    advance(4);
+  for (; k >= kSteps; k -= kSteps) {
+    if constexpr (kPacked && prefetches(kRows)) {
+      for (size_t i = 0; i < prefetch_lines; ++i) {
+        __builtin_prefetch(prefetch, 0, 2);
+        prefetch += kPanel;
+      }
+    }
+    MODELLIB_UNROLL
+    for (size_t i = 0; i < kSteps; ++i) step(i);
+    advance(kSteps);
   }
   for (; k > 0; --k) {
     step(0);
@@ -211,19 +230,20 @@ HWY_NOINLINE void micro_kernel(const Tile& t) {
 
 using MicroKernel = void (*)(const Tile&);
 
-// The micro-kernel for `kRows` rows and 1, 2, 4 or 8 panels (index 0 to 3), up to
+// The micro-kernels for `kRows` rows and 1, 2, 4 or 8 panels (index 0 to 3), up to
 // panels_for(kRows).
-template <int kRows, int kPanels>
+template <int kRows, int kPanels, bool kPacked>
 constexpr MicroKernel micro_kernel_or_null() {
   if constexpr (kRows <= kMaxRows && kPanels <= panels_for(kRows))
-    return &micro_kernel<kRows, kPanels>;
+    return &micro_kernel<kRows, kPanels, kPacked>;
   return nullptr;
 }
-#define MODELLIB_MICRO_KERNELS(rows)                                     \
-  {                                                                      \
-    micro_kernel_or_null<rows, 1>(), micro_kernel_or_null<rows, 2>(),    \
-        micro_kernel_or_null<rows, 4>(), micro_kernel_or_null<rows, 8>() \
+#define MODELLIB_MICRO_KERNELS(rows)                                                       \
+  {                                                                                        \
+    micro_kernel_or_null<rows, 1, kPacked>(), micro_kernel_or_null<rows, 2, kPacked>(),    \
+        micro_kernel_or_null<rows, 4, kPacked>(), micro_kernel_or_null<rows, 8, kPacked>() \
   }
+template <bool kPacked>
 inline constexpr MicroKernel kMicroKernels[12][4] = {
     MODELLIB_MICRO_KERNELS(1),  MODELLIB_MICRO_KERNELS(2),  MODELLIB_MICRO_KERNELS(3),
     MODELLIB_MICRO_KERNELS(4),  MODELLIB_MICRO_KERNELS(5),  MODELLIB_MICRO_KERNELS(6),

@@ -132,7 +132,7 @@ inline constexpr int64_t kMaxKBlock = 384;
 constexpr int64_t k_block(int64_t k) {
   const int64_t blocks = (k + kMaxKBlock - 1) / kMaxKBlock;
   if (blocks <= 1) return k;
-  return ((k + blocks - 1) / blocks + 3) / 4 * 4;
+  return ((k + blocks - 1) / blocks + 7) / 8 * 8;
 }
 constexpr int64_t padded_columns(int64_t n) { return (n + kPanel - 1) / kPanel * kPanel; }
 constexpr int64_t packed_b_floats(int64_t k, int64_t n) { return k * padded_columns(n); }
