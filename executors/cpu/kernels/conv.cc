@@ -171,11 +171,28 @@ dnnl_status_t append_activation(dnnl_post_ops_t post, Activation activation) {
   return dnnl_invalid_arguments;
 }
 
+// OpenMP's pool would fight the runtime's workers. The setting is this thread's own, and the thread
+// may be the host's: it gets its own number back.
+class OneOpenMpThread {
+ public:
+  OneOpenMpThread() : before_(omp_get_max_threads()) {
+    if (before_ != 1) omp_set_num_threads(1);
+  }
+  ~OneOpenMpThread() {
+    if (before_ != 1) omp_set_num_threads(before_);
+  }
+  OneOpenMpThread(const OneOpenMpThread&) = delete;
+  OneOpenMpThread& operator=(const OneOpenMpThread&) = delete;
+
+ private:
+  const int before_;
+};
+
 // Piece `i`; `filter`: how the filter lies (null: plain, or the primitive's choice where `pack`).
 absl::StatusOr<Piece> make_piece(const ConvScalars& s, int64_t i, bool pack,
                                  const dnnl_memory_desc_t* filter) {
   if (engine() == nullptr) return absl::InternalError("cpu.conv2d: oneDNN has no CPU engine");
-  omp_set_num_threads(1);
+  const OneOpenMpThread alone;
   Piece piece;
   const bool last = s.layout == static_cast<int64_t>(ImageLayout::kChannelsLast);
   int64_t out_channels = s.out_channels;
@@ -477,8 +494,7 @@ void run_conv(const runtime::KernelArgs& args, int64_t chunk) {
   const auto& s = scalars_of<ConvScalars>(args);
   const auto& state = *static_cast<const ConvState*>(args.state);
   const auto kind = static_cast<ConvKind>(s.kind);
-  // OpenMP's pool would fight the runtime's workers; the setting is this thread's own.
-  omp_set_num_threads(1);
+  const OneOpenMpThread alone;
   const int64_t piece_number = kind == ConvKind::kForward ? chunk % s.pieces : 0;
   const int64_t image = kind == ConvKind::kForward ? chunk / s.pieces : chunk * s.images_per_part;
   const Piece& piece = state.pieces[static_cast<size_t>(piece_number)];
