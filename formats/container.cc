@@ -52,8 +52,9 @@ absl::StatusOr<SharedBytes> map_file(const File& file, uint64_t size, const std:
   return SharedBytes{{static_cast<const std::byte*>(memory), size}, std::move(owner)};
 }
 
-absl::StatusOr<SharedBytes> read_file(const File& file, uint64_t size, const std::string& path) {
-  MODELLIB_ASSIGN_OR_RETURN(OwnedBytes memory, allocate_aligned(size));
+absl::StatusOr<SharedBytes> read_file(const File& file, uint64_t size, const std::string& path,
+                                      const ContainerOptions& options) {
+  MODELLIB_ASSIGN_OR_RETURN(OwnedBytes memory, allocate_aligned(size, options.allocator));
   uint64_t done = 0;
   while (done < size) {
     const ssize_t n = ::read(file.descriptor(), memory.data + done,
@@ -77,14 +78,30 @@ absl::string_view to_string(ContainerKind kind) {
   return kind == ContainerKind::kPlan ? "plan" : "model";
 }
 
-absl::StatusOr<OwnedBytes> allocate_aligned(uint64_t size) {
+absl::StatusOr<OwnedBytes> allocate_aligned(uint64_t size,
+                                            const std::shared_ptr<Allocator>& allocator) {
   constexpr uint64_t kLimit = uint64_t{1} << 47;
   const uint64_t padded = size / kAlignment * kAlignment + kAlignment;
-  void* memory = size > kLimit ? nullptr : std::aligned_alloc(kAlignment, padded);
+  void* memory = nullptr;
+  if (size <= kLimit) {
+    memory = allocator != nullptr ? allocator->allocate(padded, kAlignment)
+                                  : std::aligned_alloc(kAlignment, padded);
+  }
   if (memory == nullptr) {
     return absl::ResourceExhaustedError(absl::StrCat("cannot allocate ", size, " bytes"));
   }
-  std::shared_ptr<const void> owner(memory, [](const void* p) { std::free(const_cast<void*>(p)); });
+  if (allocator != nullptr && reinterpret_cast<uintptr_t>(memory) % kAlignment != 0) {
+    allocator->deallocate(memory, padded, kAlignment);
+    return absl::InternalError(
+        absl::StrCat("the allocator gave memory that is not aligned to ", kAlignment, " bytes"));
+  }
+  std::shared_ptr<const void> owner(memory, [allocator, padded](const void* p) {
+    if (allocator != nullptr) {
+      allocator->deallocate(const_cast<void*>(p), padded, kAlignment);
+    } else {
+      std::free(const_cast<void*>(p));
+    }
+  });
   return OwnedBytes{static_cast<std::byte*>(memory), std::move(owner)};
 }
 
@@ -102,8 +119,8 @@ absl::StatusOr<std::shared_ptr<const Container>> Container::open(const std::stri
   const auto size = static_cast<uint64_t>(info.st_size);
   if (size == 0) return absl::InvalidArgumentError(absl::StrCat(path, " is empty"));
   const bool copies = options.copy || !options.trusted;
-  MODELLIB_ASSIGN_OR_RETURN(SharedBytes bytes,
-                            copies ? read_file(file, size, path) : map_file(file, size, path));
+  MODELLIB_ASSIGN_OR_RETURN(SharedBytes bytes, copies ? read_file(file, size, path, options)
+                                                      : map_file(file, size, path));
   std::shared_ptr<Container> container(new Container());
   if (absl::Status status = container->parse(std::move(bytes), options); !status.ok()) {
     return absl::Status(status.code(), absl::StrCat(path, ": ", status.message()));
@@ -115,7 +132,8 @@ absl::StatusOr<std::shared_ptr<const Container>> Container::open(SharedBytes byt
                                                                  const ContainerOptions& options) {
   const bool aligned = reinterpret_cast<uintptr_t>(bytes.bytes.data()) % kAlignment == 0;
   if (!options.trusted || options.copy || !aligned) {
-    MODELLIB_ASSIGN_OR_RETURN(OwnedBytes copy, allocate_aligned(bytes.bytes.size()));
+    MODELLIB_ASSIGN_OR_RETURN(OwnedBytes copy,
+                              allocate_aligned(bytes.bytes.size(), options.allocator));
     std::copy(bytes.bytes.begin(), bytes.bytes.end(), copy.data);
     bytes = {{copy.data, bytes.bytes.size()}, std::move(copy.owner)};
   }
@@ -127,7 +145,7 @@ absl::StatusOr<std::shared_ptr<const Container>> Container::open(SharedBytes byt
 absl::StatusOr<std::shared_ptr<const Container>> Container::open(ByteReader& reader,
                                                                  const ContainerOptions& options) {
   const uint64_t size = reader.size();
-  MODELLIB_ASSIGN_OR_RETURN(OwnedBytes memory, allocate_aligned(size));
+  MODELLIB_ASSIGN_OR_RETURN(OwnedBytes memory, allocate_aligned(size, options.allocator));
   MODELLIB_RETURN_IF_ERROR(reader.read(0, {memory.data, size}));
   std::shared_ptr<Container> container(new Container());
   MODELLIB_RETURN_IF_ERROR(

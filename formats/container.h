@@ -34,12 +34,22 @@ struct SharedBytes {
   absl::Span<const std::byte> bytes;
   std::shared_ptr<const void> owner;
 };
-// 64-byte aligned memory of `size` bytes, not set. ResourceExhausted if there is none.
+// Where large memory comes from: what grows with a model or its data. Called from any thread.
+class Allocator {
+ public:
+  virtual ~Allocator() = default;
+  // Null if there is none. `alignment` is a power of two.
+  virtual void* allocate(size_t bytes, size_t alignment) = 0;
+  virtual void deallocate(void* memory, size_t bytes, size_t alignment) = 0;
+};
+// 64-byte aligned memory of `size` bytes, not set, from `allocator`, which it keeps (null: the
+// heap). ResourceExhausted if there is none.
 struct OwnedBytes {
   std::byte* data = nullptr;
   std::shared_ptr<const void> owner;
 };
-absl::StatusOr<OwnedBytes> allocate_aligned(uint64_t size);
+absl::StatusOr<OwnedBytes> allocate_aligned(uint64_t size,
+                                            const std::shared_ptr<Allocator>& allocator = nullptr);
 
 // Where bytes come from when they are neither in a file nor in memory: an encrypted store, an
 // archive, a network. Calls come from one thread at a time.
@@ -56,6 +66,8 @@ struct ContainerOptions {
   bool trusted = true;
   // True: a file is copied into memory though it is trusted (it may change while in use).
   bool copy = false;
+  // For what is copied; null: the heap.
+  std::shared_ptr<Allocator> allocator = nullptr;
 };
 
 class Container {

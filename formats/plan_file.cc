@@ -179,6 +179,12 @@ absl::Status PlanFile::write(const std::string& path) const {
   return write_to(*writer, metadata_.bytes, segments_);
 }
 
+absl::StatusOr<std::vector<std::byte>> PlanFile::serialize() const {
+  const auto writer = ContainerWriter::in_memory(ContainerKind::kPlan);
+  MODELLIB_RETURN_IF_ERROR(write_to(*writer, metadata_.bytes, segments_));
+  return std::vector<std::byte>(writer->bytes().begin(), writer->bytes().end());
+}
+
 absl::Status PlanFile::verify() const {
   return container_ == nullptr ? absl::OkStatus() : container_->verify();
 }

@@ -47,6 +47,8 @@ class PlanFile {
   const SharedBytes& segment(size_t i) const { return segments_[i]; }
 
   absl::Status write(const std::string& path) const;
+  // The same bytes in memory.
+  absl::StatusOr<std::vector<std::byte>> serialize() const;
   // Compares the checksums of all segments, where the plan comes from a container; see
   // Container::verify.
   absl::Status verify() const;
