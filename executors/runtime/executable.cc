@@ -4,6 +4,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "modellib/executors/runtime/floating_point.h"
+#include "modellib/executors/runtime/fork_guard.h"
 #include "modellib/executors/runtime/program_image.h"
 #include "modellib/graph/status_macros.h"
 
@@ -34,6 +36,8 @@ Executable::~Executable() = default;
 
 absl::StatusOr<std::shared_ptr<const Executable>> Executable::load(
     std::shared_ptr<const PlanFile> file, const KernelTable& kernels, const LoadOptions& options) {
+  const ForkBarrier barrier;
+  const FloatingPointScope floating_point;
   MODELLIB_ASSIGN_OR_RETURN(auto image, load_program(std::move(file), kernels, options));
   return std::shared_ptr<const Executable>(new Executable(std::move(image)));
 }

@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "modellib/executors/runtime/fork_guard.h"
 #include "modellib/executors/runtime/program_image.h"
 #include "modellib/executors/runtime/runner.h"
 #include "modellib/graph/status_macros.h"
@@ -89,6 +90,8 @@ struct Session::Impl {
   std::vector<Entry> entries;
   std::unique_ptr<Runner> runner;
   std::atomic<bool> running{false};
+  const uint64_t generation = process_generation();
+  std::shared_ptr<Allocator> allocator;
 
   absl::Status connect_store(const Executable& executable);
   absl::Status take_memory(const SessionOptions& options);
@@ -120,6 +123,7 @@ absl::StatusOr<std::unique_ptr<Session>> Session::create(
     std::shared_ptr<const Executable> executable, std::shared_ptr<VariableStore> store,
     SessionOptions options) {
   if (executable == nullptr) return absl::InvalidArgumentError("no executable");
+  const ForkBarrier barrier;
   std::unique_ptr<Session> session(new Session());
   session->impl_ = std::make_unique<Impl>();
   Impl& impl = *session->impl_;
@@ -128,6 +132,7 @@ absl::StatusOr<std::unique_ptr<Session>> Session::create(
   impl.access = options.access;
   impl.communicator = options.communicator;
   impl.max_bytes = options.max_bytes;
+  impl.allocator = options.allocator;
   for (const EntryImage& entry : impl.program->entries) {
     if (!entry.uses_communicator || options.communicator == nullptr) continue;
     if (entry.world != 0 && entry.world != options.communicator->size()) {
@@ -146,9 +151,17 @@ absl::StatusOr<std::unique_ptr<Session>> Session::create(
   return session;
 }
 
-Session::~Session() = default;
+// What a forked child has of its parent's session cannot be ended there: its threads are not in the
+// child, and locks may be held by them. It is left as it is.
+Session::~Session() {
+  if (impl_ != nullptr && impl_->generation != process_generation())
+    static_cast<void>(impl_.release());
+}
 
 absl::Status Session::Impl::connect_store(const Executable& executable) {
+  if (store != nullptr) {
+    MODELLIB_RETURN_IF_ERROR(check_generation(store->generation_, "variable store"));
+  }
   bool shares = false;
   for (const VariableInfo& info : executable.variables()) {
     if (info.kind == VariableKind::kSession) {
@@ -178,7 +191,7 @@ absl::StatusOr<OwnedBytes> Session::Impl::allocate(uint64_t bytes, absl::string_
         absl::StrCat(what, " takes ", bytes, " bytes; the session has ", max_bytes - taken_bytes,
                      " left of ", max_bytes));
   }
-  MODELLIB_ASSIGN_OR_RETURN(OwnedBytes memory, allocate_aligned(bytes));
+  MODELLIB_ASSIGN_OR_RETURN(OwnedBytes memory, allocate_aligned(bytes, allocator));
   taken_bytes += bytes;
   return memory;
 }
@@ -253,6 +266,7 @@ void Session::Impl::make_entry(size_t index, bool profile) {
 }
 
 absl::StatusOr<Entry*> Session::Impl::find(EntryId id) {
+  MODELLIB_RETURN_IF_ERROR(check_generation(generation, "session"));
   if (id.index() < 0 || static_cast<size_t>(id.index()) >= entries.size()) {
     return absl::InvalidArgumentError(
         absl::StrCat("no entry ", id.index(), "; the executable has ", entries.size()));
@@ -679,6 +693,7 @@ int Session::Impl::session_variable(absl::string_view name) const {
 }
 
 absl::StatusOr<Tensor> Session::get_variable(absl::string_view name) const {
+  MODELLIB_RETURN_IF_ERROR(check_generation(impl_->generation, "session"));
   const int index = impl_->session_variable(name);
   if (index < 0) return absl::NotFoundError(absl::StrCat("no session variable '", name, "'"));
   const auto i = static_cast<size_t>(index);
@@ -689,6 +704,7 @@ absl::StatusOr<Tensor> Session::get_variable(absl::string_view name) const {
 }
 
 absl::Status Session::set_variable(absl::string_view name, const Tensor& value) {
+  MODELLIB_RETURN_IF_ERROR(check_generation(impl_->generation, "session"));
   const int index = impl_->session_variable(name);
   if (index < 0) return absl::NotFoundError(absl::StrCat("no session variable '", name, "'"));
   const auto i = static_cast<size_t>(index);

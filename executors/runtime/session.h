@@ -1,6 +1,7 @@
 // One caller's place to run an Executable: arenas, session variables (a cache of keys and values, a
 // random state), threads, and what is bound to inputs and outputs. Not to be used by two threads at
-// once; any number of sessions may share an Executable and a VariableStore.
+// once; any number of sessions may share an Executable and a VariableStore. In a process that was
+// forked, the parent's sessions return FailedPrecondition (fork_guard.h).
 //
 //   MODELLIB_ASSIGN_OR_RETURN(auto session, Session::create(executable, store));
 //   MODELLIB_RETURN_IF_ERROR(session->bind_input(infer, 0, pixels, {32, 784}));
@@ -58,6 +59,8 @@ struct SessionOptions {
   // Executable::session_bytes() bytes, aligned to 4096, that outlive the session; empty: the
   // session allocates them.
   absl::Span<std::byte> memory;
+  // Where the session's own memory comes from, that of inputs and outputs included; null: the heap.
+  std::shared_ptr<Allocator> allocator = nullptr;
   VariableAccess access = VariableAccess::kDirect;
   // Needed to run entries with collectives; outlives the session.
   Communicator* communicator = nullptr;

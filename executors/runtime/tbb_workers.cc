@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "modellib/executors/runtime/fork_guard.h"
 #include "modellib/executors/runtime/workers.h"
 
 namespace modellib::runtime {
@@ -49,6 +50,7 @@ class Alone final : public Workers {
 std::shared_ptr<Workers> tbb_workers(int threads) {
   if (threads <= 0) threads = tbb::info::default_concurrency();
   if (threads == 1) return std::make_shared<Alone>();
+  if (process_generation() != 0) return thread_workers(threads);
   return std::make_shared<OwnArena>(threads);
 }
 

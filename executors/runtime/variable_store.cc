@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "modellib/executors/runtime/fork_guard.h"
 #include "modellib/executors/runtime/program_image.h"
 #include "modellib/executors/runtime/session.h"
 #include "modellib/executors/runtime/spin.h"
@@ -27,10 +28,14 @@ bool writes(const EntryImage& entry, size_t variable) {
 
 }  // namespace
 
+VariableStore::VariableStore() : generation_(process_generation()) {}
+
 absl::StatusOr<std::shared_ptr<VariableStore>> VariableStore::create(
     absl::Span<const std::shared_ptr<const Executable>> executables,
     const VariableStoreOptions& options) {
+  const ForkBarrier barrier;
   std::shared_ptr<VariableStore> store(new VariableStore());
+  store->allocator_ = options.allocator;
   for (const auto& executable : executables) {
     if (executable == nullptr) return absl::InvalidArgumentError("no executable");
     MODELLIB_RETURN_IF_ERROR(store->add(*executable));
@@ -39,7 +44,7 @@ absl::StatusOr<std::shared_ptr<VariableStore>> VariableStore::create(
     return absl::ResourceExhaustedError(absl::StrCat("the variables take ", store->bytes_,
                                                      " bytes; the limit is ", options.max_bytes));
   }
-  MODELLIB_ASSIGN_OR_RETURN(OwnedBytes memory, allocate_aligned(store->bytes_));
+  MODELLIB_ASSIGN_OR_RETURN(OwnedBytes memory, allocate_aligned(store->bytes_, options.allocator));
   std::memset(memory.data, 0, store->bytes_);
   store->memory_[0] = std::move(memory.owner);
   store->buffers_[0].store(memory.data, std::memory_order_release);
@@ -120,6 +125,7 @@ absl::Status VariableStore::run_initialize(const std::shared_ptr<const Executabl
   SessionOptions session_options;
   session_options.threads = options.threads;
   session_options.max_bytes = options.max_bytes;
+  session_options.allocator = options.allocator;
   MODELLIB_ASSIGN_OR_RETURN(auto session,
                             Session::create(executable, self, std::move(session_options)));
   const size_t inputs = executable->info(entry).inputs.size();
@@ -140,6 +146,7 @@ int VariableStore::find(absl::string_view name) const {
 }
 
 absl::Status VariableStore::begin_direct(bool writes) const {
+  MODELLIB_RETURN_IF_ERROR(check_generation(generation_, "variable store"));
   int64_t users = direct_.load(std::memory_order_relaxed);
   while (users == 0 || (!writes && users > 0)) {
     if (direct_.compare_exchange_weak(users, writes ? -1 : users + 1, std::memory_order_acquire,
@@ -188,9 +195,10 @@ absl::Status VariableStore::set(absl::string_view name, const Tensor& value) {
 }
 
 absl::Status VariableStore::register_reader() {
+  const ForkBarrier barrier;
   const std::lock_guard<std::mutex> lock(publishing_);
   if (memory_[1] != nullptr) return absl::OkStatus();
-  MODELLIB_ASSIGN_OR_RETURN(OwnedBytes memory, allocate_aligned(bytes_));
+  MODELLIB_ASSIGN_OR_RETURN(OwnedBytes memory, allocate_aligned(bytes_, allocator_));
   std::memset(memory.data, 0, bytes_);
   memory_[1] = std::move(memory.owner);
   buffers_[1].store(memory.data, std::memory_order_release);
@@ -204,6 +212,7 @@ uint64_t VariableStore::reserved_bytes() const {
 // The writer's buffer becomes the published one, and the writer goes on in the other, once nobody
 // reads it and the values have been copied there. So readers never wait and two buffers are enough.
 absl::Status VariableStore::publish() {
+  MODELLIB_RETURN_IF_ERROR(check_generation(generation_, "variable store"));
   const std::lock_guard<std::mutex> lock(publishing_);
   if (memory_[1] == nullptr) return absl::OkStatus();
   MODELLIB_RETURN_IF_ERROR(begin_direct(true));

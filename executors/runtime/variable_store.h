@@ -2,6 +2,8 @@
 // beside the immutable Executables that use it; several of them (training and evaluation) share a
 // store by the names of their variables.
 //
+// A store of a process is of no use in one that was forked from it: FailedPrecondition.
+//
 // Sessions use it in one of two ways:
 // - directly: they read and write the values themselves. Runs that only read go side by side; a run
 //   that writes goes alone, and one that comes in between fails with FailedPrecondition.
@@ -38,6 +40,8 @@ struct VariableStoreOptions {
   RunOptions run;
   // ResourceExhausted where the values, or that entry's session, would take more.
   uint64_t max_bytes = std::numeric_limits<uint64_t>::max();
+  // Where the values lie; null: the heap.
+  std::shared_ptr<Allocator> allocator = nullptr;
 };
 
 class VariableStore {
@@ -73,7 +77,7 @@ class VariableStore {
 
  private:
   friend class Session;
-  VariableStore() = default;
+  VariableStore();
 
   absl::Status add(const Executable& executable);
   absl::Status initialise(absl::Span<const std::shared_ptr<const Executable>> executables,
@@ -102,6 +106,8 @@ class VariableStore {
     return address_of_buffer(buffer) + offsets_[variable];
   }
 
+  const uint64_t generation_;  // see fork_guard.h
+  std::shared_ptr<Allocator> allocator_;
   std::vector<VariableInfo> infos_;
   std::vector<uint64_t> offsets_;
   uint64_t bytes_ = 0;

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "modellib/executors/runtime/floating_point.h"
+#include "modellib/executors/runtime/fork_guard.h"
 #include "modellib/executors/runtime/spin.h"
 
 // ThreadSanitizer does not see what a pool that is not instrumented (TBB's) orders: tell it that
@@ -61,10 +62,12 @@ struct WorkerTeam::Shared {
   std::atomic<bool> closed{false};
 
   Shared() {
+    const ForkBarrier barrier;
     const std::lock_guard<std::mutex> lock(registry().mutex);
     registry().blocks.insert(this);
   }
   ~Shared() {
+    const ForkBarrier barrier;
     const std::lock_guard<std::mutex> lock(registry().mutex);
     registry().blocks.erase(this);
   }

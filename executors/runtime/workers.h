@@ -24,7 +24,10 @@ class Workers {
 };
 
 // TBB's threads, in an arena of its own with `threads` slots; 0: as many as the process has cores.
+// In a process that was forked, thread_workers: TBB's pool does not survive a fork.
 std::shared_ptr<Workers> tbb_workers(int threads);
+// Threads of its own, `threads` - 1 of them, joined with the last reference.
+std::shared_ptr<Workers> thread_workers(int threads);
 // TBB's threads in the caller's arena (a tbb::task_arena), which must outlive what is returned.
 // `threads` as above, 0: the arena's concurrency.
 std::shared_ptr<Workers> tbb_workers(tbb::detail::d1::task_arena& arena, int threads = 0);
