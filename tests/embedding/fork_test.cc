@@ -1,0 +1,129 @@
+// A forked child: its parent's plans serve it, its parent's sessions refuse, and all can be made
+// anew, threads too, whatever the parent was doing at the moment.
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <functional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "modellib/modellib.h"
+#include "modellib/tests/embedding/host_program.h"
+
+namespace modellib::embedding {
+namespace {
+
+// Runs `body` in a child: the number of the first check that it says is false, 0 if there is none,
+// -1 for a child that died or hung.
+int in_child(const std::function<int()>& body) {
+  const pid_t child = fork();
+  if (child == 0) {
+    alarm(60);  // a child that hangs dies
+    _exit(body());
+  }
+  int status = 0;
+  if (waitpid(child, &status, 0) != child || !WIFEXITED(status)) return -1;
+  return WEXITSTATUS(status);
+}
+
+TEST(Fork, AChildStartsAnew) {
+  modellib_plan* const plan = compile_busy_plan();
+  const std::string path = write_busy_plan(plan);
+  modellib_session_options options = {};
+  options.size = sizeof(options);
+  options.threads = 3;
+  modellib_session* session = nullptr;
+  ASSERT_EQ(modellib_session_create(plan, &options, &session), MODELLIB_OK);
+  const std::vector<float> expected = run_busy(session);
+  ASSERT_FALSE(expected.empty());
+
+  EXPECT_EQ(in_child([&] {
+              if (modellib_session_run(session, 0, nullptr) != MODELLIB_FAILED_PRECONDITION)
+                return 1;
+              if (std::string(modellib_error_message()).find("forked") == std::string::npos)
+                return 2;
+              if (modellib_session_prepare(session, 0) != MODELLIB_FAILED_PRECONDITION) return 3;
+              modellib_session_free(session);  // does nothing, and does not hang
+              if (run_anew(plan, 3) != expected) return 4;
+              if (run_anew(plan, 1) != expected) return 5;
+              modellib_plan* own = nullptr;
+              if (modellib_plan_load_file(path.c_str(), nullptr, &own) != MODELLIB_OK) return 6;
+              modellib_plan_free(plan);
+              if (run_anew(own, 3) != expected) return 7;
+              // Helpers of a session of the child's own come, and go with it.
+              modellib_session* mine = nullptr;
+              if (modellib_session_create(own, &options, &mine) != MODELLIB_OK) return 8;
+              if (run_busy(mine) != expected || thread_count() != 3) return 9;
+              modellib_session_free(mine);
+              if (thread_count() != 1) return 10;
+              // So may its own children.
+              return in_child([&] { return run_anew(own, 2) == expected ? 0 : 1; }) == 0 ? 0 : 11;
+            }),
+            0);
+  EXPECT_EQ(run_busy(session), expected) << "the parent goes on";
+  modellib_session_free(session);
+  modellib_plan_free(plan);
+}
+
+TEST(Fork, VariablesOfTheParentRefuse) {
+  modellib_plan* const plan = compile_busy_plan();
+  modellib_variables* variables = nullptr;
+  ASSERT_EQ(modellib_variables_create(&plan, 1, nullptr, &variables), MODELLIB_OK);
+  EXPECT_EQ(in_child([&] {
+              if (modellib_variables_publish(variables) != MODELLIB_FAILED_PRECONDITION) return 1;
+              modellib_session_options options = {};
+              options.size = sizeof(options);
+              options.variables = variables;
+              modellib_session* session = nullptr;
+              return modellib_session_create(plan, &options, &session) ==
+                             MODELLIB_FAILED_PRECONDITION
+                         ? 0
+                         : 2;
+            }),
+            0);
+  modellib_variables_free(variables);
+  modellib_plan_free(plan);
+}
+
+// Other threads load, make sessions and run while this one forks: no lock of the library is taken
+// into the child.
+TEST(Fork, WhateverOtherThreadsDo) {
+  modellib_plan* const plan = compile_busy_plan();
+  const std::string path = write_busy_plan(plan);
+  const std::vector<float> expected = run_anew(plan, 1);
+  ASSERT_FALSE(expected.empty());
+  std::atomic<bool> stop{false};
+  std::atomic<int> wrong{0};
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 2; ++t) {
+    threads.emplace_back([&] {
+      while (!stop.load()) {
+        modellib_plan* own = nullptr;
+        if (modellib_plan_load_file(path.c_str(), nullptr, &own) != MODELLIB_OK ||
+            run_anew(own, 2) != expected) {
+          wrong.fetch_add(1);
+        }
+        modellib_plan_free(own);
+      }
+    });
+  }
+  for (int i = 0; i < 30; ++i) {
+    EXPECT_EQ(in_child([&] {
+                modellib_plan* own = nullptr;
+                if (modellib_plan_load_file(path.c_str(), nullptr, &own) != MODELLIB_OK) return 1;
+                return run_anew(own, 2) == expected ? 0 : 2;
+              }),
+              0);
+  }
+  stop.store(true);
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(wrong.load(), 0);
+  modellib_plan_free(plan);
+}
+
+}  // namespace
+}  // namespace modellib::embedding

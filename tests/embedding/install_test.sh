@@ -1,0 +1,71 @@
+#!/bin/bash
+# What is installed serves programs outside this build: CMake finds it in a prefix and in an unpacked Debian package, pkg-config
+# too, C11 and C++17 compile against it with every warning an error.
+#
+# install_test.sh ARCHIVE PACKAGE EXAMPLE_FILE...
+set -euo pipefail
+archive=$(realpath "$1")
+package=$(realpath "$2")
+shift 2
+work=$TEST_TMPDIR/install
+mkdir -p "$work/src"
+cp "$@" "$work/src"
+cd "$work"
+
+cat >net.mltxt <<'EOF'
+graph "net" (x: f32[batch,4]) {
+  w = constant() {value: f32[4,2] [1, -2, 3, 0.5, -1, 0.25, 2, 1]}
+  h = matmul(x, w)
+  y = relu(h)
+  return y
+}
+EOF
+expect() { [[ $2 == "$3" ]] || { echo "$1: expected '$2', got '$3'"; exit 1; }; }
+
+# check NAME PREFIX PKG_CONFIG_FOLDER
+check() {
+  local name=$1 prefix=$2 pc=$3
+  cmake -S src -B "$name" -DCMAKE_PREFIX_PATH="$prefix" -DCMAKE_BUILD_TYPE=Release >"$name.log" 2>&1 &&
+    cmake --build "$name" >>"$name.log" 2>&1 || { cat "$name.log"; exit 1; }
+  "$name/compile_model" net.mltxt "$name.mlplan" >"$name.out"
+  grep -q "model compiled in" "$name.out" || { echo "$name: nothing was logged"; exit 1; }
+  expect "$name, C++" "5 0 5 0 2.5 0 2.5 0" "$("$name/run_plan" "$name.mlplan" | xargs)"
+  if readelf -d "$name/run_plan" | grep -q 'libmodellib\.so'; then echo "run_plan wants the whole library"; exit 1; fi
+
+  export PKG_CONFIG_PATH=$pc
+  expect "$name, version" "$version" "$(pkg-config --modversion modellib)"
+  # Debian's pkg-config drops folders of the system from what it prints; none of these are.
+  # shellcheck disable=SC2046
+  cc -std=c11 -pedantic -Wall -Wextra -Werror src/run_plan.c $(pkg-config --cflags --libs modellib-runtime) -o "$name.c"
+  library=$(pkg-config --variable=libdir modellib)
+  expect "$name, C" "x of 512 bytes: 5 0" "$(LD_LIBRARY_PATH=$library "./$name.c" "$name.mlplan" 2>/dev/null)"
+  if LD_LIBRARY_PATH=$library "./$name.c" net.mltxt 2>error; then echo "$name: ran a text"; exit 1; fi
+  grep -q INVALID_ARGUMENT error
+  # The command line reads and writes the same plans.
+  "$prefix/bin/modellib" inspect "$name.mlplan" >/dev/null
+}
+
+mkdir prefix deb
+tar -xzf "$archive" -C prefix --strip-components=2
+version=$(dpkg-deb -f "$package" Version)
+check archive "$work/prefix" "$work/prefix/lib/pkgconfig"
+
+dpkg-deb -x "$package" deb
+multiarch=$(basename "$(dirname "$(find deb/usr/lib -name libmodellib.so.1)")")
+check package "$work/deb/usr" "$work/deb/usr/lib/$multiarch/pkgconfig"
+for field in Package Version Architecture Depends Description Installed-Size; do
+  [[ -n $(dpkg-deb -f "$package" $field) ]] || { echo "the package has no $field"; exit 1; }
+done
+expect "the package's name" modellib "$(dpkg-deb -f "$package" Package)"
+dpkg-deb -f "$package" Depends | grep -q 'libtbb12 (>= ' || { echo "the package forgets libtbb"; exit 1; }
+if dpkg-deb -c "$package" | grep -v ' root/root '; then echo "files of somebody's own"; exit 1; fi
+
+# Headers compile as the oldest standards have them, alone, by both compilers.
+for compiler in g++ clang++-16; do
+  echo '#include <modellib/modellib.hpp>' | "$compiler" -std=c++17 -fno-exceptions -fno-rtti -pedantic -Wall -Wextra \
+    -Werror -fsyntax-only -Iprefix/include -x c++ -
+done
+for header in modellib compiler; do
+  echo "#include <modellib/$header.h>" | cc -std=c11 -pedantic -Wall -Wextra -Werror -fsyntax-only -Iprefix/include -x c -
+done
+if grep -rE '#include.*(absl|google)|absl::' prefix/include; then echo "Abseil in a header"; exit 1; fi
