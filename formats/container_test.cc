@@ -78,7 +78,7 @@ TEST_F(ContainerTest, RoundTripsThroughAFileMappedAndCopied) {
   auto writer = ContainerWriter::create(path("a"), ContainerKind::kModel);
   ASSERT_TRUE(writer.ok()) << writer.status();
   ASSERT_TRUE(fill(**writer).ok());
-  for (const ContainerOptions options :
+  for (const ContainerOptions& options :
        {ContainerOptions{}, ContainerOptions{.trusted = false}, ContainerOptions{.copy = true}}) {
     auto container = Container::open(path("a"), options);
     ASSERT_TRUE(container.ok()) << container.status();
