@@ -12,14 +12,21 @@
 namespace modellib {
 namespace {
 
-// The value that `value` swaps heads and positions of, if that is what made it; else null.
+// The value that `value` swaps heads and positions of, if transposes made it so, one or several
+// (exporters turn keys once more for their product with queries); else null.
 Value before_swap(const Value& value) {
+  const std::vector<int64_t> swap = {0, 2, 1, 3};
   const Graph& graph = value.builder()->so_far();
-  const NodeId producer = graph.value(value.id()).producer;
-  if (producer < 0 || graph.node(producer).op->name != "transpose") return {};
-  const Graph::Node& node = graph.node(producer);
-  if (node.attributes.as<TransposeAttributes>().perm != std::vector<int64_t>{0, 2, 1, 3}) return {};
-  return value.builder()->value(node.inputs[0]);
+  std::vector<int64_t> axes = {0, 1, 2, 3};  // of what was found so far, by axis of `value`
+  for (ValueId id = value.id();;) {
+    const NodeId producer = graph.value(id).producer;
+    if (producer < 0 || graph.node(producer).op->name != "transpose") return {};
+    const Graph::Node& node = graph.node(producer);
+    const auto& perm = node.attributes.as<TransposeAttributes>().perm;
+    for (int64_t& axis : axes) axis = perm[static_cast<size_t>(axis)];
+    id = node.inputs[0];
+    if (axes == swap) return value.builder()->value(id);
+  }
 }
 
 Value swap_axes(const Value& value) { return transpose(value, {0, 2, 1, 3}); }

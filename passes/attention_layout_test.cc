@@ -32,6 +32,21 @@ TEST(AttentionLayout, ReadsProjectionsAndWritesWhatTheNextOneReads) {
   })"));
 }
 
+TEST(AttentionLayout, SeesThroughKeysThatAreTurnedTwice) {
+  EXPECT_EQ(after(R"(graph "g" (x: f32[2,7,3,8], y: f32[2,9,3,8]) {
+    q = transpose(x) {perm: [0, 2, 1, 3]}
+    columns = transpose(y) {perm: [0, 2, 3, 1]}
+    k = transpose(columns) {perm: [0, 1, 3, 2]}
+    v = transpose(y) {perm: [0, 2, 1, 3]}
+    o, lse = attention(q, k, v)
+    return lse
+  })"),
+            printed(R"(graph "g" (x: f32[2,7,3,8], y: f32[2,9,3,8]) {
+    %0, lse = attention(x, y, y) {query_layout: "BSHD", key_layout: "BSHD"}
+    return lse
+  })"));
+}
+
 TEST(AttentionLayout, LeavesKeysOfACacheAsTheyAre) {
   EXPECT_EQ(after(R"(graph "g" (x: f32[2,1,3,8], k: f32[2,3,9,8], v: f32[2,9,3,8]) {
     q = transpose(x) {perm: [0, 2, 1, 3]}
