@@ -31,9 +31,9 @@
 
 #include "hwy/aligned_allocator.h"
 #include "hwy/targets.h"
-#include "modellib/bench/fma_peak.h"
 #include "modellib/executors/cpu/kernels/matmul.h"
 #include "modellib/executors/cpu/kernels/matmul_params.h"
+#include "modellib/executors/cpu/machine/fma_peak.h"
 
 namespace modellib::bench {
 namespace {
@@ -276,12 +276,12 @@ Result measure(Contest& contest, int threads, int rounds) {
     const double seconds = seconds_of(
         [&] {
           if (threads == 1) {
-            flops = run_fma_loop(kSteps);
+            flops = cpu::run_fma_loop(kSteps);
           } else {
             tbb::parallel_for(
                 0, threads,
                 [&](int i) {
-                  const double done = run_fma_loop(kSteps);
+                  const double done = cpu::run_fma_loop(kSteps);
                   if (i == 0) flops = done * threads;
                 },
                 tbb::simple_partitioner());

@@ -1,16 +1,16 @@
-#include "modellib/bench/fma_peak.h"
+#include "modellib/executors/cpu/machine/fma_peak.h"
 
 #include <cstdint>
 
 // clang-format off
 #undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "bench/fma_peak.cc"
+#define HWY_TARGET_INCLUDE "executors/cpu/machine/fma_peak.cc"
 #include "hwy/foreach_target.h"
 #include "hwy/highway.h"
 // clang-format on
 
 HWY_BEFORE_NAMESPACE();
-namespace modellib::bench {
+namespace modellib::cpu {
 namespace HWY_NAMESPACE {
 
 namespace hn = hwy::HWY_NAMESPACE;
@@ -39,12 +39,12 @@ double fma_loop(int64_t steps) {
 
 // NOLINTNEXTLINE(google-readability-namespace-comments)
 }  // namespace HWY_NAMESPACE
-}  // namespace modellib::bench
+}  // namespace modellib::cpu
 HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
-namespace modellib::bench {
+namespace modellib::cpu {
 HWY_EXPORT(fma_loop);
 double run_fma_loop(int64_t steps) { return HWY_DYNAMIC_DISPATCH(fma_loop)(steps); }
-}  // namespace modellib::bench
+}  // namespace modellib::cpu
 #endif
