@@ -239,6 +239,8 @@ class Decoder {
 
     absl::Status status = operands(s, context, at);
     if (!status.ok()) return status;
+    status = values(s, at);
+    if (!status.ok()) return status;
     out.operands_end = out_.operands.size();
     status = overlaps(out, at);
     if (!status.ok()) return status;
@@ -258,6 +260,24 @@ class Decoder {
     for (uint32_t i = 0; i < count_of(s.outputs()); ++i) {
       absl::Status status = operand(*s.outputs()->Get(i), OperandRole::kOutput, i, context, at);
       if (!status.ok()) return status;
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status values(const fb::Step& s, const std::string& at) {
+    if (count_of(s.values()) > count_of(s.outputs())) {
+      return refuse(at, ": names ", count_of(s.values()), " values of ", count_of(s.outputs()),
+                    " outputs");
+    }
+    for (uint32_t i = 0; i < count_of(s.values()); ++i) {
+      const fb::TensorDesc& value = *s.values()->Get(i);
+      if (count_of(value.name()) == 0) continue;
+      absl::Status status = scalars_.check_tensor(value, absl::StrCat(at, ", value ", i));
+      if (!status.ok()) return status;
+      if (value.bytes() > s.outputs()->Get(i)->size()) {
+        return refuse(at, ": value ", i, " takes ", value.bytes(), " bytes of an output of ",
+                      s.outputs()->Get(i)->size());
+      }
     }
     return absl::OkStatus();
   }

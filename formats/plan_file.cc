@@ -40,8 +40,9 @@ bool all_of(const flatbuffers::Vector<flatbuffers::Offset<T>>* tables, const Che
 
 bool vectors_are_aligned(const fb::Plan& plan) {
   const auto tensor = [](const fb::TensorDesc& t) { return aligned(t.shape()); };
-  const auto step = [](const fb::Step& s) {
-    return aligned(s.outputs()) && aligned(s.inputs()) && aligned(s.scalars());
+  const auto step = [&](const fb::Step& s) {
+    return aligned(s.outputs()) && aligned(s.inputs()) && aligned(s.scalars()) &&
+           all_of(s.values(), tensor);
   };
   const auto entry = [&](const fb::Entry& e) {
     return all_of(e.slots(), [](const fb::Slot& s) { return aligned(s.expr()); }) &&

@@ -55,10 +55,6 @@ bool is_aligned(const Vector* v) {
   return v == nullptr || reinterpret_cast<uintptr_t>(v->Data()) % 8 == 0;
 }
 
-bool is_aligned_step(const fb::Step& s) {
-  return is_aligned(s.outputs()) && is_aligned(s.inputs()) && is_aligned(s.scalars());
-}
-
 // Whether the check holds for all tables of a vector.
 template <typename Vector, typename Check>
 bool all_of(const Vector* v, Check check) {
@@ -68,14 +64,20 @@ bool all_of(const Vector* v, Check check) {
   return true;
 }
 
+bool is_aligned_tensor(const fb::TensorDesc& t) { return is_aligned(t.shape()); }
+
+bool is_aligned_step(const fb::Step& s) {
+  return is_aligned(s.outputs()) && is_aligned(s.inputs()) && is_aligned(s.scalars()) &&
+         all_of(s.values(), is_aligned_tensor);
+}
+
 bool is_aligned_entry(const fb::Entry& e) {
-  const auto tensor = [](const fb::TensorDesc& t) { return is_aligned(t.shape()); };
   const auto constraint = [](const fb::Constraint& c) {
     return is_aligned(c.left()) && is_aligned(c.right());
   };
   return all_of(e.slots(), [](const fb::Slot& s) { return is_aligned(s.expr()); }) &&
-         all_of(e.constraints(), constraint) && all_of(e.inputs(), tensor) &&
-         all_of(e.outputs(), tensor) && all_of(e.sequences(), [](const fb::Sequence& s) {
+         all_of(e.constraints(), constraint) && all_of(e.inputs(), is_aligned_tensor) &&
+         all_of(e.outputs(), is_aligned_tensor) && all_of(e.sequences(), [](const fb::Sequence& s) {
            return all_of(s.steps(), is_aligned_step);
          });
 }

@@ -267,6 +267,35 @@ TEST(VerifyPlan, Constraints) {
           "a value of more than 64 bits");
 }
 
+TEST(VerifyPlan, NamedValues) {
+  using Op = fb::DimOpcode;
+  const auto named = [](std::vector<fb::Scalar> shape, uint64_t bytes, fb::DType dtype) {
+    fb::PlanT p = symbolic_plan({op(Op::Symbol, 0)}, 1, 4);
+    auto value = std::make_unique<fb::TensorDescT>();
+    value->name = "h";
+    value->dtype = dtype;
+    value->shape = std::move(shape);
+    value->bytes = bytes;
+    step_of(p, 0).values.push_back(std::move(value));
+    return p;
+  };
+  fb::PlanT plain = symbolic_plan({op(Op::Symbol, 0)}, 1, 4);
+  const uint64_t size = step_of(plain, 0).outputs[0].size();
+  const auto most = static_cast<int64_t>(size / 4);
+  accepts(named({fb::Scalar(most, -1)}, size, fb::DType::F32));
+  accepts(named({fb::Scalar(4, 0), fb::Scalar(most / 4, -1)}, size, fb::DType::F32));
+  refuses(named({fb::Scalar(most + 1, -1)}, size + 4, fb::DType::F32), "of an output of");
+  refuses(named({fb::Scalar(most, -1)}, size - 4, fb::DType::F32), "do not hold");
+  refuses(named({fb::Scalar(4, 9)}, size, fb::DType::F32), "slot 9");
+  refuses(named({fb::Scalar(-1, -1)}, size, fb::DType::F32), "may be -1");
+  refuses(named({}, size, static_cast<fb::DType>(99)), "unknown dtype");
+  fb::PlanT p = named({}, 4, fb::DType::F32);
+  while (step_of(p, 0).values.size() <= step_of(p, 0).outputs.size()) {
+    step_of(p, 0).values.push_back(std::make_unique<fb::TensorDescT>());
+  }
+  refuses(p, "values of");
+}
+
 // --- control flow ---
 
 TEST(VerifyPlan, Branches) {

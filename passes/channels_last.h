@@ -14,6 +14,9 @@
 
 namespace modellib {
 
+// Behind the name of a value, it names that value with its channels last.
+inline constexpr char kChannelsLastSuffix[] = "@channels-last";
+
 // The axes of a channels-last image of so many axes, as axes of the channels-first one; and back.
 std::vector<int64_t> to_channels_last(int rank);
 std::vector<int64_t> to_channels_first(int rank);

@@ -154,7 +154,24 @@ class EntryLowering {
     out->chunks = std::make_unique<fb::Scalar>(chunks);
     out->data = s.recipe.data;
     out->name = s.name;
+    MODELLIB_RETURN_IF_ERROR(name_values(s, *out));
     return out;
+  }
+
+  absl::Status name_values(const LoweredStep& s, fb::StepT& out) {
+    for (size_t i = 0; i < s.values.size(); ++i) {
+      const auto& [name, type] = s.values[i];
+      // Where the bounds alone do not tell that an extent is one, the value goes without a name.
+      const bool sound = std::all_of(type.shape.begin(), type.shape.end(), [&](const Dim& d) {
+        return d.range(context_.ranges).min >= 0;
+      });
+      if (name.empty() || !sound) continue;
+      while (out.values.size() < i) out.values.push_back(std::make_unique<fb::TensorDescT>());
+      MODELLIB_ASSIGN_OR_RETURN(auto desc, describe_tensor(name, type));
+      desc->symbols.clear();
+      out.values.push_back(std::move(desc));
+    }
+    return absl::OkStatus();
   }
 
   fb::BufferRef reference(const Place& place, int64_t bytes, int loop_depth) const {

@@ -151,6 +151,10 @@ class LayoutChoice {
     for (size_t i = 0; i < results.size(); ++i) {
       if (form.outputs[i] != ImageRole::kImage) continue;
       const Value last = results[i];
+      const ValueId old = site.node.output(static_cast<int>(i));
+      if (const std::string& name = graph_.value(old).name; !name.empty()) {
+        site.builder.set_name(last, absl::StrCat(name, kChannelsLastSuffix));
+      }
       results[i] = transpose(last, to_channels_first(form.rank));
       last_[results[i].id()] = last;
     }

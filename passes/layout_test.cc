@@ -48,16 +48,16 @@ TEST(Layout, CopiesAtEntryAlone) {
   EXPECT_EQ(after(kChain, 1100),
             printed(R"(graph "g" (x: f32[2,4,8,8], w: f32[4,4,1,1], b: f32[4]) {
   %0 = transpose(x) {perm: [0, 2, 3, 1]}
-  %1 = conv(%0, w) {layout: "NHWC"}
-  %2 = reshape(b) {shape: [1, 1, 1, 4]}
-  %3 = add(%1, %2)
-  %4 = relu(%3)
-  %5 = max_pool(%4) {kernel: [3, 3], strides: [1, 1], padding_low: [1, 1], padding_high: [1, 1], layout: "NHWC"}
-  %6 = concat(%5, %4) {axis: 3}
-  %7 = slice(%6) {starts: [0, 0, 0, 2], limits: [2, 8, 8, 6]}
-  %8 = conv(%7, w) {layout: "NHWC"}
-  %9 = reduce_mean(%8) {axes: [1, 2], keepdims: true}
-  y = reshape(%9) {shape: [2, 4]}
+  c_channels_last "c@channels-last" = conv(%0, w) {layout: "NHWC"}
+  %1 = reshape(b) {shape: [1, 1, 1, 4]}
+  d_channels_last "d@channels-last" = add(c_channels_last, %1)
+  r_channels_last "r@channels-last" = relu(d_channels_last)
+  p_channels_last "p@channels-last" = max_pool(r_channels_last) {kernel: [3, 3], strides: [1, 1], padding_low: [1, 1], padding_high: [1, 1], layout: "NHWC"}
+  j_channels_last "j@channels-last" = concat(p_channels_last, r_channels_last) {axis: 3}
+  q_channels_last "q@channels-last" = slice(j_channels_last) {starts: [0, 0, 0, 2], limits: [2, 8, 8, 6]}
+  e_channels_last "e@channels-last" = conv(q_channels_last, w) {layout: "NHWC"}
+  m_channels_last "m@channels-last" = reduce_mean(e_channels_last) {axes: [1, 2], keepdims: true}
+  y = reshape(m_channels_last) {shape: [2, 4]}
   return y
 })"));
 }
@@ -83,8 +83,8 @@ TEST(Layout, CopiesBackWhatLeavesAsAnImage) {
                   1 << 20),
             printed(R"(graph "g" (x: f32[2,4,8,8], w: f32[4,4,1,1]) {
     %0 = transpose(x) {perm: [0, 2, 3, 1]}
-    %1 = conv(%0, w) {layout: "NHWC"}
-    c = transpose(%1) {perm: [0, 3, 1, 2]}
+    c_channels_last "c@channels-last" = conv(%0, w) {layout: "NHWC"}
+    c = transpose(c_channels_last) {perm: [0, 3, 1, 2]}
     r = relu(c)
     f = reshape(r) {shape: [2, 256]}
     return f
@@ -101,8 +101,8 @@ TEST(Layout, MeetsTransposesThatAreThere) {
   })",
                   1),
             printed(R"(graph "g" (x: f32[2,8,8,4], w: f32[4,4,1,1]) {
-    y = conv(x, w) {layout: "NHWC"}
-    return y
+    c_channels_last "c@channels-last" = conv(x, w) {layout: "NHWC"}
+    return y = c_channels_last
   })"));
 }
 
@@ -118,13 +118,13 @@ TEST(Layout, TurnsTheGradientsToo) {
                   3000),
             printed(R"(graph "g" (x: f32[2,4,8,8], g: f32[2,4,8,8], w: f32[4,4,1,1]) {
     %0 = transpose(x) {perm: [0, 2, 3, 1]}
-    %1 = conv(%0, w) {layout: "NHWC"}
-    %2 = transpose(g) {perm: [0, 2, 3, 1]}
-    %3 = mul(%2, %1)
-    u = conv_filter_gradient(%0, %3) {layout: "NHWC", shape: [4, 4, 1, 1]}
-    %4 = conv_input_gradient(%3, w) {layout: "NHWC", shape: [2, 8, 8, 4]}
-    %5 = reduce_sum(%4) {axes: [0, 1, 2], keepdims: true}
-    s = reshape(%5) {shape: [1, 4, 1, 1]}
+    c_channels_last "c@channels-last" = conv(%0, w) {layout: "NHWC"}
+    %1 = transpose(g) {perm: [0, 2, 3, 1]}
+    d_channels_last "d@channels-last" = mul(%1, c_channels_last)
+    u = conv_filter_gradient(%0, d_channels_last) {layout: "NHWC", shape: [4, 4, 1, 1]}
+    v_channels_last "v@channels-last" = conv_input_gradient(d_channels_last, w) {layout: "NHWC", shape: [2, 8, 8, 4]}
+    s_channels_last "s@channels-last" = reduce_sum(v_channels_last) {axes: [0, 1, 2], keepdims: true}
+    s = reshape(s_channels_last) {shape: [1, 4, 1, 1]}
     return u, s
   })"));
 }
@@ -141,13 +141,13 @@ TEST(Layout, BringsBroadcastOperandsAlong) {
                   1 << 20),
             printed(R"(graph "g" (x: f32[2,4,8,8], w: f32[4,4,1,1], row: f32[8]) {
     %0 = transpose(x) {perm: [0, 2, 3, 1]}
-    %1 = conv(%0, w) {layout: "NHWC"}
-    %2 = reshape(row) {shape: [1, 1, 8, 1]}
-    %3 = add(%1, %2)
-    two = constant() {value: f32[] [2]}
-    %4 = mul(%3, two)
-    %5 = reduce_max(%4) {axes: [1, 2], keepdims: true}
-    m = reshape(%5) {shape: [2, 4, 1, 1]}
+    c_channels_last "c@channels-last" = conv(%0, w) {layout: "NHWC"}
+    %1 = reshape(row) {shape: [1, 1, 8, 1]}
+    d_channels_last "d@channels-last" = add(c_channels_last, %1)
+    two = constant() {value: f32[] [2.0]}
+    e_channels_last "e@channels-last" = mul(d_channels_last, two)
+    m_channels_last "m@channels-last" = reduce_max(e_channels_last) {axes: [1, 2], keepdims: true}
+    m = reshape(m_channels_last) {shape: [2, 4, 1, 1]}
     return m
   })"));
 }

@@ -178,9 +178,24 @@ absl::Status SequenceLowering::add_node(const Graph::Node& node, NodeRecipe reci
     MODELLIB_ASSIGN_OR_RETURN(bytes, context_.max_bytes(graph_.type(value)));
     return place_of(value);
   };
+  // The last step that writes an output completes it.
+  std::vector<const StepRecipe*> completes(static_cast<size_t>(node.num_outputs));
+  for (const StepRecipe& r : recipe.steps) {
+    for (const StepOperand& o : r.outputs) {
+      if (o.kind == StepOperand::Kind::kOutput) completes[static_cast<size_t>(o.index)] = &r;
+    }
+  }
   for (StepRecipe& r : recipe.steps) {
     LoweredStep s;
     s.name = name;
+    for (const StepOperand& o : r.outputs) {
+      LoweredStep::NamedValue& value = s.values.emplace_back();
+      if (o.kind != StepOperand::Kind::kOutput || completes[static_cast<size_t>(o.index)] != &r) {
+        continue;
+      }
+      const Graph::ValueInfo& info = graph_.value(node.output(o.index));
+      value = {info.name, info.type};
+    }
     s.output_bytes.resize(r.outputs.size());
     s.input_bytes.resize(r.inputs.size());
     for (size_t i = 0; i < r.outputs.size(); ++i) {

@@ -62,6 +62,13 @@ struct LoweredStep {
   std::vector<int64_t> output_bytes, input_bytes;
   int64_t workspace = 0;  // of a control step: what its bodies need
   std::string name;
+  // By output: the graph's value that is complete there when the step is done; without a name:
+  // none.
+  struct NamedValue {
+    std::string name;
+    TensorType type;
+  };
+  std::vector<NamedValue> values;
   std::vector<StepSequence> bodies;
 };
 

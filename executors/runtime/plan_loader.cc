@@ -434,6 +434,7 @@ class EntryLoader {
     MODELLIB_RETURN_IF_ERROR(fill_lane(source, nesting, step));
     MODELLIB_RETURN_IF_ERROR(fill_operands(source, step));
     MODELLIB_RETURN_IF_ERROR(fill_scalars(source, index, step));
+    MODELLIB_RETURN_IF_ERROR(fill_values(source, step));
     if (step.kernel_name == "control.cond") return fill_cond(source, nesting, step);
     if (step.kernel_name == "control.scan") {
       return fill_loop(source, nesting, StepKind::kScan, step);
@@ -566,6 +567,38 @@ class EntryLoader {
       step.has_chunk_slot = true;
       entry_.chunk_patches.push_back({index, static_cast<uint32_t>(step.chunks.slot)});
     }
+    return absl::OkStatus();
+  }
+
+  absl::Status fill_values(const fb::Step& source, StepImage& step) {
+    step.values.begin = static_cast<uint32_t>(entry_.values.size());
+    if (size_of(source.values()) > step.outputs) {
+      return absl::InvalidArgumentError("it names more values than it has outputs");
+    }
+    for (uint32_t i = 0; i < size_of(source.values()); ++i) {
+      const fb::TensorDesc& desc = *source.values()->Get(i);
+      if (size_of(desc.name()) == 0) continue;
+      ValueImage value{text(desc.name()), DType::kInvalid, static_cast<int>(i), {}};
+      MODELLIB_ASSIGN_OR_RETURN(value.dtype, checked_dtype(desc.dtype(), value.name));
+      std::vector<int64_t> largest;
+      for (uint32_t d = 0; d < size_of(desc.shape()); ++d) {
+        MODELLIB_ASSIGN_OR_RETURN(ScalarImage extent, checked_scalar(*desc.shape()->Get(d)));
+        if (min_of(extent) < 0) {
+          return absl::InvalidArgumentError(
+              absl::StrCat("value '", value.name, "' can have a negative extent"));
+        }
+        largest.push_back(max_of(extent));
+        value.shape.push_back(extent);
+      }
+      MODELLIB_ASSIGN_OR_RETURN(const uint64_t bytes,
+                                checked_bytes(value.dtype, largest, value.name));
+      if (bytes > operand_bytes(i)) {
+        return absl::InvalidArgumentError(absl::StrCat("value '", value.name, "' has ", bytes,
+                                                       " bytes, its output ", operand_bytes(i)));
+      }
+      entry_.values.push_back(std::move(value));
+    }
+    step.values.count = static_cast<uint32_t>(entry_.values.size()) - step.values.begin;
     return absl::OkStatus();
   }
 

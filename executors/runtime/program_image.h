@@ -62,6 +62,7 @@ struct StepImage {
   Slice signals;
   Slice sequences;  // bodies
   Slice advances;   // of a loop: the pointers that move with its trips
+  Slice values;     // that the graph has a name for
   std::string name;
   absl::string_view kernel_name;
 
@@ -110,6 +111,14 @@ struct TensorImage {
   std::vector<PointerPatch> patches;
 };
 
+// A value of the graph that lies in an output of a step when the step is done.
+struct ValueImage {
+  std::string name;
+  DType dtype = DType::kInvalid;
+  int output = 0;
+  std::vector<ScalarImage> shape;
+};
+
 struct VariableUseImage {
   uint32_t variable;  // index in ProgramImage::variables
   bool reads;
@@ -142,6 +151,7 @@ struct EntryImage {
   // Pools.
   std::vector<uint32_t> indices;
   std::vector<PointerAdvance> advances;
+  std::vector<ValueImage> values;
   std::vector<int64_t> scalars;  // initial values
   std::vector<SlotPatch> scalar_patches;
   std::vector<SlotPatch> chunk_patches;  // index: step

@@ -160,7 +160,11 @@ bool Runner::run_step(uint32_t index) {
                {entry_->pointers.data() + step.first_pointer, step.pointers()},
                {entry_->image->pointer_bytes.data() + step.first_pointer, step.pointers()},
                static_cast<int>(step.outputs),
-               static_cast<int>(step.inputs)});
+               static_cast<int>(step.inputs),
+               {entry_->scalars.data() + step.scalars.begin, step.scalars.count},
+               entry_->chunks[index],
+               step.data,
+               {entry_->values.data() + step.values.begin, step.values.count}});
   }
   return goes_on;
 }

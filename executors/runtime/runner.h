@@ -30,6 +30,9 @@ struct EntryState {
   std::vector<int64_t> chunks;   // by step
   std::vector<KernelArgs> args;  // by step
   std::vector<StepTime> times;   // by step, or empty
+  // Of all steps, if they are observed.
+  std::vector<StepValue> values;
+  std::vector<int64_t> value_extents;
 };
 
 class Runner {

@@ -97,7 +97,7 @@ struct Session::Impl {
   absl::Status take_memory(const SessionOptions& options);
   absl::StatusOr<OwnedBytes> allocate(uint64_t bytes, absl::string_view what);
   void reset_variables();
-  void make_entry(size_t index, bool profile);
+  void make_entry(size_t index, const SessionOptions& options);
   int session_variable(absl::string_view name) const;
 
   absl::StatusOr<Entry*> find(EntryId id);
@@ -146,7 +146,7 @@ absl::StatusOr<std::unique_ptr<Session>> Session::create(
   impl.reset_variables();
   MODELLIB_ASSIGN_OR_RETURN(impl.runner, Runner::create(*impl.program, options));
   impl.entries.resize(impl.program->entries.size());
-  for (size_t i = 0; i < impl.entries.size(); ++i) impl.make_entry(i, options.profile);
+  for (size_t i = 0; i < impl.entries.size(); ++i) impl.make_entry(i, options);
   session->executable_ = std::move(executable);
   return session;
 }
@@ -227,7 +227,7 @@ void Session::Impl::reset_variables() {
   }
 }
 
-void Session::Impl::make_entry(size_t index, bool profile) {
+void Session::Impl::make_entry(size_t index, const SessionOptions& options) {
   const EntryImage& image = program->entries[index];
   Entry& entry = entries[index];
   entry.image = &image;
@@ -250,7 +250,20 @@ void Session::Impl::make_entry(size_t index, bool profile) {
     entry.args.push_back({entry.pointers.data() + step.first_pointer,
                           entry.scalars.data() + step.scalars.begin, step.data, step.state,
                           runner->fault()});
-    if (profile) entry.times.push_back({step.name, step.kernel_name, 0, 0});
+    if (options.profile) entry.times.push_back({step.name, step.kernel_name, 0, 0});
+  }
+  if (options.observer != nullptr) {
+    size_t extents = 0;
+    for (const ValueImage& value : image.values) extents += value.shape.size();
+    entry.value_extents.resize(extents);
+    extents = 0;
+    for (const ValueImage& value : image.values) {
+      entry.values.push_back({value.name,
+                              value.dtype,
+                              value.output,
+                              {entry.value_extents.data() + extents, value.shape.size()}});
+      extents += value.shape.size();
+    }
   }
   for (const ArenaUseImage& arena : image.arenas) {
     patch(entry, arena.patches, base + program->arena_offsets[arena.arena]);
@@ -569,6 +582,14 @@ absl::Status Session::Impl::prepare(Entry& entry) {
   }
   for (const SlotPatch& p : entry.image->chunk_patches) {
     entry.chunks[p.index] = entry.slots[p.slot];
+  }
+  if (!entry.values.empty()) {
+    auto extent = entry.value_extents.begin();
+    for (const ValueImage& value : entry.image->values) {
+      for (const ScalarImage& s : value.shape) {
+        *extent++ = s.slot < 0 ? s.value : entry.slots[static_cast<size_t>(s.slot)];
+      }
+    }
   }
   entry.ready = true;
   return absl::OkStatus();

@@ -37,6 +37,14 @@ namespace modellib::runtime {
 // How a session uses the VariableStore (variable_store.h).
 enum class VariableAccess { kDirect, kPublished };
 
+// A value of the graph that was compiled, where a step has just put it.
+struct StepValue {
+  absl::string_view name;
+  DType dtype;
+  int output;  // of the step: its index in StepEvent::buffers
+  absl::Span<const int64_t> extents;
+};
+
 // What an observer is told after each step.
 struct StepEvent {
   EntryId entry;
@@ -48,6 +56,13 @@ struct StepEvent {
   absl::Span<const uint64_t> bytes;
   int outputs;
   int inputs;
+  // What the kernel was told beside.
+  absl::Span<const int64_t> scalars;
+  int64_t chunks;
+  const std::byte* data;
+  // Those that the graph has names for and that this step completed. A value that never lies in
+  // memory by itself (it was fused with others, or is a view) is reported by no step.
+  absl::Span<const StepValue> values;
 };
 
 struct SessionOptions {
@@ -67,7 +82,7 @@ struct SessionOptions {
   // ResourceExhausted where arenas, session variables, or an input or output that the session owns
   // would take more.
   uint64_t max_bytes = std::numeric_limits<uint64_t>::max();
-  // For tests: called after each step, on the thread of its lane.
+  // To look at what steps do: called after each, on the thread of its lane.
   std::function<void(const StepEvent&)> observer;
   // Measures each step; see Session::profile.
   bool profile = false;

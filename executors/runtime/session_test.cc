@@ -95,6 +95,54 @@ TEST(SessionTest, ChecksConstraintsWhenInputsAreBound) {
   EXPECT_EQ(session->output_extents(infer, 0)[0], 8);
 }
 
+// The observer sees a named value at the extents of the run; a step without one names nothing.
+TEST(SessionTest, ObserversSeeNamedValues) {
+  PlanMaker maker = dynamic_plan();
+  auto value = std::make_unique<fb::TensorDescT>();
+  value->name = "tripled";
+  value->dtype = fb::DType::F32;
+  value->shape = {slot(0, 16), number(1)};
+  value->bytes = 64;
+  maker.plan.entries[0]->sequences[0]->steps[0]->values.push_back(std::move(value));
+  std::vector<std::vector<int64_t>> extents;
+  std::vector<int64_t> scalars;
+  float last = 0;
+  SessionOptions options;
+  options.threads = 1;
+  options.observer = [&](const StepEvent& event) {
+    scalars.assign(event.scalars.begin(), event.scalars.end());
+    EXPECT_EQ(event.chunks, 4);
+    ASSERT_EQ(event.values.size(), 1u);
+    const StepValue& v = event.values[0];
+    EXPECT_EQ(v.name, "tripled");
+    EXPECT_EQ(v.dtype, DType::kF32);
+    extents.emplace_back(v.extents.begin(), v.extents.end());
+    const auto* data = reinterpret_cast<const float*>(event.buffers[static_cast<size_t>(v.output)]);
+    last = data[v.extents[0] - 1];
+  };
+  const auto session = *Session::create(maker.load(), nullptr, options);
+  for (const int64_t batch : {3, 8}) {
+    Tensor x = *Tensor::zeros(DType::kF32, {batch, 2});
+    x.set(batch * 2 - 1, static_cast<double>(batch));
+    ASSERT_TRUE(session->run_tensors(EntryId(0), std::vector<Tensor>{x}).ok());
+    EXPECT_EQ(last, 3.0F * static_cast<float>(batch));
+    ASSERT_EQ(scalars.size(), 3u);
+    EXPECT_EQ(scalars[0], 2 * batch);
+  }
+  EXPECT_EQ(extents, (std::vector<std::vector<int64_t>>{{6, 1}, {16, 1}}));
+}
+
+TEST(SessionTest, ValuesThatTheirOutputCannotHoldAreRefused) {
+  PlanMaker maker = dynamic_plan();
+  auto value = std::make_unique<fb::TensorDescT>();
+  value->name = "large";
+  value->dtype = fb::DType::F64;
+  value->shape = {slot(0, 16)};
+  value->bytes = 128;
+  maker.plan.entries[0]->sequences[0]->steps[0]->values.push_back(std::move(value));
+  EXPECT_EQ(maker.try_load().status().code(), absl::StatusCode::kInvalidArgument);
+}
+
 TEST(SessionTest, OneSymbolHasOneExtent) {
   const auto executable = constrained_plan().load();
   const EntryId infer = *executable->entry("infer");
