@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "modellib/graph/status_macros.h"
 #include "modellib/passes/bind_dims.h"
+#include "modellib/passes/pointwise_count.h"
 
 namespace modellib {
 namespace {
@@ -73,6 +74,11 @@ absl::StatusOr<CompileResult> compile(const Program& program, const OpRegistry& 
     result.runs.push_back(std::move(passed->runs));
   }
   MODELLIB_ASSIGN_OR_RETURN(result.lowered, lower(result.legal, backend));
+  for (size_t i = 0; i < result.legal.entries.size(); ++i) {
+    const PointwiseCount count = count_pointwise(*result.legal.entries[i].graph);
+    result.lowered.plan.entries[i]->pointwise =
+        std::make_unique<fb::PointwiseCount>(count.in_regions, count.in_epilogues, count.outside);
+  }
   record_passes(result.runs, result.lowered.plan);
   return result;
 }
