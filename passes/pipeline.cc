@@ -66,11 +66,6 @@ absl::Status failure(absl::StatusCode code, absl::string_view what, const Graph&
   return absl::Status(code, absl::StrCat(what, "\nin\n", print(graph)));
 }
 
-// Without them a plan cannot be made, so a budget of rewrites does not hold them back.
-bool is_mandatory(absl::string_view name) {
-  return name == "legalize" || name == "widen" || name == "stride-scans";
-}
-
 }  // namespace
 
 absl::Span<const Pass> all_passes() { return kPasses; }
@@ -80,6 +75,11 @@ const Pass* find_pass(absl::string_view name) {
     if (name == pass.name) return &pass;
   }
   return nullptr;
+}
+
+// A budget of rewrites does not hold them back.
+bool is_mandatory_pass(absl::string_view name) {
+  return name == "legalize" || name == "widen" || name == "stride-scans";
 }
 
 std::vector<std::string> default_pipeline() { return default_pipeline({}); }
@@ -115,7 +115,7 @@ absl::StatusOr<PipelineResult> run_pipeline(GraphRef graph, const OpRegistry& re
     const Pass& pass = *find_pass(name, options.custom);
     PassContext context(registry, backend);
     context.set_explaining(options.explain);
-    if (!is_mandatory(name)) context.set_max_rewrites(budget);
+    if (!is_mandatory_pass(name)) context.set_max_rewrites(budget);
     PassRun run{.name = name, .nodes_before = static_cast<int64_t>(graph->nodes().size())};
     const auto start = std::chrono::steady_clock::now();
     absl::StatusOr<GraphRef> next = run_with_regions(pass, graph, context);
@@ -135,7 +135,7 @@ absl::StatusOr<PipelineResult> run_pipeline(GraphRef graph, const OpRegistry& re
                      absl::StrCat("pass ", name, " changed the graph and reported no rewrite"),
                      *graph);
     }
-    if (!is_mandatory(name)) budget -= run.rewrites;
+    if (!is_mandatory_pass(name)) budget -= run.rewrites;
     run.nodes_after = static_cast<int64_t>((*next)->nodes().size());
     run.remarks = context.remarks();
     graph = *std::move(next);

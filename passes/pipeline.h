@@ -24,6 +24,8 @@ namespace modellib {
 absl::Span<const Pass> all_passes();
 // Null if there is none of this name.
 const Pass* find_pass(absl::string_view name);
+// Whether no plan can be made without it.
+bool is_mandatory_pass(absl::string_view name);
 
 // The default: names in order.
 std::vector<std::string> default_pipeline();
