@@ -2,8 +2,6 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <chrono>
-#include <cmath>
 #include <cstdio>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -11,16 +9,15 @@
 #include <utility>
 #include <vector>
 
-#include "absl/strings/str_cat.h"
 #include "modellib/frontends/cli/command.h"
 #include "modellib/frontends/cli/cpu_device.h"
 #include "modellib/frontends/cli/load_file.h"
+#include "modellib/frontends/cli/sample_inputs.h"
+#include "modellib/frontends/cli/timing.h"
 #include "modellib/graph/status_macros.h"
 
 namespace modellib::cli {
 namespace {
-
-using Clock = std::chrono::steady_clock;
 
 struct Options {
   std::string model, entry;
@@ -30,56 +27,6 @@ struct Options {
   bool json = false;
 };
 
-double milliseconds_since(Clock::time_point start) {
-  return std::chrono::duration<double, std::milli>(Clock::now() - start).count();
-}
-
-// The smallest value that `fraction` of the sorted values do not exceed.
-double quantile(const std::vector<double>& sorted, double fraction) {
-  const auto rank = static_cast<size_t>(std::ceil(fraction * static_cast<double>(sorted.size())));
-  return sorted[std::max<size_t>(rank, 1) - 1];
-}
-
-// Numbers in [0, 1) by a fixed rule; integers are zero, which is in range whatever they index.
-absl::StatusOr<Tensor> sample_input(const runtime::TensorInfo& info, const Shape& shape) {
-  MODELLIB_ASSIGN_OR_RETURN(const std::vector<int64_t> extents, static_extents(shape));
-  MODELLIB_ASSIGN_OR_RETURN(Tensor tensor, Tensor::zeros(info.dtype, extents));
-  if (!is_floating(info.dtype)) return tensor;
-  uint32_t state = 12345;
-  for (int64_t i = 0; i < tensor.elements(); ++i) {
-    state = state * 1664525u + 1013904223u;
-    tensor.set(i, static_cast<double>(state >> 8) / (1 << 24));
-  }
-  return tensor;
-}
-
-// Gives every free dimension the number that was asked for, else its maximum, and binds inputs.
-absl::Status bind(CpuSession& cpu, runtime::EntryId entry, const DimRanges& dims) {
-  const runtime::EntryInfo& info = cpu.executable->info(entry);
-  std::vector<int64_t> values;
-  std::vector<bool> bound(info.symbols.size(), false);
-  for (const runtime::SymbolInfo& symbol : info.symbols) {
-    const auto asked = dims.find(symbol.name);
-    values.push_back(asked == dims.end() ? symbol.max : asked->second.max);
-  }
-  for (size_t i = 0; i < info.inputs.size(); ++i) {
-    const runtime::TensorInfo& input = info.inputs[i];
-    Shape shape;
-    for (size_t d = 0; d < input.max_shape.size(); ++d) {
-      const int symbol = input.symbols[d];
-      if (symbol >= 0) bound[static_cast<size_t>(symbol)] = true;
-      shape.push_back(symbol >= 0 ? values[static_cast<size_t>(symbol)] : input.max_shape[d]);
-    }
-    MODELLIB_ASSIGN_OR_RETURN(const Tensor tensor, sample_input(input, shape));
-    MODELLIB_RETURN_IF_ERROR(cpu.session->bind_input(entry, static_cast<int>(i), tensor));
-  }
-  for (size_t s = 0; s < info.symbols.size(); ++s) {
-    if (bound[s] || info.symbols[s].name[0] == '$') continue;
-    MODELLIB_RETURN_IF_ERROR(cpu.session->set_symbol(entry, static_cast<int>(s), values[s]));
-  }
-  return absl::OkStatus();
-}
-
 absl::Status bench(const Options& options) {
   const Clock::time_point start = Clock::now();
   MODELLIB_ASSIGN_OR_RETURN(const LoadedFile file, load_file(options.model, /*trusted=*/true));
@@ -88,7 +35,9 @@ absl::Status bench(const Options& options) {
   MODELLIB_ASSIGN_OR_RETURN(const std::string name,
                             choose_entry(entry_names(*cpu.executable), options.entry));
   MODELLIB_ASSIGN_OR_RETURN(const runtime::EntryId entry, cpu.executable->entry(name));
-  MODELLIB_RETURN_IF_ERROR(bind(cpu, entry, options.dims));
+  MODELLIB_ASSIGN_OR_RETURN(const std::vector<Tensor> inputs,
+                            sample_inputs(cpu.executable->info(entry), options.dims));
+  MODELLIB_RETURN_IF_ERROR(bind_inputs(*cpu.session, entry, inputs, options.dims));
   MODELLIB_RETURN_IF_ERROR(cpu.session->prepare(entry));
   const double load_ms = milliseconds_since(start);
 
@@ -133,12 +82,16 @@ void add_bench_command(CLI::App& app, Outcome& outcome) {
       "bench", "Measures a model on made-up inputs. The file is trusted, and mapped");
   command->add_option("MODEL", options->model, "ONNX, native or text model, or plan")->required();
   add_dim_option(*command, options->dims);
-  command->add_option("--entry", options->entry, "Of a program with several");
+  command->add_option("--entry", options->entry, "Of a program with several")->type_name("NAME");
   command->add_option("--threads", options->threads, "0: one for each core")
-      ->check(CLI::Range(0, 1024));
+      ->check(CLI::Range(0, 1024))
+      ->type_name("N");
   command->add_option("--seconds", options->seconds, "How long to measure")
-      ->check(CLI::Range(0.0, 3600.0));
+      ->check(CLI::Range(0.0, 3600.0))
+      ->type_name("S");
   command->add_flag("--json", options->json, "For programs to read");
+  set_examples(*command, {"modellib bench model.mltxt --dim batch=4 --threads 1 --seconds 0.1",
+                          "modellib bench model.mlplan --seconds 0.1 --json"});
   command->callback([options, &outcome] { outcome = bench(*options); });
 }
 

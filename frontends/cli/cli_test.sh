@@ -27,7 +27,7 @@ expect() {
 
 # --- Help and usage.
 expect 0 "compile" "$modellib" --help
-for command in run compile inspect bench; do
+for command in run compile inspect bench profile diff completion man markdown; do
   expect 0 "Usage" "$modellib" "$command" --help
 done
 expect 2 "subcommand" "$modellib"
@@ -65,6 +65,13 @@ for file in "$onnx"/*.onnx; do
     code=$?
     [[ $code == [013] ]] || fail "exit code $code: run $file on $device"
   done
+  for command in inspect "diff $model"; do
+    # shellcheck disable=SC2086
+    message=$(timeout 20 "$modellib" $command "$file" 2>&1 >/dev/null)
+    code=$?
+    [[ $code == [013] ]] || fail "exit code $code: $command $file"
+    [[ $code == 0 || -n $message ]] || fail "no message: $command $file"
+  done
 done
 
 # --- Inspection.
@@ -74,6 +81,22 @@ expect 0 '"planned_bytes"' "$modellib" inspect mlp.mlplan --json --memory memory
 expect 0 "kernel" "$modellib" inspect mlp.mlplan
 expect 0 "<svg" cat memory.svg
 expect 3 "no graph" "$modellib" inspect mlp.mlplan --graph graph.svg
+printf 'graph "g" (x: f32[2,n], y: f32[m,4]) {\n  dim n in 1..8\n  return matmul(x, y)\n}' >pair.mltxt
+expect 0 '"constraints"' "$modellib" inspect pair.mltxt --json
+expect 0 "" "$modellib" compile pair.mltxt -o pair.mlplan --dim m=1..8
+"$modellib" inspect pair.mltxt --json >pair.json && "$modellib" inspect pair.mlplan --json >pair_plan.json
+"$modellib" inspect mlp.mlplan --json >mlp.json
+python3 - <<'CHECK' || fail "inspect leaves out dimensions, constraints or counts"
+import json
+model, plan = (json.load(open(name))["entries"][0] for name in ("pair.json", "pair_plan.json"))
+assert model["symbols"] == [{"name": "m", "min": 0}, {"name": "n", "min": 1, "max": 8}]
+assert sorted((s["name"], s["min"], s["max"]) for s in plan["symbols"]) == [("m", 1, 8), ("n", 1, 8)]
+for entry in (model, plan):
+    assert [{c["left"], c["right"]} for c in entry["constraints"]] == [{"n", "m"}] and entry["constraints"][0]["reason"]
+mlp = json.load(open("mlp.json"))["entries"][0]
+assert mlp["steps_on_plain_kernels"] == 0 and sum(mlp["pointwise"].values()) == 2
+CHECK
+expect 3 "will_not_run" "$modellib" inspect "$onnx/24_unknown_op.onnx" --json
 expect 0 "" "$modellib" inspect "$model" --memory model_memory.svg
 if command -v dot >/dev/null; then
   expect 0 "" "$modellib" inspect "$model" --graph graph.svg
@@ -86,6 +109,46 @@ for key in median_ms min_ms p90_ms load_ms planned_bytes lower_bound_bytes peak_
   expect 0 "\"$key\"" "$modellib" bench "$model" --dim batch=4 --threads 1 --seconds 0.01 --json
 done
 expect 0 "median_ms" "$modellib" bench mlp.mlplan --dim batch=4 --seconds 0.01
+
+# --- Profiles: times of all steps, their rates, and a trace that holds each call.
+expect 0 "of_peak" "$modellib" profile "$model" --dim batch=4 --runs 3
+expect 0 "" "$modellib" profile mlp.mlplan --dim batch=4 --threads 1 --runs 3 --json --trace trace.json
+"$modellib" profile mlp.mlplan --dim batch=4 --threads 1 --runs 3 --json >profile.json
+python3 - <<'CHECK' || fail "the profile or its trace does not hold together"
+import json
+profile = json.load(open("profile.json"))
+steps = profile["steps"]
+assert profile["median_ms"] > 0 and profile["limits"]["gflops"] > 1 and profile["limits"]["gbytes_per_second"] > 0.1
+assert [s["step"] for s in steps] == list(range(len(steps))) and steps
+assert abs(sum(s["share"] for s in steps) - 1) < 1e-6
+assert any(s["kernel"] == "cpu.matmul_f32" and s["gflops"] > 0 for s in steps)
+assert all(s["milliseconds"] > 0 and s["calls"] == 1 and s["gbytes_per_second"] > 0 for s in steps)
+calls = [e for e in json.load(open("trace.json"))["traceEvents"] if e["ph"] == "X"]
+assert [c["args"]["step"] for c in calls] == [s["step"] for s in steps]
+assert all(c["dur"] >= 0 and a["ts"] + a["dur"] <= c["ts"] for a, c in zip(calls, calls[1:]))
+CHECK
+expect 1 "" "$modellib" profile mlp.mlplan --trace /no/such/folder/trace.json
+
+# --- Comparison: with a plan, unoptimised, on the reference; with another model; NaN.
+expect 0 "equal within" "$modellib" diff "$model" mlp.mlplan
+expect 0 "equal within" "$modellib" diff "$model" "$model" x="$input" --disable-b all --threads 1
+expect 0 '"equal": true' "$modellib" diff "$model" "$model" --device-b reference --json
+expect 0 "compared 3 values" "$modellib" diff "$model" "$model" --disable-a all --device-b reference
+sed 's/0\.25/0.5/' "$model" >changed.mltxt
+expect 1 "the first is 'h'" "$modellib" diff "$model" changed.mltxt
+expect 1 "they part at 'h'" "$modellib" diff "$model" changed.mltxt --disable-a all --device-b reference
+expect 1 "(cpu.matmul_f32)" "$modellib" diff "$model" changed.mltxt --seed 7
+expect 0 "equal" "$modellib" diff "$model" changed.mltxt --atol 10
+expect 1 '"value": "h"' "$modellib" diff "$model" changed.mltxt --json
+printf 'graph "g" (x: f32[2,2]) {\n  m = neg(x)\n  l = log(m)\n  t = tanh(l)\n  return t\n}' >nan.mltxt
+expect 0 "first NaN of A: 'l' at [0,0]" "$modellib" diff nan.mltxt nan.mltxt --disable-a all --device-b reference
+expect 0 "first NaN of B: 't'" "$modellib" diff nan.mltxt nan.mltxt --disable-a all
+expect 1 "its passes ran already" "$modellib" diff mlp.mlplan "$model" --disable-a fusion
+expect 1 "the reference executor runs models" "$modellib" diff mlp.mlplan "$model" --device-a reference
+expect 1 "give inputs" "$modellib" diff "$model" "$model" --device-a reference --device-b reference
+expect 1 "1 inputs, B 2" "$modellib" diff "$model" pair.mlplan
+expect 2 "no pass 'magic'" "$modellib" diff "$model" "$model" --disable-b magic
+expect 2 "B" "$modellib" diff "$model"
 
 # --- Inputs that do not fit.
 expect 1 "'x' is missing" "$modellib" run "$model" --output out

@@ -3,7 +3,10 @@
 #include <CLI/CLI.hpp>
 
 #include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/string_view.h"
+#include "modellib/passes/pipeline.h"
 
 namespace modellib::cli {
 namespace {
@@ -49,6 +52,33 @@ void add_dim_option(CLI::App& command, DimRanges& dims) {
           },
           "A free dimension: batch=8 makes it static, batch=1..1000 bounds it")
       ->type_name("NAME=SIZE")
+      ->take_all();
+}
+
+void set_examples(CLI::App& command, const std::vector<std::string>& examples) {
+  command.footer(absl::StrCat("Examples:\n  ", absl::StrJoin(examples, "\n  ")));
+}
+
+void add_disable_option(CLI::App& command, const std::string& name, const std::string& description,
+                        std::vector<std::string>& disabled) {
+  command
+      .add_option_function<std::vector<std::string>>(
+          name,
+          [name, &disabled](const std::vector<std::string>& given) {
+            for (const std::string& pass : given) {
+              if (pass == "all") {
+                for (const std::string& each : default_pipeline()) {
+                  if (!is_mandatory_pass(each)) disabled.push_back(each);
+                }
+              } else if (find_pass(pass) != nullptr) {
+                disabled.push_back(pass);
+              } else {
+                throw CLI::ValidationError(name, "no pass '" + pass + "'");
+              }
+            }
+          },
+          description + "; all: each that can be; may be given several times")
+      ->type_name("PASS")
       ->take_all();
 }
 

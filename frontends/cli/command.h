@@ -23,6 +23,10 @@ void add_run_command(CLI::App& app, Outcome& outcome);
 void add_compile_command(CLI::App& app, Outcome& outcome);
 void add_inspect_command(CLI::App& app, Outcome& outcome);
 void add_bench_command(CLI::App& app, Outcome& outcome);
+void add_profile_command(CLI::App& app, Outcome& outcome);
+void add_diff_command(CLI::App& app, Outcome& outcome);
+// completion, man and markdown: what program.h derives from the parser.
+void add_document_commands(CLI::App& app, Outcome& outcome);
 
 // 0 for OK; 3 for Unimplemented: something in the input is not supported; 1 for any other: the
 // input is at fault. Wrong usage, 2, is found by the parser.
@@ -30,6 +34,15 @@ int exit_code(const absl::Status& status);
 
 // Adds "--dim", which may be given several times: "batch=8" or "batch=1..1000".
 void add_dim_option(CLI::App& command, DimRanges& dims);
+
+// Lines that a user could type, shown by the help, the manual page and docs/cli.md, whose test runs
+// them, all in their order, in a folder with model.mltxt and x.npy.
+void set_examples(CLI::App& command, const std::vector<std::string>& examples);
+
+// Adds an option that names a pass to leave out, or "all": every one that a plan can be made
+// without. It may be given several times.
+void add_disable_option(CLI::App& command, const std::string& name, const std::string& description,
+                        std::vector<std::string>& disabled);
 
 }  // namespace modellib::cli
 

@@ -14,7 +14,6 @@
 #include "modellib/frontends/cli/load_file.h"
 #include "modellib/graph/status_macros.h"
 #include "modellib/graph/text.h"
-#include "modellib/passes/pipeline.h"
 
 namespace modellib::cli {
 namespace {
@@ -73,15 +72,14 @@ void add_compile_command(CLI::App& app, Outcome& outcome) {
   add_dim_option(*command, options->dims);
   command->add_option("--dump-passes", options->dump_folder, "Writes the graph after each pass")
       ->type_name("DIR");
-  command
-      ->add_option("--disable", options->disabled, "Leaves a pass out; may be given several times")
-      ->type_name("PASS")
-      ->check([](const std::string& name) {
-        return find_pass(name) != nullptr ? std::string() : "no pass '" + name + "'";
-      });
+  add_disable_option(*command, "--disable", "Leaves a pass out", options->disabled);
   command->add_option("--stop-after", options->stop_after, "Stops after N rewrites, to bisect")
       ->type_name("N")
       ->check(CLI::NonNegativeNumber);
+  set_examples(*command,
+               {"modellib compile model.mltxt -o model.mlplan",
+                "modellib compile model.mltxt -o fixed.mlplan --dim batch=2",
+                "modellib compile model.mltxt -o plain.mlplan --disable all --dump-passes passes"});
   command->callback([options, &outcome] { outcome = compile_model(*options); });
 }
 

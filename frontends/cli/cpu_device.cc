@@ -6,6 +6,7 @@
 #include "modellib/executors/cpu/kernels/registry.h"
 #include "modellib/executors/runtime/variable_store.h"
 #include "modellib/formats/plan_generated.h"
+#include "modellib/frontends/cli/value_names.h"
 #include "modellib/graph/status_macros.h"
 #include "modellib/ops/registry.h"
 
@@ -20,8 +21,9 @@ const runtime::KernelTable& cpu_kernel_table() {
 
 absl::StatusOr<std::shared_ptr<const PlanFile>> compile_for_cpu(const Model& model,
                                                                 const CompileOptions& options) {
+  MODELLIB_ASSIGN_OR_RETURN(const Program program, name_values(model.program));
   MODELLIB_ASSIGN_OR_RETURN(CompileResult result,
-                            compile(model.program, builtin_ops(), cpu::cpu_backend(), options));
+                            compile(program, builtin_ops(), cpu::cpu_backend(), options));
   for (const auto& variable : result.lowered.plan.variables) {
     const auto content = model.variables.find(variable->name);
     if (content == model.variables.end()) continue;
@@ -40,19 +42,24 @@ absl::StatusOr<std::shared_ptr<const PlanFile>> plan_for_cpu(const LoadedFile& f
   return compile_for_cpu(*file.model, options);
 }
 
-absl::StatusOr<CpuSession> start_on_cpu(std::shared_ptr<const PlanFile> plan, int threads) {
+absl::StatusOr<CpuSession> start_on_cpu(std::shared_ptr<const PlanFile> plan,
+                                        runtime::SessionOptions options) {
   CpuSession cpu;
   auto executable = runtime::Executable::load(std::move(plan), cpu_kernel_table());
   if (!executable.ok()) return as_unsupported(executable.status());
   cpu.executable = *std::move(executable);
   MODELLIB_ASSIGN_OR_RETURN(
       std::shared_ptr<runtime::VariableStore> store,
-      runtime::VariableStore::create(cpu.executable, {.seed = 0, .threads = threads}));
-  runtime::SessionOptions options;
-  options.threads = threads;
+      runtime::VariableStore::create(cpu.executable, {.seed = 0, .threads = options.threads}));
   MODELLIB_ASSIGN_OR_RETURN(
       cpu.session, runtime::Session::create(cpu.executable, std::move(store), std::move(options)));
   return cpu;
+}
+
+absl::StatusOr<CpuSession> start_on_cpu(std::shared_ptr<const PlanFile> plan, int threads) {
+  runtime::SessionOptions options;
+  options.threads = threads;
+  return start_on_cpu(std::move(plan), std::move(options));
 }
 
 std::vector<std::string> entry_names(const runtime::Executable& executable) {

@@ -18,7 +18,7 @@ namespace modellib::cli {
 
 const runtime::KernelTable& cpu_kernel_table();
 
-// The plan of a model, with what its variables hold.
+// The plan of a model, with what its variables hold. All its values have names (value_names.h).
 absl::StatusOr<std::shared_ptr<const PlanFile>> compile_for_cpu(const Model& model,
                                                                 const CompileOptions& options);
 // The plan in the file, or that of the model in it.
@@ -30,6 +30,8 @@ struct CpuSession {
   std::shared_ptr<const runtime::Executable> executable;
   std::unique_ptr<runtime::Session> session;
 };
+absl::StatusOr<CpuSession> start_on_cpu(std::shared_ptr<const PlanFile> plan,
+                                        runtime::SessionOptions options);
 absl::StatusOr<CpuSession> start_on_cpu(std::shared_ptr<const PlanFile> plan, int threads);
 
 std::vector<std::string> entry_names(const runtime::Executable& executable);

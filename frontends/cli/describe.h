@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "absl/status/status.h"
 #include "modellib/executors/runtime/kernel_table.h"
 #include "modellib/formats/native_model.h"
 #include "modellib/formats/plan_file.h"
@@ -18,6 +19,9 @@ using Json = nlohmann::ordered_json;
 Json describe_plan(const PlanFile& plan, const runtime::KernelTable& kernels);
 // Entries with inputs, outputs and counts of ops; variables; which ops the CPU can't run.
 Json describe_model(const Model& model);
+
+// The lines of a status's message, for "will_not_run".
+Json lines_of(const absl::Status& status);
 
 // Tables and lists instead of brackets.
 std::string as_text(const Json& description);

@@ -126,6 +126,7 @@ class PlanDescriber {
   Json entry(const fb::Entry& e) {
     Json out = {{"name", text(e.name())},
                 {"symbols", Json::array()},
+                {"constraints", Json::array()},
                 {"inputs", Json::array()},
                 {"outputs", Json::array()},
                 {"planned_bytes", e.planned_bytes()},
@@ -134,10 +135,22 @@ class PlanDescriber {
                 {"lanes", Json::array()},
                 {"contributors", Json::array()},
                 {"steps_that_may_allocate", 0},
+                {"steps_on_plain_kernels", 0},
+                {"pointwise", Json::object()},
                 {"steps", Json::array()}};
     each(e.symbols(), [&](uint32_t, const fb::Symbol* s) {
       out["symbols"].push_back({{"name", text(s->name())}, {"min", s->min()}, {"max", s->max()}});
     });
+    each(e.constraints(), [&](uint32_t, const fb::Constraint* c) {
+      out["constraints"].push_back({{"left", text(c->left_text())},
+                                    {"right", text(c->right_text())},
+                                    {"reason", text(c->reason())}});
+    });
+    if (const fb::PointwiseCount* count = e.pointwise()) {
+      out["pointwise"] = {{"in_regions", count->in_regions()},
+                          {"in_epilogues", count->in_epilogues()},
+                          {"outside", count->outside()}};
+    }
     each(e.inputs(), [&](uint32_t, const auto* t) { out["inputs"].push_back(tensor(e, *t)); });
     each(e.outputs(), [&](uint32_t, const auto* t) { out["outputs"].push_back(tensor(e, *t)); });
     each(e.lanes(), [&](uint32_t, const auto* lane) { out["lanes"].push_back(text(lane)); });
@@ -145,10 +158,12 @@ class PlanDescriber {
       out["contributors"].push_back({{"name", text(c->name())}, {"bytes", c->bytes()}});
     });
     uint64_t workspace = 0;
-    int allocating = 0;
+    int allocating = 0, plain = 0;
     each(e.sequences(), [&](uint32_t number, const fb::Sequence* sequence) {
       each(sequence->steps(), [&](uint32_t index, const fb::Step* s) {
-        Json described = step(e, *s, allocating);
+        Json described = step(e, *s);
+        allocating += described.contains("may_allocate") ? 1 : 0;
+        plain += described.contains("plain") ? 1 : 0;
         described["sequence"] = number;
         described["index"] = index;
         if (s->workspace() != nullptr) workspace = std::max(workspace, s->workspace()->size());
@@ -157,10 +172,11 @@ class PlanDescriber {
     });
     out["workspace_bytes"] = workspace;
     out["steps_that_may_allocate"] = allocating;
+    out["steps_on_plain_kernels"] = plain;
     return out;
   }
 
-  Json step(const fb::Entry& e, const fb::Step& s, int& allocating) {
+  Json step(const fb::Entry& e, const fb::Step& s) {
     const std::string kernel = text(plan_.kernels()->Get(s.kernel()));
     Json out = {{"name", text(s.name())},
                 {"kernel", kernel},
@@ -180,10 +196,7 @@ class PlanDescriber {
       return out;
     }
     if (found->plain) out["plain"] = true;
-    if (found->may_allocate) {
-      out["may_allocate"] = true;
-      ++allocating;
-    }
+    if (found->may_allocate) out["may_allocate"] = true;
     return out;
   }
 

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "modellib/formats/file_bytes.h"
 #include "modellib/formats/plan_generated.h"
 #include "modellib/frontends/cli/command.h"
@@ -36,11 +37,25 @@ absl::Status draw_memory(const PlanFile& plan, const Options& options) {
   return write_file(options.memory, svg);
 }
 
+void print(const Json& description, bool json) {
+  std::printf("%s\n", json ? description.dump(2).c_str() : as_text(description).c_str());
+}
+
 absl::Status inspect(const Options& options) {
-  MODELLIB_ASSIGN_OR_RETURN(const LoadedFile file, load_file(options.file));
+  const auto loaded = load_file(options.file);
+  if (loaded.status().code() == absl::StatusCode::kUnimplemented) {
+    print({{"will_not_run", lines_of(loaded.status())}}, options.json);
+    return loaded.status();
+  }
+  MODELLIB_RETURN_IF_ERROR(loaded.status());
+  const LoadedFile& file = *loaded;
   const Json description = file.plan != nullptr ? describe_plan(*file.plan, cpu_kernel_table())
                                                 : describe_model(*file.model);
-  std::printf("%s\n", options.json ? description.dump(2).c_str() : as_text(description).c_str());
+  print(description, options.json);
+  if (const size_t count = description["will_not_run"].size(); count > 0) {
+    return absl::UnimplementedError(
+        absl::StrCat("it will not run here: ", description["will_not_run"][0].get<std::string>()));
+  }
   if (!options.memory.empty()) {
     MODELLIB_ASSIGN_OR_RETURN(const auto plan, plan_for_cpu(file, options.dims));
     MODELLIB_RETURN_IF_ERROR(draw_memory(*plan, options));
@@ -67,6 +82,8 @@ void add_inspect_command(CLI::App& app, Outcome& outcome) {
   command->add_option("--entry", options->entry, "To draw, of a program with several");
   add_dim_option(*command, options->dims);
   command->add_flag("--json", options->json, "For programs to read");
+  set_examples(*command, {"modellib inspect model.mltxt", "modellib inspect model.mlplan --json",
+                          "modellib inspect model.mlplan --memory memory.svg"});
   command->callback([options, &outcome] { outcome = inspect(*options); });
 }
 

@@ -1,0 +1,60 @@
+#include "modellib/frontends/cli/compare_tensors.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "modellib/graph/dtype.h"
+
+namespace modellib::cli {
+
+TensorDifference compare_tensors(const Tensor& a, const Tensor& b, const Tolerance& tolerance) {
+  TensorDifference out;
+  out.elements = a.elements();
+  out.shapes_differ = a.shape() != b.shape();
+  if (out.shapes_differ) return out;
+  double worst_excess = 0;
+  for (int64_t i = 0; i < a.elements(); ++i) {
+    const double x = a.at(i), y = b.at(i);
+    if (x == y || (std::isnan(x) && std::isnan(y))) continue;
+    const double distance = std::abs(x - y);  // NaN or infinite where one is
+    const double bound =
+        tolerance.absolute + tolerance.relative * std::max(std::abs(x), std::abs(y));
+    if (std::isfinite(distance)) {
+      out.largest = std::max(out.largest, distance);
+      if (distance <= bound) continue;
+    }
+    ++out.differing;
+    const double excess =
+        std::isfinite(distance) ? distance - bound : std::numeric_limits<double>::infinity();
+    if (excess > worst_excess) {
+      worst_excess = excess;
+      out.worst = i;
+      out.a = x;
+      out.b = y;
+    }
+  }
+  return out;
+}
+
+int64_t first_nan(const Tensor& tensor) {
+  if (!is_floating(tensor.dtype())) return -1;
+  for (int64_t i = 0; i < tensor.elements(); ++i) {
+    if (std::isnan(tensor.at(i))) return i;
+  }
+  return -1;
+}
+
+std::string position(const Tensor& tensor, int64_t element) {
+  std::vector<int64_t> index(tensor.shape().size());
+  for (size_t d = index.size(); d-- > 0;) {
+    index[d] = element % tensor.shape()[d];
+    element /= tensor.shape()[d];
+  }
+  return absl::StrCat("[", absl::StrJoin(index, ","), "]");
+}
+
+}  // namespace modellib::cli

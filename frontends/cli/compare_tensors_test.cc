@@ -1,0 +1,55 @@
+#include "modellib/frontends/cli/compare_tensors.h"
+
+#include <cmath>
+#include <limits>
+#include <vector>
+
+#include "gtest/gtest.h"
+
+namespace modellib::cli {
+namespace {
+
+constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
+
+Tensor tensor(std::vector<int64_t> shape, const std::vector<double>& values) {
+  Tensor t = Tensor::zeros(DType::kF32, shape).value();
+  for (size_t i = 0; i < values.size(); ++i) t.set(static_cast<int64_t>(i), values[i]);
+  return t;
+}
+
+TEST(CompareTensors, FindsTheElementThatIsFurthestOut) {
+  const Tensor a = tensor({2, 3}, {1, 2, 3, 4, 5, 6});
+  const Tensor b = tensor({2, 3}, {1, 2.00001, 3.5, 4, 5.25, 6});
+  const TensorDifference d = compare_tensors(a, b, {1e-3, 1e-4});
+  EXPECT_TRUE(d.parted());
+  EXPECT_EQ(d.differing, 2);
+  EXPECT_EQ(d.worst, 2);
+  EXPECT_EQ(d.b, 3.5);
+  EXPECT_EQ(d.largest, 0.5);
+  EXPECT_EQ(position(a, d.worst), "[0,2]");
+  EXPECT_FALSE(compare_tensors(a, b, {0.2, 0}).parted());
+}
+
+TEST(CompareTensors, NanEqualsNanAndNothingElse) {
+  EXPECT_FALSE(compare_tensors(tensor({2}, {kNan, 1}), tensor({2}, {kNan, 1}), {}).parted());
+  const TensorDifference d = compare_tensors(tensor({2}, {0, 1}), tensor({2}, {0, kNan}), {});
+  EXPECT_EQ(d.differing, 1);
+  EXPECT_EQ(d.worst, 1);
+  EXPECT_FALSE(compare_tensors(tensor({1}, {kInfinity}), tensor({1}, {kInfinity}), {}).parted());
+  EXPECT_TRUE(compare_tensors(tensor({1}, {kInfinity}), tensor({1}, {-kInfinity}), {}).parted());
+  EXPECT_TRUE(compare_tensors(tensor({1}, {kInfinity}), tensor({1}, {1e30}), {1, 1}).parted());
+}
+
+TEST(CompareTensors, ShapesMustBeTheSame) {
+  EXPECT_TRUE(compare_tensors(tensor({2, 1}, {1, 2}), tensor({1, 2}, {1, 2}), {}).parted());
+}
+
+TEST(FirstNan, IsFoundInFloatsAlone) {
+  EXPECT_EQ(first_nan(tensor({2, 2}, {1, 2, kNan, kNan})), 2);
+  EXPECT_EQ(first_nan(tensor({1}, {kInfinity})), -1);
+  EXPECT_EQ(first_nan(Tensor::scalar(int32_t{1})), -1);
+}
+
+}  // namespace
+}  // namespace modellib::cli

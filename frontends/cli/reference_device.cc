@@ -1,0 +1,43 @@
+#include "modellib/frontends/cli/reference_device.h"
+
+#include <utility>
+
+#include "modellib/frontends/cli/load_file.h"
+#include "modellib/graph/program.h"
+#include "modellib/graph/status_macros.h"
+
+namespace modellib::cli {
+
+absl::StatusOr<Program::Entry> entry_of(const Model& model, const std::string& wanted) {
+  std::vector<std::string> names;
+  for (const Program::Entry& entry : model.program.entries) names.push_back(entry.name);
+  MODELLIB_ASSIGN_OR_RETURN(const std::string name, choose_entry(names, wanted));
+  for (const Program::Entry& entry : model.program.entries) {
+    if (entry.name == name) return entry;
+  }
+  return absl::InternalError("an entry without a graph");
+}
+
+std::vector<InputSlot> input_slots(const Graph& graph) {
+  std::vector<InputSlot> slots;
+  for (ValueId id : graph.inputs()) {
+    slots.push_back({graph.value(id).name, graph.type(id).dtype});
+  }
+  return slots;
+}
+
+absl::StatusOr<ReferenceResult> run_on_reference(const Model& model, GraphRef graph,
+                                                 const std::vector<Tensor>& inputs,
+                                                 ReferenceOptions options) {
+  NamedTensors variables;
+  for (const Program::Entry& entry : model.program.entries) {
+    if (entry.name != kInitializeEntry) continue;
+    MODELLIB_ASSIGN_OR_RETURN(ReferenceResult initial,
+                              run_reference(entry.graph, {Tensor::scalar(int64_t{0})}));
+    variables = std::move(initial.assigned);
+  }
+  for (const auto& [variable, content] : model.variables) variables[variable] = content;
+  return ReferenceExecutor(std::move(graph), std::move(options)).run(inputs, variables);
+}
+
+}  // namespace modellib::cli
