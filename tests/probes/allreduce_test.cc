@@ -177,8 +177,6 @@ TEST(AllReduce, OverlapsWithBackward) {
       const std::string& kernel = compiled->compiled.lowered.plan.kernels[step->kernel];
       const bool reduces = kernel == "comm.all_reduce";
       EXPECT_EQ(step->lane, reduces ? 1 : 0) << step->name;
-      fprintf(stderr, "STEP %s %s waits %zu signals %zu\n", kernel.c_str(), step->name.c_str(),
-              step->waits.size(), step->signals.size());
       reductions += reduces;
       for (const uint32_t signal : step->waits) {
         const auto collective = under_way.find(signal);
