@@ -30,7 +30,9 @@ enum Kind : int { kMalloc, kCalloc, kRealloc, kAligned, kMmap, kKinds };
 constexpr const char* kNames[kKinds] = {"malloc", "calloc", "realloc", "aligned", "mmap"};
 std::atomic<bool> counting{false};
 std::atomic<int64_t> counts[kKinds] = {};
+std::atomic<int64_t> excused_calls{0};
 std::atomic<int> traces{0};
+thread_local int excuses = 0;
 
 #ifdef MODELLIB_COUNTS_ALLOCATIONS
 constexpr int kTraces = 4;
@@ -41,6 +43,10 @@ thread_local bool in_trace = false;
 
 void note(Kind kind) {
   if (!counting.load(std::memory_order_relaxed) || in_trace) return;
+  if (excuses > 0) {
+    excused_calls.fetch_add(1, std::memory_order_relaxed);
+    return;
+  }
   counts[kind].fetch_add(1, std::memory_order_relaxed);
   if (traces.load(std::memory_order_relaxed) >= kTraces) return;
   const int i = traces.fetch_add(1, std::memory_order_relaxed);
@@ -68,6 +74,7 @@ AllocationCount::AllocationCount() {
   backtrace(warm_up, 2);
 #endif
   for (auto& count : counts) count.store(0, std::memory_order_relaxed);
+  excused_calls.store(0, std::memory_order_relaxed);
   traces.store(0, std::memory_order_relaxed);
   counting.store(true, std::memory_order_seq_cst);
 }
@@ -84,6 +91,11 @@ int64_t AllocationCount::calls() const {
   for (const auto& count : counts) sum += count.load(std::memory_order_relaxed);
   return sum;
 }
+
+int64_t AllocationCount::excused() const { return excused_calls.load(std::memory_order_relaxed); }
+
+AllocationExcuse::AllocationExcuse() { ++excuses; }
+AllocationExcuse::~AllocationExcuse() { --excuses; }
 
 std::string AllocationCount::describe() const {
   std::ostringstream out;

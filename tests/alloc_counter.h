@@ -30,8 +30,20 @@ class AllocationCount {
   // Stops; returns the number of calls. Frees are not counted.
   int64_t stop();
   int64_t calls() const;
+  // Calls under an AllocationExcuse, which are no part of the above.
+  int64_t excused() const;
   // For a failed test: counts by kind, and where the first allocations came from.
   std::string describe() const;
+};
+
+// While it lives, what this thread allocates is counted apart: for the one library below that may
+// allocate while a plan runs.
+class AllocationExcuse {
+ public:
+  AllocationExcuse();
+  ~AllocationExcuse();
+  AllocationExcuse(const AllocationExcuse&) = delete;
+  AllocationExcuse& operator=(const AllocationExcuse&) = delete;
 };
 
 }  // namespace modellib

@@ -70,6 +70,27 @@ TEST_F(AllocationCountTest, CountsEachKind) {
   delete h;
 }
 
+TEST_F(AllocationCountTest, CountsExcusedCallsApart) {
+  AllocationCount count;
+  {
+    const AllocationExcuse excuse;
+    void* const a = std::malloc(10);
+    use(a);
+    std::free(a);
+    std::thread([] {
+      void* const b = std::malloc(10);  // another thread has no excuse
+      use(b);
+      std::free(b);
+    }).join();
+  }
+  void* const c = std::malloc(10);
+  use(c);
+  count.stop();
+  std::free(c);
+  EXPECT_EQ(count.calls(), 2);
+  EXPECT_GE(count.excused(), 1);
+}
+
 TEST_F(AllocationCountTest, CountsOnEveryThread) {
   std::atomic<bool> go{false};
   std::unique_ptr<int> made;

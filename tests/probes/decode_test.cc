@@ -5,112 +5,36 @@
 
 #include <algorithm>
 #include <cmath>
-#include <map>
 #include <memory>
-#include <string>
 #include <vector>
 
 #include "modellib/executors/reference/reference_executor.h"
 #include "modellib/executors/runtime/session.h"
 #include "modellib/executors/runtime/variable_store.h"
 #include "modellib/graph/builder.h"
-#include "modellib/graph/program.h"
 #include "modellib/ops/attention.h"
 #include "modellib/ops/embedding.h"
 #include "modellib/ops/index.h"
-#include "modellib/ops/linear.h"
-#include "modellib/ops/matmul.h"
-#include "modellib/ops/pointwise.h"
 #include "modellib/ops/registry.h"
 #include "modellib/ops/shape.h"
 #include "modellib/tests/alloc_counter.h"
 #include "modellib/tests/support/cpu_program.h"
+#include "modellib/tests/support/decoder.h"
 
 namespace modellib {
 namespace {
 
-constexpr int64_t kBatch = 3, kHeads = 2, kSize = 8, kModel = kHeads * kSize, kVocabulary = 11;
-constexpr int64_t kCapacity = 70, kSteps = 64;
-// The step at which each row begins; before that it stays at its first token.
-constexpr int64_t kBegin[kBatch] = {0, 5, 23};
+using decoder::kBatch;
+using decoder::kCapacity;
+using decoder::kSteps;
+using decoder::kVocabulary;
+using decoder::Layer;
+using decoder::position_of;
 
-Variable weight(const std::string& name, Shape shape) { return {name, {DType::kF32, shape}}; }
-
-struct Layer {
-  explicit Layer(GraphBuilder& b)
-      : table(b.variable(weight("table", {kVocabulary, kModel}))),
-        q(b.variable(weight("q", {kModel, kModel}))),
-        k(b.variable(weight("k", {kModel, kModel}))),
-        v(b.variable(weight("v", {kModel, kModel}))),
-        head(b.variable(weight("head", {kVocabulary, kModel}))) {}
-  // tokens [batch, n] -> [batch, heads, n, size], rotated to its positions
-  Value heads_of(Value x, Value w, int64_t n) const {
-    return transpose(reshape(linear(x, w), {kBatch, n, kHeads, kSize}), {0, 2, 1, 3});
-  }
-  // [batch, heads, n, size] -> [batch, n, vocabulary]
-  Value logits(Value attended, int64_t n) const {
-    return linear(reshape(transpose(attended, {0, 2, 1, 3}), {kBatch, n, kModel}), head);
-  }
-  Value table, q, k, v, head;
-};
-
-std::map<std::string, Tensor> weights() {
-  std::map<std::string, Tensor> result;
-  double phase = 0.3;
-  for (const auto& [name, rows] : std::map<std::string, int64_t>{{"table", kVocabulary},
-                                                                 {"q", kModel},
-                                                                 {"k", kModel},
-                                                                 {"v", kModel},
-                                                                 {"head", kVocabulary}}) {
-    Tensor t = *Tensor::zeros(DType::kF32, {rows, kModel});
-    for (int64_t i = 0; i < t.elements(); ++i) t.set(i, 0.6 * std::sin(phase * (i + 1.0)));
-    phase += 0.21;
-    result[name] = t;
-  }
-  return result;
-}
-
-int64_t token(int64_t row, int64_t position) {
-  return (position * position + 7 * row + position) % kVocabulary;
-}
-int64_t position_of(int64_t row, int64_t step) { return std::max<int64_t>(0, step - kBegin[row]); }
-
-// One token of each row: tokens i64[batch, 1], positions i64[batch] -> logits [batch, 1,
-// vocabulary].
-absl::StatusOr<GraphRef> decoder() {
-  GraphBuilder b(builtin_ops(), "decode");
-  const Value tokens = b.input("tokens", {DType::kI64, {kBatch, 1}});
-  const Value positions = b.input("positions", {DType::kI64, {kBatch}});
-  const Layer layer(b);
-  const TensorType cache = {DType::kF32, {kBatch, kHeads, kCapacity, kSize}};
-  const Variable keys = {"cache.keys", cache, Variable::Kind::kSession};
-  const Variable values = {"cache.values", cache, Variable::Kind::kSession};
-  const Value x = embedding(layer.table, tokens);
-  const Value places = reshape(positions, {kBatch, 1});
-  const Value k = rotary_embedding(layer.heads_of(x, layer.k, 1), places);
-  b.assign(keys, update_slice(b.variable(keys), k, positions, 2));
-  b.assign(values, update_slice(b.variable(values), layer.heads_of(x, layer.v, 1), positions, 2));
-  const Value q = rotary_embedding(layer.heads_of(x, layer.q, 1), places);
-  AttentionOperands operands;
-  operands.lengths = positions + b.scalar(1, DType::kI64);
-  b.output("logits",
-           layer.logits(attention(q, b.variable(keys), b.variable(values), {}, operands), 1));
-  return b.build();
-}
-
-// The decoder over weights that "initialize" sets.
 absl::StatusOr<CpuProgram> decoder_program() {
-  GraphBuilder b(builtin_ops(), kInitializeEntry);
-  b.input("seed", {DType::kI64, {}});
-  for (const auto& [name, value] : weights()) {
-    b.assign(weight(name, {value.shape()[0], value.shape()[1]}), b.constant(value));
-  }
-  const auto initialize = b.build();
-  if (!initialize.ok()) return initialize.status();
-  const auto decode = decoder();
-  if (!decode.ok()) return decode.status();
-  return compile_for_cpu(
-      Program{{{std::string(kInitializeEntry), *initialize}, {"decode", *decode}}});
+  const auto program = decoder::program();
+  if (!program.ok()) return program.status();
+  return compile_for_cpu(*program);
 }
 
 // All tokens at once, without a cache: what each position must give.
@@ -128,10 +52,10 @@ absl::StatusOr<Tensor> expected_logits() {
   if (!graph.ok()) return graph.status();
   Tensor all = *Tensor::zeros(DType::kI64, {kBatch, kSteps});
   for (int64_t row = 0; row < kBatch; ++row) {
-    for (int64_t i = 0; i < kSteps; ++i) all.set_int(row * kSteps + i, token(row, i));
+    for (int64_t i = 0; i < kSteps; ++i) all.set_int(row * kSteps + i, decoder::token(row, i));
   }
   NamedTensors named;
-  for (const auto& [name, value] : weights()) named[name] = value;
+  for (const auto& [name, value] : decoder::weights()) named[name] = value;
   auto result = run_reference(*graph, {all}, named);
   if (!result.ok()) return result.status();
   return result->outputs[0];
@@ -167,7 +91,7 @@ TEST(Decode, RowsOfDifferentAgeFromOnePlan) {
   for (int64_t step = 0; step < kSteps; ++step) {
     for (int64_t row = 0; row < kBatch; ++row) {
       positions.set_int(row, position_of(row, step));
-      tokens.set_int(row, token(row, position_of(row, step)));
+      tokens.set_int(row, decoder::token(row, position_of(row, step)));
     }
     for (const auto& session : sessions) {
       AllocationCount count;

@@ -16,9 +16,62 @@ namespace {
 // NaN as a float, out of range as an index.
 constexpr int kPoison = 0xff;
 
-absl::StatusOr<int64_t> fixed(const fb::Scalar& scalar) {
+// What the entry's symbol is to the only rank.
+absl::StatusOr<int64_t> symbol_of(const fb::EntryT& entry, int64_t index) {
+  const fb::SymbolT& symbol = *entry.symbols.at(static_cast<size_t>(index));
+  if (symbol.name == "$rank") return 0;
+  if (symbol.name == "$world") return 1;
+  if (symbol.min == symbol.max) return symbol.min;
+  return absl::UnimplementedError(absl::StrCat("the fake device binds no ", symbol.name));
+}
+
+int64_t floor_div(int64_t a, int64_t b) { return a / b - (a % b < 0 ? 1 : 0); }
+
+// A scalar's value; a slot is an expression in postfix order.
+absl::StatusOr<int64_t> fixed(const fb::EntryT& entry, const fb::Scalar& scalar) {
   if (scalar.slot() < 0) return scalar.value();
-  return absl::UnimplementedError("the fake device takes static extents alone");
+  std::vector<int64_t> stack;
+  for (const fb::DimOp& op : entry.slots.at(static_cast<size_t>(scalar.slot()))->expr) {
+    if (op.code() == fb::DimOpcode::Const) {
+      stack.push_back(op.value());
+      continue;
+    }
+    if (op.code() == fb::DimOpcode::Symbol) {
+      MODELLIB_ASSIGN_OR_RETURN(const int64_t value, symbol_of(entry, op.value()));
+      stack.push_back(value);
+      continue;
+    }
+    const int64_t b = stack.back();
+    stack.pop_back();
+    int64_t& a = stack.back();
+    switch (op.code()) {
+      case fb::DimOpcode::Add:
+        a += b;
+        break;
+      case fb::DimOpcode::Sub:
+        a -= b;
+        break;
+      case fb::DimOpcode::Mul:
+        a *= b;
+        break;
+      case fb::DimOpcode::FloorDiv:
+        a = floor_div(a, b);
+        break;
+      case fb::DimOpcode::Mod:
+        a -= b * floor_div(a, b);
+        break;
+      case fb::DimOpcode::Min:
+        a = std::min(a, b);
+        break;
+      case fb::DimOpcode::Max:
+        a = std::max(a, b);
+        break;
+      case fb::DimOpcode::Const:
+      case fb::DimOpcode::Symbol:
+        break;
+    }
+  }
+  return stack.back();
 }
 
 absl::StatusOr<OwnedBytes> poisoned(uint64_t bytes) {
@@ -144,24 +197,17 @@ class FakeDevice::Run {
   absl::Status perform(size_t sequence, size_t position) {
     const fb::StepT& plan = *entry_.plan->sequences[sequence]->steps[position];
     const Step& step = entry_.sequences[sequence][position];
+    MODELLIB_RETURN_IF_ERROR(check_apart(plan));
     if (step.kernel == nullptr) return own(plan, step);
     std::vector<std::byte*> buffers;
     const auto add = [&](const fb::BufferRef& ref, std::vector<Range>* writes) {
       std::byte* const data = address(ref);
       buffers.push_back(data);
       if (writes != nullptr && data != nullptr) writes->push_back({data, ref.size()});
-      // Loops and branches carry their values where the results go, which may be the caller's.
-      return plan.lane == FakeDeviceBackend::kCopy || sequence != 0 ||
-             (ref.space() != fb::Space::Input && ref.space() != fb::Space::Output);
     };
-    bool apart = true;
-    for (const fb::BufferRef& ref : plan.outputs) apart = add(ref, &written_) && apart;
-    for (const fb::BufferRef& ref : plan.inputs) apart = add(ref, nullptr) && apart;
+    for (const fb::BufferRef& ref : plan.outputs) add(ref, &written_);
+    for (const fb::BufferRef& ref : plan.inputs) add(ref, nullptr);
     add(plan.workspace == nullptr ? fb::BufferRef() : *plan.workspace, &scratch_);
-    if (!apart) {
-      return absl::InternalError(
-          absl::StrCat("step '", plan.name, "' computes in the caller's memory"));
-    }
     const runtime::KernelArgs args{
         buffers.data(), step.scalars.data(),
         plan.data.empty() ? nullptr : reinterpret_cast<const std::byte*>(plan.data.data()),
@@ -172,6 +218,19 @@ class FakeDevice::Run {
     for (const int64_t chunk : chunks) step.kernel->run(args, chunk);
     if (fault_.code() == runtime::Fault::kNone) return absl::OkStatus();
     return absl::OutOfRangeError(absl::StrCat("step '", plan.name, "' reports ", fault_.value()));
+  }
+
+  // Nothing but the lane of copies reaches the caller's memory.
+  static absl::Status check_apart(const fb::StepT& plan) {
+    if (plan.lane == FakeDeviceBackend::kCopy) return absl::OkStatus();
+    for (const auto* operands : {&plan.outputs, &plan.inputs}) {
+      for (const fb::BufferRef& ref : *operands) {
+        if (ref.space() != fb::Space::Input && ref.space() != fb::Space::Output) continue;
+        return absl::InternalError(
+            absl::StrCat("step '", plan.name, "' computes in the caller's memory"));
+      }
+    }
+    return absl::OkStatus();
   }
 
   absl::Status run_sequence(uint32_t which) {
@@ -258,7 +317,7 @@ absl::StatusOr<std::unique_ptr<FakeDevice>> FakeDevice::create(
     for (const auto& sequence : plan->sequences) {
       std::vector<Step>& steps = entry.sequences.emplace_back();
       for (const auto& step : sequence->steps) {
-        MODELLIB_RETURN_IF_ERROR(device->prepare(*step, kernels, steps.emplace_back()));
+        MODELLIB_RETURN_IF_ERROR(device->prepare(*plan, *step, kernels, steps.emplace_back()));
       }
     }
     for (const auto& arena : plan->arenas) {
@@ -270,16 +329,16 @@ absl::StatusOr<std::unique_ptr<FakeDevice>> FakeDevice::create(
   return device;
 }
 
-absl::Status FakeDevice::prepare(const fb::StepT& step, const runtime::KernelTable& kernels,
-                                 Step& out) const {
+absl::Status FakeDevice::prepare(const fb::EntryT& entry, const fb::StepT& step,
+                                 const runtime::KernelTable& kernels, Step& out) const {
   std::vector<runtime::StepView::Range> ranges;
   for (const fb::Scalar& s : step.scalars) {
-    MODELLIB_ASSIGN_OR_RETURN(const int64_t value, fixed(s));
+    MODELLIB_ASSIGN_OR_RETURN(const int64_t value, fixed(entry, s));
     out.scalars.push_back(value);
     ranges.push_back({value, value});
   }
   if (step.chunks != nullptr) {
-    MODELLIB_ASSIGN_OR_RETURN(out.chunks, fixed(*step.chunks));
+    MODELLIB_ASSIGN_OR_RETURN(out.chunks, fixed(entry, *step.chunks));
   }
   const std::string& name = lowered_->plan.kernels[step.kernel];
   if (absl::StartsWith(name, "control.") || absl::StartsWith(name, "comm.")) {
@@ -321,7 +380,7 @@ absl::StatusOr<std::vector<Tensor>> FakeDevice::run(absl::string_view name,
   for (const auto& desc : entry->plan->outputs) {
     std::vector<int64_t> shape;
     for (const fb::Scalar& s : desc->shape) {
-      MODELLIB_ASSIGN_OR_RETURN(const int64_t extent, fixed(s));
+      MODELLIB_ASSIGN_OR_RETURN(const int64_t extent, fixed(*entry->plan, s));
       shape.push_back(extent);
     }
     MODELLIB_ASSIGN_OR_RETURN(Tensor t, Tensor::zeros(static_cast<DType>(desc->dtype), shape));

@@ -6,8 +6,8 @@
 // start of a step and its completion as well as between steps. A step reads and writes at an
 // unknown time in between: either at once, and then what it wrote is hidden (poisoned) until it
 // completes, or at the last moment. The device has memory of its own, poisoned before each run,
-// and no step but copies and what stands in a loop or branch may touch the caller's. It is the only
-// rank of its world. So a wait that is missing shows as a wrong result under some seed.
+// and no step but copies may touch the caller's, those of loops and branches neither. It is the
+// only rank of its world. So a wait that is missing shows as a wrong result under some seed.
 #ifndef MODELLIB_TESTS_PROBES_FAKE_DEVICE_H_
 #define MODELLIB_TESTS_PROBES_FAKE_DEVICE_H_
 
@@ -28,7 +28,8 @@ namespace modellib {
 
 class FakeDevice {
  public:
-  // Both must outlive the device. All extents must be static (Unimplemented).
+  // Both must outlive the device. Extents must be static or follow from rank and world
+  // (Unimplemented).
   static absl::StatusOr<std::unique_ptr<FakeDevice>> create(const LoweredPlan& plan,
                                                             const runtime::KernelTable& kernels);
 
@@ -55,7 +56,8 @@ class FakeDevice {
   };
 
   FakeDevice() = default;
-  absl::Status prepare(const fb::StepT& step, const runtime::KernelTable& kernels, Step& out) const;
+  absl::Status prepare(const fb::EntryT& entry, const fb::StepT& step,
+                       const runtime::KernelTable& kernels, Step& out) const;
   absl::StatusOr<size_t> variable(absl::string_view name) const;
 
   const LoweredPlan* lowered_ = nullptr;

@@ -5,6 +5,8 @@
 
 #include "modellib/executors/cpu/backend/cpu_backend.h"
 #include "modellib/graph/status_macros.h"
+#include "modellib/passes/rebuild.h"
+#include "modellib/passes/regions.h"
 #include "modellib/passes/views.h"
 
 namespace modellib {
@@ -83,7 +85,51 @@ class Staging {
   std::map<int, int> inputs_, outputs_;  // operand -> temporary
 };
 
+constexpr char kCopyPass[] = "copy-around-control-flow";
+
+// Its input, elsewhere.
+const OpDef& copy_op() {
+  static const auto* const op = [] {
+    auto* copy = new OpDef;
+    copy->name = "copy_to_device";
+    copy->infer = [](InferenceContext& c) {
+      c.outputs.push_back(c.input(0));
+      return absl::OkStatus();
+    };
+    copy->reference = [](ReferenceContext& c) {
+      c.out(0) = c.in(0);
+      return absl::OkStatus();
+    };
+    return copy;
+  }();
+  return *op;
+}
+
+absl::StatusOr<GraphRef> copy_around_control_flow(const GraphRef& graph, PassContext& context) {
+  bool found = false;
+  for (const Graph::Node& node : graph->nodes()) found = found || !control_regions(node).empty();
+  if (!found) return graph;
+  return rebuild(
+      *graph, context.registry(), [&](RebuildSite& site) -> std::optional<std::vector<Value>> {
+        if (control_regions(site.node).empty()) return std::nullopt;
+        context.may_rewrite();
+        const auto copy = [&](const Value& v) { return site.builder.emit(copy_op(), {v}, {})[0]; };
+        for (Value& v : site.inputs) v = copy(v);
+        std::vector<Value> outputs =
+            site.builder.emit(*site.node.op, site.inputs, site.node.attributes);
+        for (Value& v : outputs) v = copy(v);
+        return outputs;
+      });
+}
+
 }  // namespace
+
+CompileOptions for_fake_device(CompileOptions options) {
+  options.pipeline.custom.push_back(
+      {kCopyPass, "Copies what control flow reads and gives.", copy_around_control_flow});
+  options.pipeline.passes.emplace_back(kCopyPass);
+  return options;
+}
 
 bool FakeDeviceBackend::takes_composite(const Graph& graph, const Graph::Node& node) const {
   return cpu::cpu_backend().takes_composite(graph, node);
@@ -112,6 +158,13 @@ absl::Status FakeDeviceBackend::accepts_region(const Graph& region) const {
 }
 
 absl::StatusOr<NodeRecipe> FakeDeviceBackend::recipe(const RecipeSite& site) const {
+  if (site.node.op == &copy_op()) {
+    NodeRecipe recipe;
+    recipe.steps.push_back(copy(byte_size(site.in(0))));
+    recipe.steps[0].inputs = {{StepOperand::Kind::kInput, 0}};
+    recipe.steps[0].outputs = {{StepOperand::Kind::kOutput, 0}};
+    return recipe;
+  }
   MODELLIB_ASSIGN_OR_RETURN(NodeRecipe recipe, cpu::cpu_backend().recipe(site));
   // Any function of seed, node and step that looks arbitrary: the finisher of MurmurHash3.
   uint64_t bits = seed_ * 0x9e3779b97f4a7c15 + static_cast<uint64_t>(site.node.first_output) + 1;

@@ -2,6 +2,9 @@
 // lanes, and memory of its own. Steps that compute alternate between two lanes as a seed decides,
 // and read and write the device's memory alone; what comes from the caller and what goes to it is
 // copied by steps on the third. So the plan of almost any graph has waits between lanes.
+//
+// Loops and branches have no recipe of the backend's: a pass of its own, the last, puts a copy
+// before and behind each of them.
 #ifndef MODELLIB_TESTS_PROBES_FAKE_DEVICE_BACKEND_H_
 #define MODELLIB_TESTS_PROBES_FAKE_DEVICE_BACKEND_H_
 
@@ -10,6 +13,7 @@
 #include <vector>
 
 #include "modellib/passes/backend.h"
+#include "modellib/passes/compile.h"
 
 namespace modellib {
 
@@ -34,6 +38,9 @@ class FakeDeviceBackend final : public Backend {
  private:
   const uint64_t seed_;
 };
+
+// `options` with the pass.
+CompileOptions for_fake_device(CompileOptions options = {});
 
 }  // namespace modellib
 

@@ -23,6 +23,7 @@
 #include "modellib/tests/probes/fake_device.h"
 #include "modellib/tests/probes/fake_device_backend.h"
 #include "modellib/tests/support/cpu_program.h"
+#include "modellib/tests/support/test_programs.h"
 #include "modellib/tests/training/golden_training.h"
 
 namespace modellib {
@@ -89,12 +90,9 @@ testing::AssertionResult identical(const std::vector<Tensor>& got,
 class LanesOpTable : public testing::TestWithParam<OpCase> {};
 
 TEST_P(LanesOpTable, RunsInAnyOrder) {
-  // Its rank is an extent that only a session binds.
-  if (GetParam().op->name == "reduce_to") return;
   const GraphRef graph = *sample_graph(GetParam());
   const std::vector<Tensor> inputs = *sample_inputs(GetParam());
   const absl::StatusOr<CpuResult> expected = run_on_cpu(graph, inputs, {}, 1);
-  if (expected.status().code() == absl::StatusCode::kUnimplemented) return;  // cpu_test tells which
   ASSERT_TRUE(expected.ok()) << expected.status();
 
   CompileOptions options;
@@ -102,7 +100,7 @@ TEST_P(LanesOpTable, RunsInAnyOrder) {
   for (const auto& [symbol, extent] : binding) options.dims[symbol] = {extent, extent};
   const FakeDeviceBackend backend;
   absl::StatusOr<CompileResult> compiled =
-      compile(Program{{{"main", graph}}}, builtin_ops(), backend, options);
+      compile(Program{{{"main", graph}}}, builtin_ops(), backend, for_fake_device(options));
   ASSERT_TRUE(compiled.ok()) << compiled.status();
   const auto device = FakeDevice::create(compiled->lowered, kernels());
   ASSERT_TRUE(device.ok()) << device.status();
@@ -140,7 +138,7 @@ class LanesTraining : public testing::TestWithParam<std::string> {
     ASSERT_TRUE(training.ok()) << training.status();
     training_ = *std::move(training);
     const FakeDeviceBackend backend(1);
-    auto compiled = compile(training_.program, builtin_ops(), backend);
+    auto compiled = compile(training_.program, builtin_ops(), backend, for_fake_device());
     ASSERT_TRUE(compiled.ok()) << compiled.status();
     compiled_ = *std::move(compiled);
     const auto cpu = compile_for_cpu(training_.program);
@@ -256,6 +254,22 @@ TEST_P(LanesTraining, SomeOrderGoesWrongWithoutAWait) {
   });
   EXPECT_EQ(tried, 10);
   EXPECT_GE(wrong, 8);
+}
+
+// The CPU's own plan of two lanes: gradients travel on the second.
+TEST(LanesOfTheCpu, EachWaitOfADataParallelStepIsNeeded) {
+  int found = 0;
+  for (const TestProgramCase& c : test_programs()) {
+    if (c.name != "data_parallel") continue;
+    ++found;
+    const auto program = c.make();
+    ASSERT_TRUE(program.ok()) << program.status();
+    auto compiled = compile_test_program(*program);
+    ASSERT_TRUE(compiled.ok()) << compiled.status();
+    EXPECT_GE(count_waits(compiled->lowered.plan), 4);
+    expect_each_wait_needed(compiled->lowered.plan);
+  }
+  EXPECT_EQ(found, 1);
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, LanesTraining, testing::ValuesIn(golden_trainings()),

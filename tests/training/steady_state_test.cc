@@ -1,228 +1,164 @@
-// The steady state of training: after a warm-up no run allocates anything in the whole process, and
-// the bits are the same with 1, 2 and 4 workers. Shown of the five models that PyTorch trained too,
-// and of the main job: SimpleNet's train and eval entries and the frozen classifier, with a batch
-// that varies.
+// The steady state of every test program (tests/support/test_programs.h): after one warm-up no run
+// allocates anything in the whole process, whatever the number of workers; each of a thousand runs
+// has the bits that it has with any other number of workers; and what a program computes from its
+// first state does not depend on what ran before.
 #include <gtest/gtest.h>
 
-#include <functional>
-#include <map>
+#include <cstdio>
 #include <memory>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "modellib/examples/mnist/simple_net.h"
-#include "modellib/frontends/training/optimizer.h"
-#include "modellib/frontends/training/train_program.h"
-#include "modellib/ops/losses.h"
-#include "modellib/ops/registry.h"
-#include "modellib/passes/freeze.h"
 #include "modellib/tests/alloc_counter.h"
 #include "modellib/tests/support/cpu_program.h"
-#include "modellib/tests/training/golden_training.h"
+#include "modellib/tests/support/program_run.h"
+#include "modellib/tests/support/std_workers.h"
+#include "modellib/tests/support/test_programs.h"
+#include "modellib/tests/support/watched_kernels.h"
 
 namespace modellib {
 namespace {
 
-using runtime::EntryId;
-using runtime::Session;
-using runtime::VariableStore;
-
-// A program, what its variables hold first, and calls of its entries, in turn.
-struct Job {
-  struct Call {
-    std::string entry;
-    std::vector<Tensor> inputs;
-  };
-  Program program;
-  CompileOptions options;
-  std::map<std::string, Tensor> variables;
-  std::vector<Call> calls;
+// Everything that a thousand runs gave.
+struct Trace {
+  std::vector<uint64_t> digests;  // by run
+  uint64_t variables = 0;         // after the last
 };
 
-Job golden_job(const std::string& name) {
-  GoldenTraining training = *make_golden_training(name);
-  Job job{training.program, {}, training.parameters(), {}};
-  for (int64_t step = 0; step < 3; ++step) {
-    const std::vector<Tensor> inputs = training.inputs(step);
-    job.calls.push_back({training::kTrainEntry, inputs});
-    job.calls.push_back({training::kEvalEntry, {inputs[0]}});
-  }
-  return job;
-}
-
-Tensor digits(int64_t n) {
-  Tensor t = *Tensor::zeros(DType::kF32, {n, 784});
-  absl::Span<float> pixels = t.as_mutable<float>();
-  for (size_t i = 0; i < pixels.size(); ++i) {
-    pixels[i] = static_cast<float>((i * 2654435761u) % 256) / 255.0f;
-  }
-  return t;
-}
-
-Tensor labels(int64_t n) {
-  Tensor t = *Tensor::zeros(DType::kI64, {n});
-  for (int64_t i = 0; i < n; ++i) t.set_int(i, i * 7 % 10);
-  return t;
-}
-
-Program mnist_program() {
-  examples::SimpleNet model(784, 256, 10);
-  const training::Adam optimizer({.lr = 1e-3});
-  training::TrainProgramOptions options;
-  const Dim batch = Dim::symbol("batch");
-  options.inputs = {{"images", {DType::kF32, {batch, 784}}}};
-  options.targets = {{"labels", {DType::kI64, {batch}}}};
-  options.loss = [](Value logits, absl::Span<const Value> targets) {
-    return cross_entropy(logits, targets[0]);
-  };
-  return *training::make_train_program(model, optimizer, options);
-}
-
-Job mnist_job() {
-  Job job;
-  job.program = mnist_program();
-  job.options.dims["batch"] = {1, 1000};
-  // A full batch, and the rest of an epoch.
-  for (const int64_t batch : {32, 32, 16}) {
-    job.calls.push_back(
-        {training::kTrainEntry, {digits(batch), labels(batch), Tensor::scalar(1e-3f)}});
-    job.calls.push_back({training::kEvalEntry, {digits(batch)}});
-  }
-  return job;
-}
-
-// The classifier as it goes into a file: the weights are constants.
-Job frozen_job() {
-  const Program program = mnist_program();
-  CompileOptions options;
-  options.dims["batch"] = {1, 1000};
-  const CpuProgram compiled = *compile_for_cpu(program, options);
-  const auto store = *VariableStore::create(compiled.executable);
-  const GraphRef frozen =
-      *freeze(*program.entries.back().graph, builtin_ops(),
-              [&](const Variable& variable) { return store->get(variable.name); });
-  Job job{Program{{{"main", frozen}}}, options, {}, {}};
-  for (const int64_t batch : {1, 32, 7}) job.calls.push_back({"main", {digits(batch)}});
-  return job;
-}
-
-struct Case {
-  std::string name;
-  std::function<Job()> make;
-};
-
-std::vector<Case> cases() {
-  std::vector<Case> all;
-  for (const std::string& name : golden_trainings()) {
-    all.push_back({name, [name] { return golden_job(name); }});
-  }
-  all.push_back({"mnist", mnist_job});
-  all.push_back({"mnist_frozen", frozen_job});
-  return all;
-}
-
-class SteadyState : public testing::TestWithParam<Case> {
+class SteadyState : public testing::TestWithParam<TestProgramCase> {
  protected:
-  struct Running {
-    std::shared_ptr<VariableStore> store;
-    std::unique_ptr<Session> session;
-    std::vector<EntryId> entries;  // by call
-  };
-
   void SetUp() override {
-    job_ = GetParam().make();
-    program_ = *compile_for_cpu(job_.program, job_.options);
-  }
-
-  Running start(int threads) const {
-    Running r;
-    r.store = *VariableStore::create(program_.executable);
-    for (const auto& [name, value] : job_.variables) {
-      EXPECT_EQ(r.store->set(name, value), absl::OkStatus());
+    auto program = GetParam().make();
+    ASSERT_TRUE(program.ok()) << program.status();
+    program_ = *std::move(program);
+    const auto compiled = compile_test_program(program_);
+    ASSERT_TRUE(compiled.ok()) << compiled.status();
+    const fb::PlanT& plan = compiled->lowered.plan;
+    uses_onednn_ = may_allocate(plan);
+    for (const auto& entry : plan.entries) {
+      for (const ProgramCalls::Call& call : program_.calls.calls) {
+        work_for_helpers_ |= call.entry == entry->name && has_work_for_helpers(*entry);
+      }
     }
-    runtime::SessionOptions options;
-    options.threads = threads;
-    r.session = *Session::create(program_.executable, r.store, std::move(options));
-    for (const Job::Call& c : job_.calls) r.entries.push_back(*program_.executable->entry(c.entry));
-    return r;
+    const auto executable = load_watched(compiled->lowered);
+    ASSERT_TRUE(executable.ok()) << executable.status();
+    executable_ = *executable;
   }
 
-  bool call(Running& r, size_t i) const {
-    const std::vector<Tensor>& inputs = job_.calls[i].inputs;
-    for (size_t k = 0; k < inputs.size(); ++k) {
-      if (!r.session->bind_input(r.entries[i], static_cast<int>(k), inputs[k]).ok()) return false;
+  size_t calls() const { return program_.calls.calls.size(); }
+
+  std::unique_ptr<ProgramRun> start(int threads) const {
+    auto run = ProgramRun::create(
+        executable_, program_.calls,
+        {.threads = threads, .workers = [](int n) { return std::make_shared<StdWorkers>(n); }});
+    EXPECT_TRUE(run.ok()) << run.status();
+    return run.ok() ? *std::move(run) : nullptr;
+  }
+
+  // One round of the calls.
+  void round(ProgramRun& run, std::vector<uint64_t>& digests) const {
+    for (size_t i = 0; i < calls(); ++i) {
+      ASSERT_EQ(run.call(i), absl::OkStatus()) << "call " << i;
+      digests.push_back(run.digest(i));
     }
-    return r.session->run(r.entries[i]).ok();
   }
 
-  Job job_;
-  CpuProgram program_;
+  // A round to warm up, then `runs` calls in turn, which must not allocate.
+  void trace(int threads, size_t runs, Trace& trace) const {
+    const auto run = start(threads);
+    ASSERT_NE(run, nullptr);
+    trace.digests.reserve(calls() + runs);
+    take_chunks_of_helpers();
+    ASSERT_NO_FATAL_FAILURE(round(*run, trace.digests));
+    const std::vector<uint64_t> first = trace.digests;
+    bool ok = true;
+    AllocationCount count;
+    for (size_t i = 0; i < runs; ++i) {
+      ok = run->call(i % calls()).ok() && ok;
+      trace.digests.push_back(run->digest(i % calls()));
+    }
+    EXPECT_EQ(count.stop(), 0) << count.describe();
+    EXPECT_TRUE(ok);
+    if (uses_onednn_) {
+      std::printf("%s: %lld calls in %zu runs, all inside cpu.conv2d\n", GetParam().name.c_str(),
+                  static_cast<long long>(count.excused()), runs);
+    } else {
+      EXPECT_EQ(count.excused(), 0);
+    }
+    const int64_t helped = take_chunks_of_helpers();
+    if (threads > 1 && work_for_helpers_) EXPECT_GT(helped, 0) << "the workers took no part";
+    if (program_.repeats) {
+      for (size_t i = 0; i < runs; ++i) {
+        ASSERT_EQ(trace.digests[calls() + i], first[i % calls()]) << "run " << i;
+      }
+    }
+    const auto variables = run->variables_digest();
+    ASSERT_TRUE(variables.ok()) << variables.status();
+    trace.variables = *variables;
+  }
+
+  void check(size_t runs) const {
+    Trace one;
+    ASSERT_NO_FATAL_FAILURE(trace(1, runs, one));
+    // Lanes with threads of their own wait for each other at every turn: slow where cores are few.
+    const size_t fewer = program_.backend == nullptr ? runs : runs / 10;
+    for (const int threads : {2, 4}) {
+      SCOPED_TRACE(absl::StrCat(threads, " threads"));
+      Trace other;
+      ASSERT_NO_FATAL_FAILURE(trace(threads, fewer, other));
+      for (size_t i = 0; i < other.digests.size(); ++i) {
+        ASSERT_EQ(other.digests[i], one.digests[i]) << "run " << i << " has other bits";
+      }
+      if (fewer == runs) {
+        EXPECT_EQ(other.variables, one.variables) << "the variables have other bits";
+      }
+    }
+    // From the first state again, in the same executable.
+    const auto again = start(2);
+    ASSERT_NE(again, nullptr);
+    std::vector<uint64_t> digests;
+    ASSERT_NO_FATAL_FAILURE(round(*again, digests));
+    for (size_t i = 0; i < digests.size(); ++i) {
+      EXPECT_EQ(digests[i], one.digests[i]) << "call " << i << " of a new run";
+    }
+  }
+
+  TestProgram program_;
+  bool uses_onednn_ = false, work_for_helpers_ = false;
+  std::shared_ptr<const runtime::Executable> executable_;
 };
 
-TEST_P(SteadyState, RunsAllocateNothing) {
-  if (!AllocationCount::available()) GTEST_SKIP() << "a sanitizer owns malloc";
-  if (may_allocate(program_.compiled.lowered.plan)) {
-    // The only exception, and `inspect` marks its steps.
-    EXPECT_EQ(GetParam().name, "cnn");
-    return;
-  }
-  for (const int threads : {1, 2}) {
-    Running r = start(threads);
-    bool ok = true;
-    for (size_t i = 0; i < job_.calls.size(); ++i) ok = call(r, i) && ok;
-    AllocationCount count;
-    for (size_t i = 0; i < 1000 * 2; ++i) ok = call(r, i % job_.calls.size()) && ok;
-    EXPECT_EQ(count.stop(), 0) << threads << " threads: " << count.describe();
-    EXPECT_TRUE(ok);
-  }
-}
+TEST_P(SteadyState, AThousandRunsAllocateNothingAndHaveTheSameBits) { check(1000); }
 
-TEST_P(SteadyState, TheSameBitsWithOneTwoAndFourWorkers) {
-  std::vector<std::vector<Tensor>> first;
-  std::map<std::string, Tensor> variables;
-  for (const int threads : {1, 2, 4}) {
-    SCOPED_TRACE(absl::StrCat(threads, " threads"));
-    const Running r = start(threads);
-    for (size_t i = 0; i < job_.calls.size(); ++i) {
-      const auto outputs = r.session->run_tensors(r.entries[i], job_.calls[i].inputs);
-      ASSERT_TRUE(outputs.ok()) << outputs.status();
-      if (threads == 1) {
-        first.push_back(*outputs);
-        continue;
-      }
-      for (size_t o = 0; o < outputs->size(); ++o) {
-        EXPECT_TRUE((*outputs)[o].identical(first[i][o])) << "call " << i << ", output " << o;
-      }
-    }
-    for (const runtime::VariableInfo& v : r.store->variables()) {
-      const Tensor value = *r.store->get(v.name);
-      if (threads == 1) variables[v.name] = value;
-      EXPECT_TRUE(value.identical(variables[v.name])) << v.name;
-    }
-  }
-}
-
-// Evaluation of all digits at once: large, so that a few runs are enough.
-TEST(SteadyStateLarge, EvaluationAllocatesNothing) {
-  if (!AllocationCount::available()) GTEST_SKIP() << "a sanitizer owns malloc";
-  const Job job = mnist_job();
-  const CpuProgram program = *compile_for_cpu(job.program, job.options);
-  const auto store = *VariableStore::create(program.executable);
-  const auto session = *Session::create(program.executable, store, {.threads = 2});
-  const EntryId eval = *program.executable->entry(training::kEvalEntry);
-  ASSERT_EQ(session->bind_input(eval, 0, digits(1000)), absl::OkStatus());
-  ASSERT_EQ(session->run(eval), absl::OkStatus());
-  bool ok = true;
-  AllocationCount count;
-  for (int i = 0; i < 3; ++i) ok = session->run(eval).ok() && ok;
-  EXPECT_EQ(count.stop(), 0) << count.describe();
-  EXPECT_TRUE(ok);
-}
-
-INSTANTIATE_TEST_SUITE_P(Jobs, SteadyState, testing::ValuesIn(cases()),
+INSTANTIATE_TEST_SUITE_P(Programs, SteadyState, testing::ValuesIn(test_programs()),
                          [](const auto& info) { return info.param.name; });
+
+class LargeSteadyState : public SteadyState {};
+
+TEST_P(LargeSteadyState, ThreeRunsAllocateNothingAndHaveTheSameBits) { check(3); }
+
+INSTANTIATE_TEST_SUITE_P(Programs, LargeSteadyState, testing::ValuesIn(large_test_programs()),
+                         [](const auto& info) { return info.param.name; });
+
+// The list would be nothing without these.
+TEST(TestPrograms, SomeTrainWithChunksForSeveralWorkersAndSomeUseOneDnn) {
+  int with_chunks = 0, with_onednn = 0;
+  for (const TestProgramCase& c : test_programs()) {
+    const auto program = c.make();
+    ASSERT_TRUE(program.ok()) << c.name << ": " << program.status();
+    const auto compiled = compile_test_program(*program);
+    ASSERT_TRUE(compiled.ok()) << c.name << ": " << compiled.status();
+    bool chunks = false;
+    for (const auto& entry : compiled->lowered.plan.entries) {
+      chunks = chunks || (entry->name == "train" && has_work_for_helpers(*entry));
+    }
+    with_chunks += chunks;
+    with_onednn += may_allocate(compiled->lowered.plan);
+  }
+  EXPECT_GE(with_chunks, 5);
+  EXPECT_GE(with_onednn, 1);
+}
 
 }  // namespace
 }  // namespace modellib
