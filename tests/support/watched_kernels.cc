@@ -83,8 +83,8 @@ absl::StatusOr<std::shared_ptr<const runtime::Executable>> load_watched(
   return runtime::Executable::load(file, **table);
 }
 
-int64_t take_chunks_of_helpers() {
-  lingers_left = kLingers;
+int64_t take_chunks_of_helpers(bool linger) {
+  lingers_left = linger ? kLingers : 0;
   return by_helpers.exchange(0);
 }
 

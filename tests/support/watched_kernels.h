@@ -17,10 +17,10 @@ namespace modellib {
 // The plan as the CPU's runtime loads it, with these kernels. Its sessions should use StdWorkers.
 absl::StatusOr<std::shared_ptr<const runtime::Executable>> load_watched(const LoweredPlan& lowered);
 
-// Chunks that helpers of StdWorkers ran since the last call of this, in all sessions. At first the
-// threads that call sessions linger a little in their chunks, so that helpers come to some however
-// busy the machine is.
-int64_t take_chunks_of_helpers();
+// Chunks that helpers of StdWorkers ran since the last call of this, in all sessions. If `linger`,
+// the threads that call sessions stay a little in their next chunks, so that helpers come to some
+// however busy the machine is.
+int64_t take_chunks_of_helpers(bool linger = false);
 
 // Whether helpers have something to do in any run of this entry: a step of several chunks, whatever
 // the extents.
