@@ -55,7 +55,11 @@ bool improves(const RebuildSite& site, const Graph& region, absl::Span<const Val
 // rest.
 std::vector<Value> inlined(GraphBuilder& inner, GraphBuilder& outer, const Graph& region,
                            std::vector<Value> own, absl::Span<const Value> captured) {
-  for (const Value& v : captured) own.push_back(seen_inside(inner, outer, v));
+  for (const Value& v : captured) {
+    // What is not read is not captured again.
+    const bool read = is_read(region, region.inputs()[own.size()]);
+    own.push_back(read ? seen_inside(inner, outer, v) : Value());
+  }
   return inner.inline_graph(region, own).outputs;
 }
 
