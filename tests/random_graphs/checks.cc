@@ -214,7 +214,10 @@ std::string form_of(fb::PlanT plan) {
   for (const auto& entry : plan.entries) {
     for (const auto& contributor : entry->contributors) contributor->name.clear();
     for (const auto& sequence : entry->sequences) {
-      for (const auto& step : sequence->steps) step->name.clear();
+      for (const auto& step : sequence->steps) {
+        step->name.clear();
+        step->values.clear();  // those that have names
+      }
     }
   }
   flatbuffers::FlatBufferBuilder builder;
