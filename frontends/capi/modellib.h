@@ -75,7 +75,8 @@ typedef enum modellib_status {
   MODELLIB_UNIMPLEMENTED = 12,
   MODELLIB_INTERNAL = 13,
   MODELLIB_UNAVAILABLE = 14,
-  MODELLIB_DATA_LOSS = 15
+  MODELLIB_DATA_LOSS = 15,
+  MODELLIB_STATUS_WIDTH = 0x7fffffff /* no status: makes it 32 bits wide, for any number */
 } modellib_status;
 
 /* "INVALID_ARGUMENT" and so on; "UNKNOWN" for a number that is none. */
@@ -90,7 +91,8 @@ MODELLIB_API const char* modellib_error_message(void);
 typedef enum modellib_log_level {
   MODELLIB_LOG_DEBUG = 0,
   MODELLIB_LOG_INFO = 1,
-  MODELLIB_LOG_WARNING = 2
+  MODELLIB_LOG_WARNING = 2,
+  MODELLIB_LOG_LEVEL_WIDTH = 0x7fffffff /* no level */
 } modellib_log_level;
 
 /* Where messages go. The library prints nothing: without a sink they are not made. `write` is
@@ -158,7 +160,8 @@ typedef enum modellib_dtype {
   MODELLIB_U64 = 14,
   MODELLIB_BOOL = 15, /* one byte, 0 or 1 */
   MODELLIB_F8E4M3 = 16,
-  MODELLIB_F8E5M2 = 17
+  MODELLIB_F8E5M2 = 17,
+  MODELLIB_DTYPE_WIDTH = 0x7fffffff /* no type */
 } modellib_dtype;
 
 typedef struct modellib_load_options {
