@@ -73,6 +73,17 @@ absl::StatusOr<LoweredPlan> lower(const Program& program, const Backend& backend
   return result;
 }
 
+void add_variable_contents(const absl::btree_map<std::string, Tensor>& contents,
+                           LoweredPlan& lowered) {
+  for (const auto& variable : lowered.plan.variables) {
+    const auto content = contents.find(variable->name);
+    if (content == contents.end()) continue;
+    variable->segment = static_cast<int32_t>(lowered.segments.size());
+    variable->offset = 0;
+    lowered.segments.push_back(content->second);
+  }
+}
+
 absl::StatusOr<std::shared_ptr<const PlanFile>> make_plan_file(const LoweredPlan& lowered) {
   std::vector<SharedBytes> segments;
   for (const Tensor& tensor : lowered.segments) {

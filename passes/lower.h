@@ -8,8 +8,10 @@
 #define MODELLIB_PASSES_LOWER_H_
 
 #include <memory>
+#include <string>
 #include <vector>
 
+#include "absl/container/btree_map.h"
 #include "absl/status/statusor.h"
 #include "modellib/formats/plan_file.h"
 #include "modellib/formats/plan_generated.h"
@@ -37,6 +39,11 @@ struct LoweredPlan {
 // without a maximum; Unimplemented, listing every node at once, for what the backend has no kernel
 // for.
 absl::StatusOr<LoweredPlan> lower(const Program& program, const Backend& backend);
+
+// Puts first values of variables, by name, into the plan; a variable that is not there has what the
+// program's "initialize" entry gives it. The bytes stay in the tensors' memory.
+void add_variable_contents(const absl::btree_map<std::string, Tensor>& contents,
+                           LoweredPlan& lowered);
 
 // The plan as a runtime loads it, in this process (nothing large is copied) or to write it to a
 // file.

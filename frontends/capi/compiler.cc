@@ -151,13 +151,7 @@ absl::StatusOr<std::unique_ptr<modellib_plan>> compile_model(
                                 run.milliseconds, run.nodes_before, run.nodes_after));
     }
   }
-  for (const auto& variable : result.lowered.plan.variables) {
-    const auto content = model.variables.find(variable->name);
-    if (content == model.variables.end()) continue;
-    variable->segment = static_cast<int32_t>(result.lowered.segments.size());
-    variable->offset = 0;
-    result.lowered.segments.push_back(content->second);
-  }
+  add_variable_contents(model.variables, result.lowered);
   MODELLIB_ASSIGN_OR_RETURN(auto file, make_plan_file(result.lowered));
   return load_plan(std::move(file), log);
 }

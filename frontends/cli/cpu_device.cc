@@ -24,13 +24,7 @@ absl::StatusOr<std::shared_ptr<const PlanFile>> compile_for_cpu(const Model& mod
   MODELLIB_ASSIGN_OR_RETURN(const Program program, name_values(model.program));
   MODELLIB_ASSIGN_OR_RETURN(CompileResult result,
                             compile(program, builtin_ops(), cpu::cpu_backend(), options));
-  for (const auto& variable : result.lowered.plan.variables) {
-    const auto content = model.variables.find(variable->name);
-    if (content == model.variables.end()) continue;
-    variable->segment = static_cast<int32_t>(result.lowered.segments.size());
-    variable->offset = 0;
-    result.lowered.segments.push_back(content->second);
-  }
+  add_variable_contents(model.variables, result.lowered);
   return make_plan_file(result.lowered);
 }
 

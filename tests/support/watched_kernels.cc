@@ -19,19 +19,20 @@ using runtime::Kernel;
 using runtime::KernelArgs;
 using Run = void (*)(const KernelArgs&, int64_t);
 
-constexpr int kLingers = 60;
 constexpr auto kLinger = std::chrono::microseconds(300);
+// Half a minute in all: steps of one chunk, and those of lanes without helpers, linger for nothing.
+constexpr int kLingers = 100'000;
 
 std::atomic<int64_t> by_helpers{0};
 std::atomic<int> lingers_left{0};
 
-// Holds a chunk back until a helper took another of the step, for a while: the step may have none.
+// Holds a chunk back for a while, until helpers took a first one.
 void linger() {
+  if (by_helpers.load(std::memory_order_relaxed) > 0) return;
   if (lingers_left.load(std::memory_order_relaxed) <= 0) return;
   lingers_left.fetch_sub(1, std::memory_order_relaxed);
-  const int64_t before = by_helpers.load(std::memory_order_relaxed);
   const auto end = std::chrono::steady_clock::now() + kLinger;
-  while (by_helpers.load(std::memory_order_relaxed) == before &&
+  while (by_helpers.load(std::memory_order_relaxed) == 0 &&
          std::chrono::steady_clock::now() < end) {
     std::this_thread::yield();
   }

@@ -18,8 +18,8 @@ namespace modellib {
 absl::StatusOr<std::shared_ptr<const runtime::Executable>> load_watched(const LoweredPlan& lowered);
 
 // Chunks that helpers of StdWorkers ran since the last call of this, in all sessions. If `linger`,
-// the threads that call sessions stay a little in their next chunks, so that helpers come to some
-// however busy the machine is.
+// the threads that call sessions stay a little in each chunk until helpers took one, so that they
+// come to it however busy the machine is.
 int64_t take_chunks_of_helpers(bool linger = false);
 
 // Whether helpers have something to do in any run of this entry: a step of several chunks, whatever

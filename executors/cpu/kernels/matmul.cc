@@ -61,10 +61,12 @@ namespace HWY_NAMESPACE {
 inline constexpr int64_t kRowsAtOnce = 192;
 // Where A is transposed, its rows are copied to the stack, fewer at once. They lie so far apart
 // there that they fall into different sets of the first cache.
-inline constexpr int64_t kCopyRows = 36 / kMaxRows * kMaxRows;
+inline constexpr int64_t kCopyRows = 36;
 inline constexpr int64_t kCopyStride = kMaxKBlock + 16;
+static_assert(kCopyRows % kMaxRows == 0);
 // Rows of A that are gathered are copied in larger numbers: more columns of B share them.
-inline constexpr int64_t kGatheredRows = 96 / kMaxRows * kMaxRows;
+inline constexpr int64_t kGatheredRows = 96;
+static_assert(kGatheredRows % kMaxRows == 0);
 static_assert(kGatheredRows * kCopyStride * 4 + 4096 <= kGatheredStackBytes);
 // Columns of in-place B, times k, that are packed on the stack at a time.
 inline constexpr int64_t kStackFloats = 16384;
