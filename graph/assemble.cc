@@ -29,4 +29,18 @@ absl::StatusOr<GraphRef> assemble(GraphParts parts) {
   return GraphAssembler::assemble(std::move(parts));
 }
 
+GraphParts disassemble(const Graph& graph) {
+  GraphParts parts;
+  parts.name = std::string(graph.name());
+  parts.nodes.assign(graph.nodes().begin(), graph.nodes().end());
+  parts.values = graph.values();
+  parts.inputs.assign(graph.inputs().begin(), graph.inputs().end());
+  parts.variables.assign(graph.variables().begin(), graph.variables().end());
+  parts.outputs.assign(graph.outputs().begin(), graph.outputs().end());
+  parts.scopes.assign(graph.scopes().begin(), graph.scopes().end());
+  parts.constraints.assign(graph.constraints().begin(), graph.constraints().end());
+  parts.ranges = graph.ranges();
+  return parts;
+}
+
 }  // namespace modellib

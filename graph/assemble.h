@@ -1,6 +1,7 @@
-// A graph from its parts, for what reads graphs from files: the parser of the text form and the
-// reader of native models. Model code and passes use GraphBuilder, which infers types and merges
-// equal nodes; here everything is taken as it is given, checked, and frozen.
+// A graph from its parts, for what reads graphs from files (the parser of the text form, the reader
+// of native models) and for what changes nothing but names or outputs. Model code and passes use
+// GraphBuilder, which infers types and merges equal nodes; here everything is taken as it is given,
+// checked, and frozen.
 #ifndef MODELLIB_GRAPH_ASSEMBLE_H_
 #define MODELLIB_GRAPH_ASSEMBLE_H_
 
@@ -29,6 +30,9 @@ struct GraphParts {
 // The parts may come from anywhere: whatever breaks a rule of the IR (graph/verifier.h) is an
 // error.
 absl::StatusOr<GraphRef> assemble(GraphParts parts);
+
+// The parts of a graph, to make another of them.
+GraphParts disassemble(const Graph& graph);
 
 }  // namespace modellib
 

@@ -71,8 +71,7 @@ absl::StatusOr<Model> read_memory(absl::Span<const std::byte> bytes, ContainerOp
 // The graph with the values that `names` holds as further outputs; takes note of those found.
 absl::StatusOr<GraphRef> with_outputs(const GraphRef& graph, const std::set<std::string>& names,
                                       std::set<std::string>& found) {
-  GraphParts parts;
-  parts.outputs.assign(graph->outputs().begin(), graph->outputs().end());
+  GraphParts parts = disassemble(*graph);
   std::set<std::string> known;
   for (const Graph::Output& output : graph->outputs()) known.insert(output.name);
   for (size_t id = 0; id < graph->values().size(); ++id) {
@@ -82,14 +81,6 @@ absl::StatusOr<GraphRef> with_outputs(const GraphRef& graph, const std::set<std:
     if (known.insert(name).second) parts.outputs.push_back({name, static_cast<ValueId>(id)});
   }
   if (parts.outputs.size() == graph->outputs().size()) return graph;
-  parts.name = std::string(graph->name());
-  parts.nodes.assign(graph->nodes().begin(), graph->nodes().end());
-  parts.values = graph->values();
-  parts.inputs.assign(graph->inputs().begin(), graph->inputs().end());
-  parts.variables.assign(graph->variables().begin(), graph->variables().end());
-  parts.scopes.assign(graph->scopes().begin(), graph->scopes().end());
-  parts.constraints.assign(graph->constraints().begin(), graph->constraints().end());
-  parts.ranges = graph->ranges();
   return assemble(std::move(parts));
 }
 

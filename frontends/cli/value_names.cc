@@ -13,28 +13,10 @@
 #include "modellib/graph/status_macros.h"
 
 namespace modellib::cli {
-namespace {
-
-GraphParts parts_of(const Graph& graph) {
-  GraphParts parts;
-  parts.name = std::string(graph.name());
-  parts.nodes.assign(graph.nodes().begin(), graph.nodes().end());
-  parts.values = graph.values();
-  parts.inputs.assign(graph.inputs().begin(), graph.inputs().end());
-  parts.variables.assign(graph.variables().begin(), graph.variables().end());
-  parts.outputs.assign(graph.outputs().begin(), graph.outputs().end());
-  parts.scopes.assign(graph.scopes().begin(), graph.scopes().end());
-  parts.constraints.assign(graph.constraints().begin(), graph.constraints().end());
-  parts.ranges = graph.ranges();
-  return parts;
-}
-
-}  // namespace
-
 absl::StatusOr<Program> name_values(const Program& program) {
   Program named;
   for (const Program::Entry& entry : program.entries) {
-    GraphParts parts = parts_of(*entry.graph);
+    GraphParts parts = disassemble(*entry.graph);
     absl::flat_hash_set<std::string> taken;
     for (const Graph::ValueInfo& value : parts.values) taken.insert(value.name);
     absl::flat_hash_map<std::string, int> last;
