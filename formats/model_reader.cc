@@ -35,8 +35,8 @@ class Decoder {
       MODELLIB_RETURN_IF_ERROR(find_ops(*entry->graph(), 0));
     }
     if (!missing_.empty()) {
-      return absl::NotFoundError(absl::StrCat("the model uses ops that are not registered: ",
-                                              absl::StrJoin(missing_, ", ")));
+      return absl::UnimplementedError(absl::StrCat("the model uses ops that are not registered: ",
+                                                   absl::StrJoin(missing_, ", ")));
     }
     MODELLIB_RETURN_IF_ERROR(tensors(in, out));
     MODELLIB_RETURN_IF_ERROR(variables(in, out));

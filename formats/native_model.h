@@ -33,8 +33,8 @@ absl::Status write_model(const Model& model, const std::string& path);
 absl::StatusOr<std::vector<std::byte>> model_bytes(const Model& model);
 
 // Tensors borrow from the container's bytes and keep them alive. The graphs are verified; whatever
-// does not fit is an InvalidArgument, ops that `registry` lacks a NotFound that lists them all, a
-// newer format a FailedPrecondition.
+// does not fit is an InvalidArgument, ops that `registry` lacks an Unimplemented that lists them
+// all, a newer format a FailedPrecondition.
 absl::StatusOr<Model> read_model(const std::string& path, const OpRegistry& registry,
                                  const ContainerOptions& options = {});
 absl::StatusOr<Model> read_model(const Container& container, const OpRegistry& registry);

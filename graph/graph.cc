@@ -62,7 +62,11 @@ std::vector<const Graph::VariableUse*> sorted_variables(const Graph& g) {
 // Pairs the values of two graphs, from the outputs down.
 class Comparison {
  public:
-  Comparison(const Graph& a, const Graph& b) : a_(a), b_(b), paired_(a.values().size(), kNoValue) {}
+  Comparison(const Graph& a, const Graph& b)
+      : a_(a),
+        b_(b),
+        paired_(a.values().size(), kNoValue),
+        partner_of_(b.values().size(), kNoValue) {}
 
   bool graphs() {
     if (a_.inputs().size() != b_.inputs().size() || a_.outputs().size() != b_.outputs().size() ||
@@ -76,7 +80,7 @@ class Comparison {
     for (size_t i = 0; i < x.size(); ++i) {
       if (!(*x[i]->variable == *y[i]->variable)) return false;
       if ((x[i]->value == kNoValue) != (y[i]->value == kNoValue)) return false;
-      if (x[i]->value != kNoValue) paired_[static_cast<size_t>(x[i]->value)] = y[i]->value;
+      if (x[i]->value != kNoValue && !pair(x[i]->value, y[i]->value)) return false;
     }
     for (size_t i = 0; i < a_.outputs().size(); ++i) {
       if (a_.outputs()[i].name != b_.outputs()[i].name) return false;
@@ -89,9 +93,17 @@ class Comparison {
   }
 
  private:
+  // One to one, or a graph that computes something twice would equal one that computes it once.
+  bool pair(ValueId x, ValueId y) {
+    ValueId &there = paired_[static_cast<size_t>(x)], &back = partner_of_[static_cast<size_t>(y)];
+    if (there != kNoValue || back != kNoValue) return there == y && back == x;
+    there = y;
+    back = x;
+    return true;
+  }
+
   bool leaf(ValueId x, ValueId y) {
-    paired_[static_cast<size_t>(x)] = y;
-    return a_.value(x).name == b_.value(y).name && a_.type(x) == b_.type(y);
+    return pair(x, y) && a_.value(x).name == b_.value(y).name && a_.type(x) == b_.type(y);
   }
 
   // An explicit stack: graphs may be deeper than a thread's stack.
@@ -104,12 +116,8 @@ class Comparison {
         if (p != q) return false;
         continue;
       }
-      ValueId& partner = paired_[static_cast<size_t>(p)];
-      if (partner != kNoValue) {
-        if (partner != q) return false;
-        continue;
-      }
-      partner = q;
+      if (paired_[static_cast<size_t>(p)] == q) continue;
+      if (!pair(p, q)) return false;
       const Graph::ValueInfo &u = a_.value(p), &v = b_.value(q);
       if (u.producer < 0 || v.producer < 0 || u.output_index != v.output_index) return false;
       const Graph::Node &m = a_.node(u.producer), &n = b_.node(v.producer);
@@ -124,7 +132,8 @@ class Comparison {
   }
 
   const Graph &a_, &b_;
-  std::vector<ValueId> paired_;
+  std::vector<ValueId> paired_;      // by value of a: its partner in b
+  std::vector<ValueId> partner_of_;  // by value of b: its partner in a
 };
 
 }  // namespace

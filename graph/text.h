@@ -64,7 +64,8 @@ std::string print(const Graph& graph, const PrintOptions& options = {});
 std::string print(const Program& program, const PrintOptions& options = {});
 
 // InvalidArgument "LINE:COLUMN: what is wrong" for text that is no graph or breaks a rule of the
-// IR; NotFound, with the place, for a tensor that is not in the side data.
+// IR; Unimplemented, with the place, for an op that `registry` lacks; NotFound, with the place, for
+// a tensor that is not in the side data.
 absl::StatusOr<GraphRef> parse_graph(absl::string_view text, const OpRegistry& registry,
                                      const SideData& side_data = {});
 // One or more graphs; a variable that several name is one.

@@ -307,7 +307,9 @@ class GraphParser {
     Graph::Node node;
     node.op = shared_.registry.find(op_name);
     if (node.op == nullptr) {
-      return scan_.error_at(start, absl::StrCat("no op '", op_name, "' is registered"));
+      const absl::Status place =
+          scan_.error_at(start, absl::StrCat("no op '", op_name, "' is registered"));
+      return absl::UnimplementedError(place.message());
     }
     MODELLIB_RETURN_IF_ERROR(scan_.expect("("));
     if (!scan_.take(")")) {

@@ -382,6 +382,12 @@ TEST(Text, ErrorsSayWhereAndWhat) {
   }
 }
 
+// Not a mistake of the text: another library may have the op.
+TEST(Text, AnUnknownOpIsUnimplemented) {
+  EXPECT_EQ(parse_graph("graph \"g\" () {\n  y = nothing()\n}", ops()).status().code(),
+            absl::StatusCode::kUnimplemented);
+}
+
 TEST(Text, HostileTextIsRefusedInTime) {
   std::string nested = "graph \"g\" (x: f32[1]) { y = everything(x) {body: ";
   std::string deep;
@@ -407,6 +413,17 @@ TEST(Text, SeedsOfTheFuzzerParse) {
     const absl::StatusOr<Program> program = parse_program(text, ops());
     EXPECT_TRUE(program.ok()) << name << ": " << program.status();
   }
+}
+
+TEST(StructureTest, ANodeTwiceIsNotANodeOnce) {
+  const auto once =
+      parse_graph("graph \"g\" (x: f32[2]) {\n  a = relu(x)\n  return add(a, a)\n}", ops());
+  const auto twice = parse_graph(
+      "graph \"g\" (x: f32[2]) {\n  a = relu(x)\n  b = relu(x)\n  return add(a, b)\n}", ops());
+  ASSERT_TRUE(once.ok() && twice.ok()) << once.status() << twice.status();
+  EXPECT_FALSE(structurally_equal(**once, **twice));
+  EXPECT_FALSE(structurally_equal(**twice, **once));
+  EXPECT_TRUE(structurally_equal(**twice, **twice));
 }
 
 }  // namespace
