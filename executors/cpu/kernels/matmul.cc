@@ -97,6 +97,7 @@ void run_rows(const MatmulScalars& s, const Block& block, const Pass& pass, cons
   tile.b_panel = static_cast<size_t>(b_panel);
   tile.k = static_cast<size_t>(pass.kc);
   tile.alpha = static_cast<float>(std::bit_cast<double>(s.alpha));
+  set_clamp(activation, tile);
   tile.bias_n = bias_n ? block.bias + columns.n0 : nullptr;
 
   // The last columns of a matrix whose width is no multiple of kPanel go by way of this tile.

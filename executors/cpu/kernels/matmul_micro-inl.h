@@ -11,6 +11,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 
 #include "hwy/highway.h"
 #include "modellib/executors/cpu/kernels/math-inl.h"
@@ -61,6 +62,8 @@ struct Tile {
   size_t b_panel;
   size_t k;
   float alpha;
+  bool clamps;  // whether results are cut off at `low` and `high`; NaN stays NaN
+  float low, high;
   const float* bias_n;  // added to each row, or null
   const float* bias_m;  // one for each row, or null
   const float* addend;  // rows `addend_stride` apart, or null
@@ -97,6 +100,18 @@ inline constexpr size_t kSteps = 8;
 #else
 #define MODELLIB_PIN(vector)
 #endif
+
+// x cut off at both ends; NaN stays NaN.
+template <class V>
+HWY_INLINE V within(V x, V low, V high) {
+#if HWY_TARGET == HWY_EMU128 || HWY_TARGET == HWY_SCALAR
+  x = hn::IfThenElse(hn::Lt(x, low), low, x);
+  return hn::IfThenElse(hn::Gt(x, high), high, x);
+#else
+  // Of a number and a NaN instructions give the second operand, or the NaN.
+  return hn::Min(high, hn::Max(low, x));
+#endif
+}
 
 // kPacked: rows of B lie kPanel floats apart.
 template <int kRows, int kPanels, bool kPacked>
@@ -224,6 +239,14 @@ HWY_NOINLINE void micro_kernel(const Tile& t) {
       for (int j = 0; j < kVectors; ++j) {
         acc[i][j] = hn::Add(acc[i][j], hn::LoadU(d, t.addend + i * t.addend_stride + j * kLanes));
       }
+    }
+  }
+  if (t.clamps) {
+    const V low = hn::Set(d, t.low), high = hn::Set(d, t.high);
+    MODELLIB_UNROLL
+    for (int i = 0; i < kRows; ++i) {
+      MODELLIB_UNROLL
+      for (int j = 0; j < kVectors; ++j) acc[i][j] = within(acc[i][j], low, high);
     }
   }
   MODELLIB_UNROLL
@@ -355,16 +378,20 @@ HWY_INLINE V clip(D d, V x, float high) {
   return hn::IfThenElse(hn::Gt(low, top), top, low);
 }
 
-// c = act(c) over rows x columns, where columns is a multiple of kPanel.
+// Has the micro-kernel apply an activation that only cuts off.
+inline void set_clamp(Activation activation, Tile& tile) {
+  tile.clamps = activation == Activation::kRelu || activation == Activation::kRelu6;
+  tile.low = 0;
+  tile.high = activation == Activation::kRelu6 ? 6.0f : std::numeric_limits<float>::infinity();
+}
+
+// c = act(c) over rows x columns, where columns is a multiple of kPanel, for the other activations.
 inline void activate(Activation activation, float* c, size_t stride, size_t rows, size_t columns) {
   using V = hn::Vec<TileTag>;
   switch (activation) {
     case Activation::kNone:
-      break;
     case Activation::kRelu:
-      map_tile(c, stride, rows, columns, [](TileTag d, V x) HWY_ATTR {
-        return hn::IfThenElse(hn::Lt(x, hn::Zero(d)), hn::Zero(d), x);
-      });
+    case Activation::kRelu6:
       break;
     case Activation::kGeluErf:
       map_tile(c, stride, rows, columns, [](TileTag d, V x) HWY_ATTR { return gelu_erf(d, x); });
@@ -380,9 +407,6 @@ inline void activate(Activation activation, float* c, size_t stride, size_t rows
       break;
     case Activation::kTanh:
       map_tile(c, stride, rows, columns, [](TileTag d, V x) HWY_ATTR { return tanh(d, x); });
-      break;
-    case Activation::kRelu6:
-      map_tile(c, stride, rows, columns, [](TileTag d, V x) HWY_ATTR { return clip(d, x, 6.0f); });
       break;
     case Activation::kHardSwish:
       map_tile(c, stride, rows, columns, [](TileTag d, V x) HWY_ATTR {
