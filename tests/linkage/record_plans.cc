@@ -1,55 +1,48 @@
-// Compiles every test plan, the training programs among them, writes it to a file, runs it, and
-// writes beside it what came out: record_plans FOLDER.
+// Compiles every test plan (the op table, the list of test programs, random graphs), writes it to a
+// file, runs it, and writes beside it what came out: record_plans FOLDER.
 #include <cstdio>
 #include <filesystem>
-#include <map>
 #include <string>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "modellib/distributed/local/local_group.h"
-#include "modellib/examples/mnist/simple_net.h"
 #include "modellib/executors/reference/reference_executor.h"
-#include "modellib/frontends/training/optimizer.h"
-#include "modellib/frontends/training/train_program.h"
 #include "modellib/graph/status_macros.h"
-#include "modellib/ops/losses.h"
 #include "modellib/tests/linkage/recorded_runs.h"
 #include "modellib/tests/op_table/samples.h"
+#include "modellib/tests/random_graphs/checks.h"
 #include "modellib/tests/support/cpu_program.h"
-#include "modellib/tests/training/golden_training.h"
+#include "modellib/tests/support/program_run.h"
+#include "modellib/tests/support/test_programs.h"
 
 namespace modellib {
 namespace {
 
-// `runs` comes without outputs and variables after.
-absl::Status record(const std::string& path, const CpuProgram& program, RecordedRuns runs) {
-  MODELLIB_ASSIGN_OR_RETURN(const auto file, make_plan_file(program.compiled.lowered));
+constexpr uint64_t kRandomGraphs = 500;
+
+absl::Status record(const std::string& path, const LoweredPlan& lowered, ProgramCalls calls) {
+  RecordedRuns runs;
+  runs.calls = std::move(calls);
+  MODELLIB_ASSIGN_OR_RETURN(const auto file, make_plan_file(lowered));
   MODELLIB_RETURN_IF_ERROR(file->write(path + ".mlplan"));
-  MODELLIB_ASSIGN_OR_RETURN(const auto store, runtime::VariableStore::create(program.executable));
-  for (const auto& [name, value] : runs.before) MODELLIB_RETURN_IF_ERROR(store->set(name, value));
-  runtime::SessionOptions options;
-  const auto alone = distributed::make_local_group(1);
-  options.communicator = alone[0].get();
-  MODELLIB_ASSIGN_OR_RETURN(
-      const auto session, runtime::Session::create(program.executable, store, std::move(options)));
-  for (RecordedRuns::Run& run : runs.runs) {
-    MODELLIB_ASSIGN_OR_RETURN(const runtime::EntryId entry, program.executable->entry(run.entry));
-    MODELLIB_ASSIGN_OR_RETURN(run.outputs, session->run_tensors(entry, run.inputs));
+  MODELLIB_ASSIGN_OR_RETURN(const auto executable, load_for_cpu(lowered));
+  MODELLIB_ASSIGN_OR_RETURN(const auto run,
+                            ProgramRun::create(executable, runs.calls, {.threads = 2}));
+  for (size_t i = 0; i < runs.calls.calls.size(); ++i) {
+    MODELLIB_RETURN_IF_ERROR(run->call(i));
+    runs.digests.push_back(run->digest(i));
   }
-  for (const runtime::VariableInfo& v : store->variables()) {
-    MODELLIB_ASSIGN_OR_RETURN(Tensor value, store->get(v.name));
-    runs.after.emplace_back(v.name, std::move(value));
-  }
+  MODELLIB_ASSIGN_OR_RETURN(runs.variables, run->variables_digest());
   return save_runs(path + ".runs", runs);
 }
 
+// With free dimensions bounded to twice their extent.
 absl::Status record_op(const std::string& path, const OpCase& c) {
   MODELLIB_ASSIGN_OR_RETURN(const GraphRef graph, sample_graph(c));
-  RecordedRuns runs;
-  runs.runs.push_back({"main", {}, {}});
-  MODELLIB_ASSIGN_OR_RETURN(runs.runs[0].inputs, sample_inputs(c));
-  MODELLIB_ASSIGN_OR_RETURN(const DimBinding binding, bind_inputs(*graph, runs.runs[0].inputs));
+  ProgramCalls calls;
+  MODELLIB_ASSIGN_OR_RETURN(std::vector<Tensor> inputs, sample_inputs(c));
+  MODELLIB_ASSIGN_OR_RETURN(const DimBinding binding, bind_inputs(*graph, inputs));
+  calls.calls.push_back({"main", {std::move(inputs)}});
   CompileOptions options;
   for (const auto& [symbol, extent] : binding) options.dims[symbol] = {1, 2 * extent};
   absl::StatusOr<CpuProgram> program = compile_for_cpu(graph, options);
@@ -58,68 +51,48 @@ absl::Status record_op(const std::string& path, const OpCase& c) {
     for (const auto& [symbol, extent] : binding) options.dims[symbol] = {extent, extent};
     program = compile_for_cpu(graph, options);
   }
-  // cpu_test tells which ops the CPU refuses.
-  if (program.status().code() == absl::StatusCode::kUnimplemented) return absl::OkStatus();
   if (!program.ok()) return program.status();
-  return record(path, *program, std::move(runs));
+  return record(path, program->compiled.lowered, std::move(calls));
 }
 
-absl::Status record_training(const std::string& path, const std::string& name) {
-  MODELLIB_ASSIGN_OR_RETURN(const GoldenTraining training, make_golden_training(name));
-  MODELLIB_ASSIGN_OR_RETURN(const CpuProgram program, compile_for_cpu(training.program));
-  RecordedRuns runs;
-  for (const auto& [variable, value] : training.parameters()) {
-    runs.before.emplace_back(variable, value);
-  }
-  for (int64_t step = 0; step < 3; ++step) {
-    runs.runs.push_back({training::kTrainEntry, training.inputs(step), {}});
-  }
-  runs.runs.push_back({training::kEvalEntry, {training.inputs(0)[0]}, {}});
-  return record(path, program, std::move(runs));
+absl::Status record_program(const std::string& path, const TestProgramCase& c) {
+  MODELLIB_ASSIGN_OR_RETURN(TestProgram program, c.make());
+  MODELLIB_ASSIGN_OR_RETURN(const CompileResult compiled, compile_test_program(program));
+  return record(path, compiled.lowered, std::move(program.calls));
 }
 
-// The main job's program, first values from "initialize".
-absl::Status record_mnist(const std::string& path) {
-  examples::SimpleNet model(784, 256, 10);
-  const training::Adam optimizer({.lr = 1e-3});
-  const Dim batch = Dim::symbol("batch");
-  training::TrainProgramOptions options;
-  options.inputs = {{"images", {DType::kF32, {batch, 784}}}};
-  options.targets = {{"labels", {DType::kI64, {batch}}}};
-  options.loss = [](Value logits, absl::Span<const Value> targets) {
-    return cross_entropy(logits, targets[0]);
-  };
-  MODELLIB_ASSIGN_OR_RETURN(const Program program,
-                            training::make_train_program(model, optimizer, options));
-  CompileOptions compile_options;
-  compile_options.dims["batch"] = {1, 1000};
-  MODELLIB_ASSIGN_OR_RETURN(const CpuProgram compiled, compile_for_cpu(program, compile_options));
-  RecordedRuns runs;
-  for (const int64_t n : {32, 16, 32}) {
-    const std::string stream = absl::StrCat("digits", n, runs.runs.size());
-    MODELLIB_ASSIGN_OR_RETURN(const Tensor images,
-                              random_tensor(DType::kF32, {n, 784}, 0, 1, stream));
-    MODELLIB_ASSIGN_OR_RETURN(const Tensor labels, random_tensor(DType::kI64, {n}, 0, 9, stream));
-    runs.runs.push_back({training::kTrainEntry, {images, labels, Tensor::scalar(1e-3f)}, {}});
-    runs.runs.push_back({training::kEvalEntry, {images}, {}});
-  }
-  return record(path, compiled, std::move(runs));
+absl::Status record_random(const std::string& path, uint64_t seed) {
+  GraphCase c = random_graph(seed);
+  MODELLIB_ASSIGN_OR_RETURN(const DimBinding binding, bind_inputs(*c.graph, c.inputs));
+  CompileOptions options;
+  for (const auto& [symbol, extent] : binding) options.dims[symbol] = {1, extent + 2};
+  MODELLIB_ASSIGN_OR_RETURN(const Program source, program_of(c));
+  MODELLIB_ASSIGN_OR_RETURN(const CpuProgram program, compile_for_cpu(source, options));
+  ProgramCalls calls;
+  calls.calls.push_back({"main", {std::move(c.inputs)}});
+  return record(path, program.compiled.lowered, std::move(calls));
 }
 
 absl::Status record_all(const std::string& folder) {
   std::filesystem::create_directories(folder);
+  const auto named = [](const absl::Status& status, const std::string& name) {
+    if (status.ok()) return status;
+    return absl::Status(status.code(), absl::StrCat(name, ": ", status.message()));
+  };
   for (const OpCase& c : op_cases()) {
     std::string name = c.name();
     for (char& letter : name) letter = letter == '/' ? '.' : letter;
-    const absl::Status status = record_op(absl::StrCat(folder, "/", name), c);
-    if (!status.ok()) {
-      return absl::Status(status.code(), absl::StrCat(c.name(), ": ", status.message()));
-    }
+    MODELLIB_RETURN_IF_ERROR(named(record_op(absl::StrCat(folder, "/op.", name), c), name));
   }
-  for (const std::string& name : golden_trainings()) {
-    MODELLIB_RETURN_IF_ERROR(record_training(absl::StrCat(folder, "/training.", name), name));
+  for (const TestProgramCase& c : test_programs()) {
+    MODELLIB_RETURN_IF_ERROR(
+        named(record_program(absl::StrCat(folder, "/program.", c.name), c), c.name));
   }
-  return record_mnist(folder + "/training.mnist");
+  for (uint64_t seed = 0; seed < kRandomGraphs; ++seed) {
+    const std::string name = absl::StrCat("random.", seed);
+    MODELLIB_RETURN_IF_ERROR(named(record_random(absl::StrCat(folder, "/", name), seed), name));
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <fstream>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 
@@ -27,11 +28,18 @@ class Writer {
     number(static_cast<int64_t>(list.size()));
     for (const Tensor& t : list) tensor(t);
   }
-  void variables(const RecordedRuns::Variables& list) {
-    number(static_cast<int64_t>(list.size()));
-    for (const auto& [name, value] : list) {
+  void calls(const ProgramCalls& calls) {
+    number(calls.ranks);
+    number(static_cast<int64_t>(calls.variables.size()));
+    for (const auto& [name, value] : calls.variables) {
       text(name);
       tensor(value);
+    }
+    number(static_cast<int64_t>(calls.calls.size()));
+    for (const ProgramCalls::Call& call : calls.calls) {
+      text(call.entry);
+      number(call.published ? 1 : 0);
+      for (const std::vector<Tensor>& inputs : call.inputs) tensors(inputs);
     }
   }
   bool ok() const { return file_.good(); }
@@ -73,13 +81,20 @@ class Reader {
     for (int64_t n = number(); n > 0 && ok(); --n) list.push_back(tensor());
     return list;
   }
-  RecordedRuns::Variables variables() {
-    RecordedRuns::Variables list;
+  ProgramCalls calls() {
+    ProgramCalls calls;
+    calls.ranks = static_cast<int>(number());
     for (int64_t n = number(); n > 0 && ok(); --n) {
       std::string name = text();
-      list.emplace_back(std::move(name), tensor());
+      calls.variables.emplace_back(std::move(name), tensor());
     }
-    return list;
+    for (int64_t n = number(); n > 0 && ok(); --n) {
+      ProgramCalls::Call& call = calls.calls.emplace_back();
+      call.entry = text();
+      call.published = number() != 0;
+      for (int rank = 0; rank < calls.ranks; ++rank) call.inputs.push_back(tensors());
+    }
+    return calls;
   }
   bool ok() const { return file_.good(); }
 
@@ -94,29 +109,20 @@ class Reader {
 
 absl::Status save_runs(const std::string& path, const RecordedRuns& runs) {
   Writer out(path);
-  out.variables(runs.before);
-  out.number(static_cast<int64_t>(runs.runs.size()));
-  for (const RecordedRuns::Run& run : runs.runs) {
-    out.text(run.entry);
-    out.tensors(run.inputs);
-    out.tensors(run.outputs);
-  }
-  out.variables(runs.after);
+  out.calls(runs.calls);
+  for (const uint64_t digest : runs.digests) out.number(static_cast<int64_t>(digest));
+  out.number(static_cast<int64_t>(runs.variables));
   return out.ok() ? absl::OkStatus() : absl::InternalError(absl::StrCat("cannot write ", path));
 }
 
 absl::StatusOr<RecordedRuns> load_runs(const std::string& path) {
   Reader in(path);
   RecordedRuns runs;
-  runs.before = in.variables();
-  for (int64_t n = in.number(); n > 0 && in.ok(); --n) {
-    RecordedRuns::Run run;
-    run.entry = in.text();
-    run.inputs = in.tensors();
-    run.outputs = in.tensors();
-    runs.runs.push_back(std::move(run));
+  runs.calls = in.calls();
+  for (size_t i = 0; i < runs.calls.calls.size(); ++i) {
+    runs.digests.push_back(static_cast<uint64_t>(in.number()));
   }
-  runs.after = in.variables();
+  runs.variables = static_cast<uint64_t>(in.number());
   if (!in.ok()) return absl::InternalError(absl::StrCat("cannot read ", path));
   return runs;
 }

@@ -3,25 +3,20 @@
 #ifndef MODELLIB_TESTS_LINKAGE_RECORDED_RUNS_H_
 #define MODELLIB_TESTS_LINKAGE_RECORDED_RUNS_H_
 
+#include <cstdint>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "modellib/graph/tensor.h"
+#include "modellib/tests/support/program_run.h"
 
 namespace modellib {
 
 struct RecordedRuns {
-  using Variables = std::vector<std::pair<std::string, Tensor>>;
-  struct Run {
-    std::string entry;
-    std::vector<Tensor> inputs, outputs;
-  };
-  Variables before;  // set in the store before the first run
-  std::vector<Run> runs;
-  Variables after;  // all of the store's
+  ProgramCalls calls;
+  std::vector<uint64_t> digests;  // by call
+  uint64_t variables = 0;         // after the last
 };
 
 absl::Status save_runs(const std::string& path, const RecordedRuns& runs);

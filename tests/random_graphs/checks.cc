@@ -23,34 +23,19 @@ namespace modellib {
 namespace {
 
 std::string differences(const std::vector<Tensor>& got, const NamedTensors& assigned,
-                        const ReferenceResult& expected) {
+                        const ReferenceResult& expected, double tolerance) {
   if (got.size() != expected.outputs.size()) return "another number of outputs";
   for (size_t i = 0; i < got.size(); ++i) {
-    const std::string d = difference(got[i], expected.outputs[i], kTolerance);
+    const std::string d = difference(got[i], expected.outputs[i], tolerance);
     if (!d.empty()) return absl::StrCat("output ", i, ": ", d);
   }
   for (const auto& [name, value] : expected.assigned) {
     const auto found = assigned.find(name);
     if (found == assigned.end()) return absl::StrCat("variable ", name, " is not assigned");
-    const std::string d = difference(found->second, value, kTolerance);
+    const std::string d = difference(found->second, value, tolerance);
     if (!d.empty()) return absl::StrCat("variable ", name, ": ", d);
   }
   return "";
-}
-
-// The case as a program whose variables have a first value.
-absl::StatusOr<Program> program_of(const GraphCase& c) {
-  Program program{{{"main", c.graph}}};
-  if (c.graph->variables().empty()) return program;
-  GraphBuilder b(builtin_ops(), kInitializeEntry);
-  b.input("seed", {DType::kI64, {}});
-  for (const Graph::VariableUse& use : c.graph->variables()) {
-    b.assign(*use.variable, b.constant(c.variables.at(use.variable->name)));
-  }
-  absl::StatusOr<GraphRef> initialize = b.build();
-  if (!initialize.ok()) return initialize.status();
-  program.entries.push_back({std::string(kInitializeEntry), *std::move(initialize)});
-  return program;
 }
 
 struct CpuRun {
@@ -86,18 +71,60 @@ absl::StatusOr<CpuRun> run_plan(const std::shared_ptr<const runtime::Executable>
 
 }  // namespace
 
-std::string fault_of_passes(const GraphCase& c, const std::vector<std::string>& passes) {
-  const std::string name = absl::StrJoin(passes, ", ");
-  PipelineOptions options;
-  options.passes = passes;
-  const auto result = run_pipeline(c.graph, builtin_ops(), &cpu::cpu_backend(), options);
-  if (!result.ok()) return absl::StrCat(name, ": ", result.status().ToString());
+absl::StatusOr<Program> program_of(const GraphCase& c) {
+  Program program{{{"main", c.graph}}};
+  if (c.graph->variables().empty()) return program;
+  GraphBuilder b(builtin_ops(), kInitializeEntry);
+  b.input("seed", {DType::kI64, {}});
+  for (const Graph::VariableUse& use : c.graph->variables()) {
+    b.assign(*use.variable, b.constant(c.variables.at(use.variable->name)));
+  }
+  absl::StatusOr<GraphRef> initialize = b.build();
+  if (!initialize.ok()) return initialize.status();
+  program.entries.push_back({std::string(kInitializeEntry), *std::move(initialize)});
+  return program;
+}
+
+std::string fault_of_passes(const GraphCase& c, const std::vector<std::string>& passes,
+                            double tolerance) {
   const auto before = run_reference(c.graph, c.inputs, c.variables);
   if (!before.ok()) return absl::StrCat("reference: ", before.status().ToString());
-  const auto after = run_reference(result->graph, c.inputs, c.variables);
-  if (!after.ok()) return absl::StrCat("after ", name, ": ", after.status().ToString());
-  const std::string d = differences(after->outputs, after->assigned, *before);
-  return d.empty() ? "" : absl::StrCat("after ", name, ": ", d);
+  std::string fault;
+  uint64_t last = structural_hash(*c.graph);
+  PipelineOptions options;
+  options.passes = passes;
+  options.dump = [&](int number, absl::string_view pass, const Graph& graph) {
+    const uint64_t hash = structural_hash(graph);
+    if (!fault.empty() || hash == last) return;
+    last = hash;
+    // Lives as long as this call.
+    const GraphRef borrowed(GraphRef(), &graph);
+    const auto after = run_reference(borrowed, c.inputs, c.variables);
+    fault = after.ok() ? differences(after->outputs, after->assigned, *before,
+                                     std::max(tolerance, c.tolerance))
+                       : after.status().ToString();
+    if (!fault.empty()) fault = absl::StrCat("after pass ", number, ", ", pass, ": ", fault);
+  };
+  const auto result = run_pipeline(c.graph, builtin_ops(), &cpu::cpu_backend(), options);
+  if (!result.ok()) {
+    return absl::StrCat(absl::StrJoin(passes, ", "), ": ", result.status().ToString());
+  }
+  return fault;
+}
+
+std::map<std::string, int64_t> changes_by_pass(const GraphCase& c,
+                                               const std::vector<std::string>& passes) {
+  std::map<std::string, int64_t> changes;
+  uint64_t last = structural_hash(*c.graph);
+  PipelineOptions options;
+  options.passes = passes;
+  options.dump = [&](int, absl::string_view pass, const Graph& graph) {
+    const uint64_t hash = structural_hash(graph);
+    changes[std::string(pass)] += hash != last;
+    last = hash;
+  };
+  run_pipeline(c.graph, builtin_ops(), &cpu::cpu_backend(), options).status().IgnoreError();
+  return changes;
 }
 
 std::string fault_on_cpu(const GraphCase& c, bool bounded) {
@@ -117,21 +144,20 @@ std::string fault_on_cpu(const GraphCase& c, bool bounded) {
   const auto expected = run_reference(c.graph, c.inputs, c.variables);
   if (!expected.ok()) return absl::StrCat("reference: ", expected.status().ToString());
   const auto one = run_plan(program->executable, c, 1);
-  const auto two = run_plan(program->executable, c, 2);
-  for (const auto* run : {&one, &two}) {
-    if (!run->ok()) return run->status().ToString();
-  }
-  for (size_t i = 0; i < one->outputs.size(); ++i) {
-    if (!one->outputs[i].identical(two->outputs[i])) {
-      return absl::StrCat("output ", i, " has other bits with two workers");
+  if (!one.ok()) return one.status().ToString();
+  for (const int threads : {2, 4}) {
+    const auto more = run_plan(program->executable, c, threads);
+    if (!more.ok()) return more.status().ToString();
+    for (size_t i = 0; i < one->outputs.size(); ++i) {
+      if (one->outputs[i].identical(more->outputs[i])) continue;
+      return absl::StrCat("output ", i, " has other bits with ", threads, " workers");
+    }
+    for (const auto& [name, value] : one->variables) {
+      if (value.identical(more->variables.at(name))) continue;
+      return absl::StrCat("variable ", name, " has other bits with ", threads, " workers");
     }
   }
-  for (const auto& [name, value] : one->variables) {
-    if (!value.identical(two->variables.at(name))) {
-      return absl::StrCat("variable ", name, " has other bits with two workers");
-    }
-  }
-  return differences(one->outputs, one->variables, *expected);
+  return differences(one->outputs, one->variables, *expected, c.tolerance);
 }
 
 Work work_of(const fb::PlanT& plan) {

@@ -3,22 +3,30 @@
 #define MODELLIB_TESTS_RANDOM_GRAPHS_CHECKS_H_
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
+#include "absl/status/statusor.h"
 #include "modellib/formats/plan_generated.h"
+#include "modellib/graph/program.h"
 #include "modellib/tests/random_graphs/shrink.h"
 
 namespace modellib {
 
-// Relative to the larger of 1 and the magnitude. Values of random graphs stay below about ten and
-// every op has a slope of about as much at most; integers and bools are compared by bits.
-inline constexpr double kTolerance = 2e-4;
+// The case as a program: the graph as "main", and "initialize" gives its variables their values.
+absl::StatusOr<Program> program_of(const GraphCase& c);
 
-// The reference executor computes the same before and after these passes, for the CPU.
-std::string fault_of_passes(const GraphCase& c, const std::vector<std::string>& passes);
+// The reference executor computes the same before these passes and after each of them, for the CPU.
+// `tolerance` is that of passes that round on purpose.
+std::string fault_of_passes(const GraphCase& c, const std::vector<std::string>& passes,
+                            double tolerance = 0);
 
-// The CPU executor computes what the reference does, with the same bits for 1 and 2 workers, and
+// How often each of these passes, one after another, made another graph.
+std::map<std::string, int64_t> changes_by_pass(const GraphCase& c,
+                                               const std::vector<std::string>& passes);
+
+// The CPU executor computes what the reference does, with the same bits for 1, 2 and 4 workers, and
 // verify_plan holds. With `bounded` a free dimension stays free in the plan.
 std::string fault_on_cpu(const GraphCase& c, bool bounded);
 

@@ -1,11 +1,11 @@
 // Random graphs, typed, made from a seed: what passes and executors must agree on without anybody
 // having thought of it.
 //
-// A graph has a few inputs and variables, some five to thirty ops of most families, several outputs
-// and, at times, assignments, a free batch dimension, and composites that are spelled out in
-// primitives. Values stay small, and ops that are not continuous see only values that no rounding
-// has touched (inputs, what was moved or compared), so that two right executions are near each
-// other.
+// A graph has a few inputs and variables, some five to thirty ops of most families, loops and
+// branches, several outputs and, at times, assignments, a free batch dimension, products of 16
+// bits, and composites that are spelled out in primitives. Values stay small, and ops that are not
+// continuous see only values that no rounding has touched (inputs, what was moved or compared), so
+// that two right executions are near each other.
 #ifndef MODELLIB_TESTS_RANDOM_GRAPHS_GENERATOR_H_
 #define MODELLIB_TESTS_RANDOM_GRAPHS_GENERATOR_H_
 
@@ -23,6 +23,10 @@ struct GraphCase {
   GraphRef graph;
   std::vector<Tensor> inputs;
   NamedTensors variables;
+  // Relative to the larger of 1 and the magnitude, between two right executions. Values stay below
+  // about ten and every op has a slope of about as much at most; floats of 16 bits need more.
+  // Integers and bools are compared by bits.
+  double tolerance = 2e-4;
 };
 
 // The same for each seed, in every process. The free dimension "batch", if there is one, is 3.

@@ -58,6 +58,7 @@ std::optional<GraphCase> apply(const GraphCase& from, const Cut& cut,
   }
 
   GraphCase result;
+  result.tolerance = from.tolerance;
   GraphBuilder b(builtin_ops(), graph.name());
   std::vector<Value> map(graph.values().size());
   for (const auto& [symbol, range] : graph.ranges()) b.set_range(symbol, range);
