@@ -1,26 +1,13 @@
-// Whatever bytes pretend to be a plan: a Status, or a session that runs within its memory.
-//
-// The bytes are taken three ways: as a container; as a container whose checksums are mended first,
-// or nearly all changes would end there; and as the metadata alone, with one segment beside it.
+// Plans of every construct, with kernels of tests.
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <vector>
 
-#include "modellib/executors/runtime/session.h"
+#include "modellib/executors/runtime/plan_fuzz.h"
 #include "modellib/executors/runtime/test_plans.h"
-#include "modellib/formats/container_layout.h"
-#include "modellib/formats/container_writer.h"
-#include "xxhash.h"
 
 namespace modellib::runtime {
 namespace {
-
-using container_layout::Header;
-using container_layout::TableRow;
-
-constexpr uint64_t kMaxBytes = 16 << 20;
-constexpr uint64_t kMaxInputBytes = 1 << 20;
 
 const KernelTable& kernels() {
   static const auto* const table = [] {
@@ -34,93 +21,11 @@ const KernelTable& kernels() {
   return *table;
 }
 
-RunOptions soon() { return {.deadline = RunOptions::Clock::now() + std::chrono::milliseconds(20)}; }
-
-void run_entry(Session& session, EntryId id) {
-  const EntryInfo& info = session.executable().info(id);
-  std::vector<Tensor> inputs;
-  for (size_t i = 0; i < info.inputs.size(); ++i) {
-    if (info.inputs[i].bytes > kMaxInputBytes) return;
-    // The smallest extents, in a block of just their size: who reads more reads too far.
-    std::vector<int64_t> extents = info.inputs[i].max_shape;
-    for (size_t d = 0; d < extents.size(); ++d) {
-      const int symbol = info.inputs[i].symbols[d];
-      if (symbol >= 0) extents[d] = info.symbols[static_cast<size_t>(symbol)].min;
-    }
-    auto tensor = Tensor::zeros(info.inputs[i].dtype, extents);
-    if (!tensor.ok()) return;
-    inputs.push_back(*std::move(tensor));
-  }
-  for (size_t s = 0; s < info.symbols.size(); ++s) {
-    session.set_symbol(id, static_cast<int>(s), info.symbols[s].max).IgnoreError();
-  }
-  session.run_tensors(id, inputs, soon()).status().IgnoreError();
-}
-
-void load_and_run(absl::Span<const std::byte> bytes) {
-  auto file = PlanFile::open(SharedBytes{bytes, nullptr}, {.trusted = false});
-  if (!file.ok()) return;
-  auto executable = Executable::load(*file, kernels());
-  if (!executable.ok()) return;
-  VariableStoreOptions store_options;
-  store_options.run = soon();
-  store_options.max_bytes = kMaxBytes;
-  auto store = VariableStore::create(*executable, store_options);
-  if (!store.ok()) return;
-  SessionOptions options;
-  options.threads = 1;
-  options.max_bytes = kMaxBytes;
-  auto session = Session::create(*executable, *store, options);
-  if (!session.ok()) return;
-  for (int i = 0; i < (*executable)->entry_count(); ++i) run_entry(**session, EntryId(i));
-}
-
-// Sets all checksums whose bytes are there.
-void mend(std::vector<std::byte>& bytes) {
-  Header header;
-  if (bytes.size() < sizeof(header)) return;
-  std::memcpy(&header, bytes.data(), sizeof(header));
-  const auto inside = [&](uint64_t offset, uint64_t size) {
-    return offset <= bytes.size() && size <= bytes.size() - offset;
-  };
-  header.file_bytes = bytes.size();
-  if (header.segments < 1000 && inside(header.table_offset, header.segments * sizeof(TableRow))) {
-    for (uint64_t i = 0; i < header.segments; ++i) {
-      std::byte* const place = bytes.data() + header.table_offset + i * sizeof(TableRow);
-      TableRow row;
-      std::memcpy(&row, place, sizeof(row));
-      if (!inside(row.offset, row.bytes)) continue;
-      row.checksum = XXH3_64bits(bytes.data() + row.offset, row.bytes);
-      std::memcpy(place, &row, sizeof(row));
-    }
-    header.table_checksum =
-        XXH3_64bits(bytes.data() + header.table_offset, header.segments * sizeof(TableRow));
-  }
-  if (inside(header.metadata_offset, header.metadata_bytes)) {
-    header.metadata_checksum =
-        XXH3_64bits(bytes.data() + header.metadata_offset, header.metadata_bytes);
-  }
-  header.header_checksum = XXH3_64bits(&header, offsetof(Header, header_checksum));
-  std::memcpy(bytes.data(), &header, sizeof(header));
-}
-
-void load_metadata(absl::Span<const std::byte> metadata) {
-  static const std::vector<std::byte> segment(4096);
-  const auto writer = ContainerWriter::in_memory(ContainerKind::kPlan);
-  if (!writer->add_segment(segment).ok() || !writer->finish(metadata).ok()) return;
-  load_and_run(writer->bytes());
-}
-
 }  // namespace
 }  // namespace modellib::runtime
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace modellib::runtime;  // NOLINT(google-build-using-namespace)
-  const absl::Span<const std::byte> bytes(reinterpret_cast<const std::byte*>(data), size);
-  load_and_run(bytes);
-  std::vector<std::byte> mended(bytes.begin(), bytes.end());
-  mend(mended);
-  load_and_run(mended);
-  load_metadata(bytes);
+  testing::fuzz_plan({reinterpret_cast<const std::byte*>(data), size}, kernels());
   return 0;
 }

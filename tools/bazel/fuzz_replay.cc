@@ -1,7 +1,8 @@
 // The main of a fuzz target in an ordinary build: feeds LLVMFuzzerTestOneInput each file of the
-// corpus as it is, cut short at many places, and with bytes changed. The changes come from a fixed
-// seed, so a run is repeatable, and their number is bounded, so it is short. What libFuzzer finds
-// goes into the corpus and is thereby replayed here.
+// corpus as it is, cut short at many places, and with bytes changed; then bytes that are wholly
+// random, and such behind the beginning of a file. All comes from a fixed seed, so a run is
+// repeatable, and is bounded, so it is short. What libFuzzer finds goes into the corpus and is
+// thereby replayed here.
 
 #include <algorithm>
 #include <cstdint>
@@ -17,6 +18,8 @@ namespace {
 
 constexpr size_t kTruncations = 128;
 constexpr size_t kChanges = 256;
+constexpr size_t kRandomFiles = 64;
+constexpr size_t kRandomBytes = 4096;
 
 // The input lies in a block of exactly its own size, so that a sanitizer sees the first byte read
 // beyond it.
@@ -56,6 +59,15 @@ void feed_changed(const std::vector<uint8_t>& bytes, std::mt19937& random) {
   }
 }
 
+// The first `keep` bytes of a file, then random ones.
+void feed_random(const std::vector<uint8_t>& bytes, size_t keep, std::mt19937& random) {
+  std::vector<uint8_t> noise(bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(keep));
+  for (size_t n = random() % kRandomBytes; n > 0; --n) {
+    noise.push_back(static_cast<uint8_t>(random()));
+  }
+  feed(noise);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -73,12 +85,16 @@ int main(int argc, char** argv) {
     feed(bytes);
     feed_truncated(bytes);
     feed_changed(bytes, random);
+    for (size_t n = 0; n < kRandomFiles && !bytes.empty(); ++n) {
+      feed_random(bytes, random() % bytes.size(), random);
+    }
     ++files;
   }
   if (files == 0) {
     std::fprintf(stderr, "the corpus is empty\n");
     return 1;
   }
+  for (size_t n = 0; n < kRandomFiles; ++n) feed_random({}, 0, random);
   std::fprintf(stderr, "%zu files replayed\n", files);
   return 0;
 }
