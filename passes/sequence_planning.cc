@@ -151,11 +151,16 @@ class SequenceProblem {
   std::map<int, std::vector<Access>> accesses_;  // by buffer that lies in no other
 };
 
-// Plain topological order, by Kahn's algorithm: a step is issued when all that it needs has been,
-// the first to be ready first. Steps that write variables, and what depends on them, come at the
-// end.
-std::vector<int> updates_last(const StepSequence& sequence, const StepBuffers& buffers,
-                              const ScheduleProblem& problem) {
+// The plain topological orders that a schedule is judged by. In both, steps that write variables,
+// and what depends on them, come at the end.
+struct PlainOrders {
+  // By Kahn's algorithm: a step is issued when all that it needs has been, the first to be ready
+  // first.
+  std::vector<int> by_readiness;
+  std::vector<int> as_numbered;
+};
+PlainOrders updates_last(const StepSequence& sequence, const StepBuffers& buffers,
+                         const ScheduleProblem& problem) {
   const size_t count = sequence.steps.size();
   std::vector<std::vector<int>> next(count);
   std::vector<int> waiting(count, 0);
@@ -194,7 +199,13 @@ std::vector<int> updates_last(const StepSequence& sequence, const StepBuffers& b
     }
   }
   order.insert(order.end(), updates.begin(), updates.end());
-  return order;
+  PlainOrders orders{std::move(order), {}};
+  for (const bool updates_now : {false, true}) {
+    for (size_t s = 0; s < count; ++s) {
+      if (late[s] == updates_now) orders.as_numbered.push_back(static_cast<int>(s));
+    }
+  }
+  return orders;
 }
 
 bool is_void_copy(const LoweredStep& step, const StepBuffers& buffers, absl::string_view copy) {
@@ -223,8 +234,10 @@ absl::StatusOr<SequencePlan> plan_sequence(StepSequence& sequence, const StepBuf
   const ScheduleProblem problem = maker.make();
   result.buffers = maker.take_index();
   MODELLIB_ASSIGN_OR_RETURN(result.plan, plan_steps(problem));
-  MODELLIB_ASSIGN_OR_RETURN(result.plain_peak,
-                            schedule_peak(problem, updates_last(sequence, buffers, problem)));
+  const PlainOrders plain = updates_last(sequence, buffers, problem);
+  MODELLIB_ASSIGN_OR_RETURN(result.plain_peak, schedule_peak(problem, plain.by_readiness));
+  MODELLIB_ASSIGN_OR_RETURN(const int64_t numbered, schedule_peak(problem, plain.as_numbered));
+  result.plain_peak = std::min(result.plain_peak, numbered);
   return result;
 }
 

@@ -17,8 +17,9 @@ namespace modellib {
 
 struct SequencePlan {
   StepPlan plan;  // by index of the problem
-  // Largest sum of live bytes in plain topological order with the updates of variables last: what
-  // the schedule is judged by.
+  // Largest sum of live bytes in plain topological order with the updates of variables last: the
+  // smaller of those in the order of the nodes and in that of readiness. What the schedule is
+  // judged by.
   int64_t plain_peak = 0;
   // Index in the problem of a buffer that the sequence plans.
   absl::flat_hash_map<int, int> buffers;
