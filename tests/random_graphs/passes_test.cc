@@ -15,13 +15,13 @@ namespace {
 
 constexpr uint64_t kGraphs = 500, kGroups = 20;
 
-struct Run {
+struct Pipeline {
   std::vector<std::string> passes;
   double tolerance = 0;
 };
 
-std::vector<Run> runs() {
-  std::vector<Run> all = {{default_pipeline()},
+std::vector<Pipeline> runs() {
+  std::vector<Pipeline> all = {{default_pipeline()},
                           // These round on purpose.
                           {default_pipeline({"autocast-f16"}), 4e-2},
                           {default_pipeline({"autocast-bf16"}), 3e-1}};
@@ -36,7 +36,7 @@ class RandomPasses : public testing::TestWithParam<uint64_t> {};
 TEST_P(RandomPasses, KeepTheMeaning) {
   for (uint64_t seed = GetParam(); seed < kGraphs; seed += kGroups) {
     const GraphCase c = random_graph(seed);
-    for (const Run& run : runs()) {
+    for (const Pipeline& run : runs()) {
       const Check check = [&](const GraphCase& g) {
         return fault_of_passes(g, run.passes, run.tolerance);
       };
