@@ -91,8 +91,9 @@ class Backend {
   virtual absl::string_view name() const = 0;  // "cpu"
   // Names of lanes, "compute" first. More than one: steps may overlap.
   virtual std::vector<std::string> lanes() const { return {"compute"}; }
-  // What the machine that runs the plan must have.
-  virtual std::vector<std::string> features() const { return {}; }
+  // What the machine must have to run this kernel: a plan names what its own kernels need, not what
+  // the machine that compiled it had. None for kernels that choose their instructions when loaded.
+  virtual std::vector<std::string> features(absl::string_view /*kernel*/) const { return {}; }
 
   // Whether it has a kernel for the composite as a whole; else it is decomposed.
   virtual bool takes_composite(const Graph& graph, const Graph::Node& node) const = 0;

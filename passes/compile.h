@@ -20,6 +20,9 @@ struct CompileOptions {
   // Numbers (min == max) or bounds for free dimensions; see bind_dims.h.
   DimRanges dims;
   PipelineOptions pipeline;
+  // Puts the time that each pass took into the plan. Off: equal programs make equal plans, byte for
+  // byte. CompileResult::runs has the times either way.
+  bool record_times = false;
 };
 
 struct CompileResult {

@@ -1,8 +1,10 @@
 #include "modellib/passes/lower.h"
 
 #include <cstring>
+#include <set>
 #include <utility>
 
+#include "absl/strings/str_join.h"
 #include "modellib/graph/status_macros.h"
 #include "modellib/passes/entry_lowering.h"
 
@@ -48,15 +50,27 @@ absl::StatusOr<LoweredPlan> lower(const Program& program, const Backend& backend
   LoweredPlan result;
   fb::PlanT& plan = result.plan;
   PlanTables tables;
+  std::vector<std::string> unsupported;  // by entry, all its nodes
   for (const Program::Entry& e : program.entries) {
-    MODELLIB_ASSIGN_OR_RETURN(LoweredEntry lowered, lower_entry(e.name, *e.graph, backend, tables));
-    plan.entries.push_back(std::move(lowered.entry));
-    result.schedules.push_back({lowered.topological_peak, lowered.peak});
+    absl::StatusOr<LoweredEntry> lowered = lower_entry(e.name, *e.graph, backend, tables);
+    if (lowered.status().code() == absl::StatusCode::kUnimplemented) {
+      unsupported.emplace_back(lowered.status().message());
+      continue;
+    }
+    if (!lowered.ok()) return lowered.status();
+    plan.entries.push_back(std::move(lowered->entry));
+    result.schedules.push_back({lowered->topological_peak, lowered->peak});
   }
+  if (!unsupported.empty()) return absl::UnimplementedError(absl::StrJoin(unsupported, "\n"));
   plan.producer = "modellib 0.1";
+  plan.kernel_abi = kKernelAbi;
   plan.device = std::string(backend.name());
-  plan.features = backend.features();
   plan.kernels = tables.kernels;
+  std::set<std::string> features;
+  for (const std::string& kernel : plan.kernels) {
+    for (std::string& feature : backend.features(kernel)) features.insert(std::move(feature));
+  }
+  plan.features.assign(features.begin(), features.end());
   for (const VariableRef& v : tables.variables) {
     auto variable = std::make_unique<fb::VariableT>();
     variable->name = v->name;

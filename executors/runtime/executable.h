@@ -82,9 +82,10 @@ struct LoadOptions {
 
 class Executable {
  public:
-  // FailedPrecondition listing every kernel, or every feature of the machine, that the plan needs
-  // and that is not there; InvalidArgument naming the step for a plan that contradicts itself or
-  // that some kernel refuses. What loads can do no harm, whoever wrote it.
+  // FailedPrecondition for a plan of another kKernelAbi, or listing every kernel, or every feature
+  // of the machine, that the plan needs and that is not there; InvalidArgument naming the step for
+  // a plan that contradicts itself or that some kernel refuses. What loads can do no harm, whoever
+  // wrote it.
   static absl::StatusOr<std::shared_ptr<const Executable>> load(
       std::shared_ptr<const PlanFile> file, const KernelTable& kernels,
       const LoadOptions& options = {});

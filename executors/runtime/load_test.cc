@@ -58,6 +58,17 @@ TEST(LoadTest, ListsAllKernelsThatAreMissing) {
   EXPECT_THAT(std::string(status.message()), HasSubstr("cpu.matmul, cuda.softmax"));
 }
 
+// Kernels keep their names when their scalars or layouts change: such a plan would compute wrongly.
+TEST(LoadTest, RefusesAPlanForOtherKernelsOfTheSameNames) {
+  for (const uint32_t abi : {uint32_t{0}, kKernelAbi + 1}) {
+    PlanMaker maker = good_plan();
+    maker.plan.kernel_abi = abi;
+    const absl::Status status = maker.try_load().status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
+    EXPECT_THAT(std::string(status.message()), HasSubstr("compile the model again"));
+  }
+}
+
 TEST(LoadTest, ListsAllFeaturesThatTheMachineLacks) {
   PlanMaker maker = good_plan();
   maker.plan.features = {"avx2", "avx512f", "amx"};

@@ -784,6 +784,14 @@ class EntryLoader {
   std::vector<uint64_t> sizes_;
 };
 
+absl::Status check_abi(const fb::Plan& plan) {
+  if (plan.kernel_abi() == kKernelAbi) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      absl::StrCat("the plan was compiled for version ", plan.kernel_abi(),
+                   " of the kernels, this library has version ", kKernelAbi, " (compiled by ",
+                   text(plan.producer()), "); compile the model again"));
+}
+
 absl::Status check_features(const fb::Plan& plan, const LoadOptions& options) {
   std::vector<std::string> missing;
   for (uint32_t i = 0; i < size_of(plan.features()); ++i) {
@@ -896,6 +904,7 @@ absl::StatusOr<std::unique_ptr<const ProgramImage>> load_program(
     std::shared_ptr<const PlanFile> file, const KernelTable& kernels, const LoadOptions& options) {
   if (file == nullptr) return absl::InvalidArgumentError("no plan file");
   const fb::Plan& plan = file->plan();
+  MODELLIB_RETURN_IF_ERROR(check_abi(plan));
   MODELLIB_RETURN_IF_ERROR(check_features(plan, options));
   MODELLIB_RETURN_IF_ERROR(check_kernels(plan, kernels));
   auto program = std::make_unique<ProgramImage>();

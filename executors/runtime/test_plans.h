@@ -71,6 +71,8 @@ class EntryMaker {
 };
 
 struct PlanMaker {
+  PlanMaker() { plan.kernel_abi = kKernelAbi; }
+
   fb::PlanT plan;
   std::vector<SharedBytes> segments;
 

@@ -1,0 +1,90 @@
+// What a plan says of itself, and what compile() says of what it cannot do.
+#include "modellib/passes/compile.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "modellib/formats/plan_file.h"
+#include "modellib/ops/registry.h"
+#include "modellib/passes/pass_test_util.h"
+
+namespace modellib {
+namespace {
+
+using ::testing::HasSubstr;
+
+// Has kernels for "relu" and "neg" alone; that of "neg" needs hardware.
+class TwoKernels final : public testing::TestBackend {
+ public:
+  absl::StatusOr<NodeRecipe> recipe(const RecipeSite& site) const override {
+    if (site.node.op->name != "relu" && site.node.op->name != "neg") {
+      return absl::UnimplementedError("not one of the two");
+    }
+    StepRecipe step;
+    step.kernel = "two." + site.node.op->name;
+    step.outputs = {{StepOperand::Kind::kOutput, 0}};
+    step.inputs = {{StepOperand::Kind::kInput, 0}};
+    NodeRecipe result;
+    result.steps.push_back(step);
+    return result;
+  }
+  StepRecipe copy(const Dim&) const override {
+    StepRecipe step;
+    step.kernel = "two.copy";
+    step.outputs = {{StepOperand::Kind::kOutput, 0}};
+    step.inputs = {{StepOperand::Kind::kInput, 0}};
+    return step;
+  }
+  std::vector<std::string> features(absl::string_view kernel) const override {
+    if (kernel == "two.neg") return {"minus"};
+    return {};
+  }
+};
+
+absl::StatusOr<CompileResult> compiled(const std::vector<std::string>& entries) {
+  static const TwoKernels* const backend = new TwoKernels;
+  Program program;
+  for (const std::string& text : entries) {
+    program.entries.push_back(
+        {"entry" + std::to_string(program.entries.size()), testing::graph_of(text)});
+  }
+  return compile(program, builtin_ops(), *backend);
+}
+
+const char kRelu[] = "graph \"r\" (x: f32[4]) {\n  return relu(x)\n}";
+const char kNeg[] = "graph \"n\" (x: f32[4]) {\n  return neg(x)\n}";
+const char kSin[] = "graph \"s\" (x: f32[4]) {\n  return sin(x)\n}";
+const char kCos[] = "graph \"c\" (x: f32[4]) {\n  return cos(x)\n}";
+
+TEST(CompileTest, ListsWhatIsUnsupportedInAllEntries) {
+  const absl::Status status = compiled({kSin, kRelu, kCos}).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnimplemented);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("entry 'entry0'"));
+  EXPECT_THAT(std::string(status.message()), HasSubstr("sin"));
+  EXPECT_THAT(std::string(status.message()), HasSubstr("entry 'entry2'"));
+  EXPECT_THAT(std::string(status.message()), HasSubstr("cos"));
+}
+
+TEST(CompileTest, APlanNamesTheFeaturesThatItsOwnKernelsNeed) {
+  const absl::StatusOr<CompileResult> without = compiled({kRelu});
+  ASSERT_TRUE(without.ok()) << without.status();
+  EXPECT_THAT(without->lowered.plan.features, ::testing::IsEmpty());
+  const absl::StatusOr<CompileResult> with = compiled({kRelu, kNeg});
+  ASSERT_TRUE(with.ok()) << with.status();
+  EXPECT_THAT(with->lowered.plan.features, ::testing::ElementsAre("minus"));
+  EXPECT_EQ(with->lowered.plan.kernel_abi, kKernelAbi);
+}
+
+TEST(CompileTest, EqualProgramsMakeEqualPlans) {
+  const auto bytes = [] {
+    const absl::StatusOr<CompileResult> result = compiled({kRelu, kNeg});
+    EXPECT_TRUE(result.ok()) << result.status();
+    const auto plan = make_plan_file(result->lowered);
+    EXPECT_TRUE(plan.ok()) << plan.status();
+    return std::vector<std::byte>((*plan)->metadata().begin(), (*plan)->metadata().end());
+  };
+  EXPECT_EQ(bytes(), bytes());
+}
+
+}  // namespace
+}  // namespace modellib
