@@ -59,6 +59,9 @@ absl::Status OpRegistry::add(OpDef op) {
     return missing("reference kernel");
   if (op.kind == OpDef::Kind::kComposite && op.decompose == nullptr)
     return missing("decomposition");
+  if (op.differentiable == OpDef::Gradient::kUndeclared) {
+    return missing("declared gradient (a rule, that of its decomposition, or none)");
+  }
   if (op.differentiable == OpDef::Gradient::kRule && op.gradient == nullptr) {
     return missing("gradient rule");
   }

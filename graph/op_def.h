@@ -100,6 +100,7 @@ struct OpSample {
 struct OpDef {
   enum class Kind { kPrimitive, kComposite };
   enum class Gradient {
+    kUndeclared,     // nobody has said; the registry takes no such op
     kRule,           // `gradient`
     kDecomposition,  // that of `decompose`
     kNone,           // not differentiable: gradients stop here
@@ -118,7 +119,7 @@ struct OpDef {
   absl::Status (*reference)(ReferenceContext&) = nullptr;
   // Composites: the same outputs from simpler ops.
   std::vector<Value> (*decompose)(OpCall&) = nullptr;
-  Gradient differentiable = Gradient::kNone;
+  Gradient differentiable = Gradient::kUndeclared;
   // From the gradients of the outputs (null: zero) to those of the inputs (null: zero or not
   // differentiable), by emitting nodes.
   std::vector<Value> (*gradient)(OpCall&, absl::Span<const Value> output_gradients) = nullptr;

@@ -52,6 +52,7 @@ OpRegistry* make_ops() {
     op.max_inputs = max_inputs;
     op.infer = infer;
     op.attributes = attributes;
+    op.differentiable = OpDef::Gradient::kNone;
     op.reference = [](ReferenceContext&) { return absl::UnimplementedError("only for tests"); };
     registry->add(std::move(op)).IgnoreError();
   };

@@ -34,6 +34,7 @@ std::vector<OpDef> constant_ops() {
   constant.min_inputs = constant.max_inputs = 0;
   constant.infer = infer;
   constant.reference = reference;
+  constant.differentiable = OpDef::Gradient::kNone;
   constant.samples = samples;
   return {constant};
 }

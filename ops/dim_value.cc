@@ -37,6 +37,7 @@ std::vector<OpDef> dim_value_ops() {
   op.min_inputs = op.max_inputs = 0;
   op.infer = infer;
   op.reference = reference;
+  op.differentiable = OpDef::Gradient::kNone;
   op.samples = samples;
   return {op};
 }

@@ -1,4 +1,5 @@
-// The registry list: one function for each op family, defined in the family's own file.
+// The registry list: the one line that a new op family adds. Each family is a function
+// `std::vector<OpDef> NAME_ops()`, defined in the family's own file.
 #ifndef MODELLIB_OPS_FAMILIES_H_
 #define MODELLIB_OPS_FAMILIES_H_
 
@@ -6,40 +7,47 @@
 
 #include "modellib/graph/op_def.h"
 
+// clang-format off
+#define MODELLIB_OP_FAMILIES(FAMILY) \
+  FAMILY(activation) \
+  FAMILY(attention) \
+  FAMILY(batch_norm) \
+  FAMILY(collective) \
+  FAMILY(cond) \
+  FAMILY(constant) \
+  FAMILY(conv_epilogue) \
+  FAMILY(conv) \
+  FAMILY(cross_entropy) \
+  FAMILY(dim_value) \
+  FAMILY(dropout) \
+  FAMILY(embedding) \
+  FAMILY(fused) \
+  FAMILY(gather_scatter) \
+  FAMILY(loss) \
+  FAMILY(matmul_epilogue) \
+  FAMILY(matmul) \
+  FAMILY(normalization) \
+  FAMILY(optimizer) \
+  FAMILY(order) \
+  FAMILY(pointwise_binary) \
+  FAMILY(pointwise_other) \
+  FAMILY(pointwise_unary) \
+  FAMILY(pool) \
+  FAMILY(random) \
+  FAMILY(recurrent) \
+  FAMILY(reduce) \
+  FAMILY(scan) \
+  FAMILY(shape) \
+  FAMILY(softmax) \
+  FAMILY(statistics) \
+  FAMILY(while)
+// clang-format on
+
 namespace modellib {
 
-std::vector<OpDef> activation_ops();
-std::vector<OpDef> attention_ops();
-std::vector<OpDef> batch_norm_ops();
-std::vector<OpDef> collective_ops();
-std::vector<OpDef> cond_ops();
-std::vector<OpDef> constant_ops();
-std::vector<OpDef> conv_epilogue_ops();
-std::vector<OpDef> conv_ops();
-std::vector<OpDef> cross_entropy_ops();
-std::vector<OpDef> dim_value_ops();
-std::vector<OpDef> dropout_ops();
-std::vector<OpDef> embedding_ops();
-std::vector<OpDef> fused_ops();
-std::vector<OpDef> gather_scatter_ops();
-std::vector<OpDef> loss_ops();
-std::vector<OpDef> matmul_epilogue_ops();
-std::vector<OpDef> matmul_ops();
-std::vector<OpDef> normalization_ops();
-std::vector<OpDef> optimizer_ops();
-std::vector<OpDef> order_ops();
-std::vector<OpDef> pointwise_binary_ops();
-std::vector<OpDef> pointwise_other_ops();
-std::vector<OpDef> pointwise_unary_ops();
-std::vector<OpDef> pool_ops();
-std::vector<OpDef> random_ops();
-std::vector<OpDef> recurrent_ops();
-std::vector<OpDef> reduce_ops();
-std::vector<OpDef> scan_ops();
-std::vector<OpDef> shape_ops();
-std::vector<OpDef> softmax_ops();
-std::vector<OpDef> statistics_ops();
-std::vector<OpDef> while_ops();
+#define MODELLIB_DECLARE_FAMILY(name) std::vector<OpDef> name##_ops();
+MODELLIB_OP_FAMILIES(MODELLIB_DECLARE_FAMILY)
+#undef MODELLIB_DECLARE_FAMILY
 
 }  // namespace modellib
 

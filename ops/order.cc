@@ -197,6 +197,7 @@ std::vector<OpDef> order_ops() {
   iota.min_inputs = iota.max_inputs = 0;
   iota.infer = infer_iota;
   iota.reference = reference_iota;
+  iota.differentiable = OpDef::Gradient::kNone;
   iota.samples = samples_iota;
   return {sort, top_k, iota};
 }

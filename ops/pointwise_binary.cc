@@ -245,6 +245,7 @@ OpDef definition() {
   op.min_inputs = op.max_inputs = 2;
   op.infer = infer<I>;
   op.reference = reference<I>;
+  op.differentiable = OpDef::Gradient::kNone;
   op.samples = samples<I>;
   op.pointwise = true;
   op.commutative = row.commutative;

@@ -158,6 +158,7 @@ std::vector<OpDef> pointwise_other_ops() {
   stop.name = "stop_gradient";
   stop.infer = infer_identity;
   stop.reference = reference_identity;
+  stop.differentiable = OpDef::Gradient::kNone;
   stop.samples = samples_identity;
   stop.pointwise = true;
   stop.view = true;

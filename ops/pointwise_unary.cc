@@ -147,6 +147,7 @@ OpDef definition() {
   op.name = row.name;
   op.infer = infer<I>;
   op.reference = reference<I>;
+  op.differentiable = OpDef::Gradient::kNone;
   op.samples = samples<I>;
   op.pointwise = true;
   if (row.gradient != nullptr) {

@@ -91,6 +91,7 @@ OpDef definition(const char* name) {
   op.attributes = AttributesSchema::of<RandomAttributes>();
   op.infer = uniform ? infer_uniform : infer_bits;
   op.reference = reference_random<uniform>;
+  op.differentiable = OpDef::Gradient::kNone;
   op.samples = samples_random<uniform>;
   return op;
 }
@@ -109,6 +110,7 @@ std::vector<OpDef> random_ops() {
   fold.min_inputs = fold.max_inputs = 2;
   fold.infer = infer_fold_in;
   fold.reference = reference_fold_in;
+  fold.differentiable = OpDef::Gradient::kNone;
   fold.samples = samples_fold_in;
   return {definition<true>("random_uniform"), definition<false>("random_bits"), fold};
 }

@@ -215,6 +215,7 @@ OpDef definition(const char* name) {
   op.attributes = AttributesSchema::of<ReduceAttributes>();
   op.infer = infer<K>;
   op.reference = reference<K>;
+  op.differentiable = OpDef::Gradient::kNone;
   op.samples = samples<K>;
   if (K != Kind::kAny && K != Kind::kAll) {
     op.differentiable = OpDef::Gradient::kRule;
@@ -275,6 +276,7 @@ OpDef arg_definition(const char* name) {
   op.attributes = AttributesSchema::of<ArgReduceAttributes>();
   op.infer = infer_arg;
   op.reference = reference_arg<largest>;
+  op.differentiable = OpDef::Gradient::kNone;
   op.samples = samples_arg;
   return op;
 }

@@ -5,40 +5,10 @@
 namespace modellib {
 namespace {
 
-// One line for each family, in the order of families.h.
 constexpr std::vector<OpDef> (*kFamilies[])() = {
-    activation_ops,        //
-    attention_ops,         //
-    batch_norm_ops,        //
-    collective_ops,        //
-    cond_ops,              //
-    constant_ops,          //
-    conv_epilogue_ops,     //
-    conv_ops,              //
-    cross_entropy_ops,     //
-    dim_value_ops,         //
-    dropout_ops,           //
-    embedding_ops,         //
-    fused_ops,             //
-    gather_scatter_ops,    //
-    loss_ops,              //
-    matmul_epilogue_ops,   //
-    matmul_ops,            //
-    normalization_ops,     //
-    optimizer_ops,         //
-    order_ops,             //
-    pointwise_binary_ops,  //
-    pointwise_other_ops,   //
-    pointwise_unary_ops,   //
-    pool_ops,              //
-    random_ops,            //
-    recurrent_ops,         //
-    reduce_ops,            //
-    scan_ops,              //
-    shape_ops,             //
-    softmax_ops,           //
-    statistics_ops,        //
-    while_ops,             //
+#define MODELLIB_FAMILY_FUNCTION(name) name##_ops,
+    MODELLIB_OP_FAMILIES(MODELLIB_FAMILY_FUNCTION)
+#undef MODELLIB_FAMILY_FUNCTION
 };
 
 }  // namespace

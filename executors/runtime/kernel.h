@@ -27,7 +27,7 @@ namespace modellib::runtime {
 // The first mistake found in a run's data. Kernels set it, the session turns it into a Status.
 class Fault {
  public:
-  enum Code : int { kNone = 0, kIndexOutOfRange = 1, kNotFinite = 2, kCommunication = 3 };
+  enum Code : int { kNone = 0, kIndexOutOfRange = 1, kLibrary = 2, kCommunication = 3 };
 
   // Keeps the first report of a run; later ones are dropped. Wait-free.
   void report(Code code, int64_t value, int64_t limit) {

@@ -322,9 +322,9 @@ absl::Status Runner::status() const {
     case Fault::kIndexOutOfRange:
       return absl::OutOfRangeError(
           absl::StrCat(what(), "index ", fault_.value(), " is not in [0, ", fault_.limit(), ")"));
-    case Fault::kNotFinite:
-      return absl::OutOfRangeError(
-          absl::StrCat(what(), "a value is not finite (element ", fault_.value(), ")"));
+    case Fault::kLibrary:
+      return absl::InternalError(
+          absl::StrCat(what(), "the library under the kernel failed with status ", fault_.value()));
     case Fault::kCommunication:
       return absl::UnavailableError(absl::StrCat(what(), "communication failed"));
     case Fault::kNone:

@@ -23,6 +23,18 @@ TEST(Registry, TakesEveryBuiltinOp) {
   EXPECT_EQ(add_builtin_ops(registry), absl::OkStatus());
 }
 
+// Whoever writes an op and forgets its gradient must not get "not differentiable".
+TEST(Registry, RefusesAnOpThatDeclaresNoGradient) {
+  OpRegistry registry;
+  OpDef op = *builtin_ops().find("relu");
+  op.differentiable = OpDef().differentiable;
+  const absl::Status status = registry.add(op);
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(status.message()), testing::HasSubstr("'relu' has no declared gradient"));
+  op.differentiable = OpDef::Gradient::kNone;
+  EXPECT_EQ(registry.add(op), absl::OkStatus());
+}
+
 TEST(Registry, EveryOpHasWhatItsKindNeeds) {
   for (const OpDef* op : builtin_ops().all()) {
     SCOPED_TRACE(op->name);

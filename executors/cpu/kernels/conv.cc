@@ -548,7 +548,7 @@ void run_conv(const runtime::KernelArgs& args, int64_t chunk) {
   if (status == dnnl_success) status = dnnl_primitive_execute(piece.primitive, stream, n, call);
   if (status == dnnl_success) status = dnnl_stream_wait(stream);
   // Out of memory inside the library: the result is not there, and the run must say so.
-  if (status != dnnl_success) args.fault->report(runtime::Fault::kNotFinite, status, 0);
+  if (status != dnnl_success) args.fault->report(runtime::Fault::kLibrary, status, 0);
   for (int i = 0; i < made; ++i) dnnl_memory_destroy(call[i].memory);
   if (stream != nullptr) dnnl_stream_destroy(stream);
 }
