@@ -4,6 +4,7 @@
 //   mnist train DATA PLAN LOGITS     trains, writes the plan, and the validation digits' logits
 //   mnist classify DATA PLAN LOGITS  loads the plan and expects the same logits, to the last bit
 #include <chrono>
+#include <cinttypes>
 #include <cstdio>
 #include <cstring>
 #include <string>
@@ -98,11 +99,12 @@ absl::Status classify(const std::string& data, const std::string& plan, const st
   const runtime::EntryInfo& info = classifier.session->executable().info(classifier.entry);
   std::printf("latency of one digit %.1f us (median); %d steps\n",
               microseconds[microseconds.size() / 2], info.steps);
-  std::printf("planned %d bytes for up to 1000 digits, lower bound %d (ratio %.3f)\n",
-              static_cast<int>(info.planned_bytes), static_cast<int>(info.lower_bound_bytes),
-              info.lower_bound_bytes == 0 ? 1.0
-                                          : static_cast<double>(info.planned_bytes) /
-                                                static_cast<double>(info.lower_bound_bytes));
+  std::printf(
+      "planned %" PRIu64 " bytes for up to 1000 digits, lower bound %" PRIu64 " (ratio %.3f)\n",
+      info.planned_bytes, info.lower_bound_bytes,
+      info.lower_bound_bytes == 0
+          ? 1.0
+          : static_cast<double>(info.planned_bytes) / static_cast<double>(info.lower_bound_bytes));
   return absl::OkStatus();
 }
 

@@ -19,7 +19,9 @@ class Optimizer {
   explicit Optimizer(double lr) : lr_(lr) {}
   virtual ~Optimizer() = default;
 
-  // The rate is an input of the plan: it may change between steps without planning again.
+  // The rate is an input of the training step's plan, so it may change between steps without
+  // planning again: whoever runs the step passes learning_rate() with it, each time. Setting it
+  // changes nothing in a step that was given another number.
   double learning_rate() const { return lr_; }
   void set_learning_rate(double lr) { lr_ = lr; }
 
