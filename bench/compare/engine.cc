@@ -21,7 +21,6 @@
 #include "absl/strings/str_join.h"
 #include "modellib/executors/cpu/kernels/registry.h"
 #include "modellib/executors/runtime/executable.h"
-#include "modellib/executors/runtime/kernel_table.h"
 #include "modellib/executors/runtime/session.h"
 #include "modellib/formats/npy.h"
 #include "modellib/formats/plan_file.h"
@@ -71,9 +70,9 @@ absl::Status serve(const std::string& plan, int threads, const std::vector<std::
   const long start_up = status_kib("VmRSS");
 
   const Clock::time_point start = Clock::now();
-  MODELLIB_ASSIGN_OR_RETURN(const auto kernels, runtime::KernelTable::create({cpu::cpu_kernels()}));
   MODELLIB_ASSIGN_OR_RETURN(const auto file, PlanFile::open(plan, {.trusted = true}));
-  MODELLIB_ASSIGN_OR_RETURN(const auto executable, runtime::Executable::load(file, kernels));
+  MODELLIB_ASSIGN_OR_RETURN(const auto executable,
+                            runtime::Executable::load(file, cpu::cpu_kernel_table()));
   runtime::SessionOptions options;
   options.threads = threads;
   MODELLIB_ASSIGN_OR_RETURN(const auto session,

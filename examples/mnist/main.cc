@@ -34,10 +34,8 @@ struct Classifier {
 
 absl::StatusOr<Classifier> load(const std::string& plan) {
   MODELLIB_ASSIGN_OR_RETURN(const std::shared_ptr<const PlanFile> file, PlanFile::open(plan));
-  MODELLIB_ASSIGN_OR_RETURN(const runtime::KernelTable kernels,
-                            runtime::KernelTable::create({cpu::cpu_kernels()}));
   MODELLIB_ASSIGN_OR_RETURN(const std::shared_ptr<const runtime::Executable> executable,
-                            runtime::Executable::load(file, kernels));
+                            runtime::Executable::load(file, cpu::cpu_kernel_table()));
   Classifier classifier;
   MODELLIB_ASSIGN_OR_RETURN(classifier.entry, executable->entry("main"));
   MODELLIB_ASSIGN_OR_RETURN(classifier.session, runtime::Session::create(executable));

@@ -25,13 +25,6 @@ static_assert(MODELLIB_BOOL == static_cast<int>(DType::kBool));
 static_assert(MODELLIB_F8E5M2 == static_cast<int>(DType::kF8E5M2));
 static_assert(std::is_same_v<int, int32_t>);
 
-const runtime::KernelTable& kernels() {
-  // The list is the library's own: it holds no name twice.
-  static const auto* const table =
-      new runtime::KernelTable(runtime::KernelTable::create({cpu::cpu_kernels()}).value());
-  return *table;
-}
-
 void describe(const PlanFile& file, const Executable& executable, const Log& log) {
   for (int i = 0; log.wants(MODELLIB_LOG_INFO) && i < executable.entry_count(); ++i) {
     const EntryInfo& info = executable.info(EntryId(i));
@@ -44,7 +37,7 @@ void describe(const PlanFile& file, const Executable& executable, const Log& log
   for (flatbuffers::uoffset_t i = 0;
        file.plan().kernels() != nullptr && i < file.plan().kernels()->size(); ++i) {
     const std::string name = file.plan().kernels()->Get(i)->str();
-    const runtime::Kernel* const kernel = kernels().find(name);
+    const runtime::Kernel* const kernel = cpu::cpu_kernel_table().find(name);
     if (kernel != nullptr && kernel->plain) plain.push_back(name);
   }
   if (plain.empty()) return;
@@ -132,7 +125,7 @@ modellib_status find_name(const modellib_plan* plan, int32_t entry, const char* 
 absl::StatusOr<std::unique_ptr<modellib_plan>> load_plan(std::shared_ptr<const PlanFile> file,
                                                          const Log& log) {
   auto plan = std::make_unique<modellib_plan>();
-  MODELLIB_ASSIGN_OR_RETURN(plan->executable, Executable::load(file, kernels()));
+  MODELLIB_ASSIGN_OR_RETURN(plan->executable, Executable::load(file, cpu::cpu_kernel_table()));
   plan->file = std::move(file);
   describe(*plan->file, *plan->executable, log);
   return plan;

@@ -12,13 +12,6 @@
 
 namespace modellib::cli {
 
-const runtime::KernelTable& cpu_kernel_table() {
-  // The list is the library's own: it holds no name twice.
-  static const auto* const table =
-      new runtime::KernelTable(runtime::KernelTable::create({cpu::cpu_kernels()}).value());
-  return *table;
-}
-
 absl::StatusOr<std::shared_ptr<const PlanFile>> compile_for_cpu(const Model& model,
                                                                 const CompileOptions& options) {
   MODELLIB_ASSIGN_OR_RETURN(const Program program, name_values(model.program));
@@ -39,7 +32,7 @@ absl::StatusOr<std::shared_ptr<const PlanFile>> plan_for_cpu(const LoadedFile& f
 absl::StatusOr<CpuSession> start_on_cpu(std::shared_ptr<const PlanFile> plan,
                                         runtime::SessionOptions options) {
   CpuSession cpu;
-  auto executable = runtime::Executable::load(std::move(plan), cpu_kernel_table());
+  auto executable = runtime::Executable::load(std::move(plan), cpu::cpu_kernel_table());
   if (!executable.ok()) return as_unsupported(executable.status());
   cpu.executable = *std::move(executable);
   MODELLIB_ASSIGN_OR_RETURN(

@@ -8,15 +8,12 @@
 
 #include "absl/status/statusor.h"
 #include "modellib/executors/runtime/executable.h"
-#include "modellib/executors/runtime/kernel_table.h"
 #include "modellib/executors/runtime/session.h"
 #include "modellib/formats/plan_file.h"
 #include "modellib/frontends/cli/load_file.h"
 #include "modellib/passes/compile.h"
 
 namespace modellib::cli {
-
-const runtime::KernelTable& cpu_kernel_table();
 
 // The plan of a model, with what its variables hold. All its values have names (value_names.h).
 absl::StatusOr<std::shared_ptr<const PlanFile>> compile_for_cpu(const Model& model,

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "modellib/executors/cpu/kernels/registry.h"
 #include "modellib/formats/file_bytes.h"
 #include "modellib/formats/plan_generated.h"
 #include "modellib/frontends/cli/command.h"
@@ -49,7 +50,7 @@ absl::Status inspect(const Options& options) {
   }
   MODELLIB_RETURN_IF_ERROR(loaded.status());
   const LoadedFile& file = *loaded;
-  const Json description = file.plan != nullptr ? describe_plan(*file.plan, cpu_kernel_table())
+  const Json description = file.plan != nullptr ? describe_plan(*file.plan, cpu::cpu_kernel_table())
                                                 : describe_model(*file.model);
   print(description, options.json);
   if (const size_t count = description["will_not_run"].size(); count > 0) {

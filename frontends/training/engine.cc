@@ -16,9 +16,8 @@ absl::StatusOr<std::unique_ptr<Engine>> Engine::create(const Program& program,
                             compile(program, builtin_ops(), cpu::cpu_backend(), options.compile));
   MODELLIB_ASSIGN_OR_RETURN(const std::shared_ptr<const PlanFile> file,
                             make_plan_file(engine->compiled_.lowered));
-  MODELLIB_ASSIGN_OR_RETURN(const runtime::KernelTable kernels,
-                            runtime::KernelTable::create({cpu::cpu_kernels()}));
-  MODELLIB_ASSIGN_OR_RETURN(engine->executable_, runtime::Executable::load(file, kernels));
+  MODELLIB_ASSIGN_OR_RETURN(engine->executable_,
+                            runtime::Executable::load(file, cpu::cpu_kernel_table()));
   runtime::VariableStoreOptions store_options;
   store_options.seed = options.seed;
   MODELLIB_ASSIGN_OR_RETURN(engine->store_,

@@ -8,8 +8,7 @@
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace modellib;  // NOLINT(google-build-using-namespace)
-  static const auto* const kernels =
-      new runtime::KernelTable(*runtime::KernelTable::create({cpu::cpu_kernels()}));
-  runtime::testing::fuzz_plan({reinterpret_cast<const std::byte*>(data), size}, *kernels);
+  runtime::testing::fuzz_plan({reinterpret_cast<const std::byte*>(data), size},
+                              cpu::cpu_kernel_table());
   return 0;
 }

@@ -16,11 +16,11 @@
 namespace modellib {
 namespace {
 
-absl::Status replay(const std::string& plan, const std::string& runs_path,
-                    const runtime::KernelTable& kernels) {
+absl::Status replay(const std::string& plan, const std::string& runs_path) {
   MODELLIB_ASSIGN_OR_RETURN(const RecordedRuns recorded, load_runs(runs_path));
   MODELLIB_ASSIGN_OR_RETURN(const auto file, PlanFile::open(plan));
-  MODELLIB_ASSIGN_OR_RETURN(const auto executable, runtime::Executable::load(file, kernels));
+  MODELLIB_ASSIGN_OR_RETURN(const auto executable,
+                            runtime::Executable::load(file, cpu::cpu_kernel_table()));
   for (const int threads : {1, 4}) {
     MODELLIB_ASSIGN_OR_RETURN(const auto run,
                               ProgramRun::create(executable, recorded.calls, {.threads = threads}));
@@ -39,8 +39,6 @@ absl::Status replay(const std::string& plan, const std::string& runs_path,
 }
 
 int replay_all(const std::string& folder) {
-  const auto kernels = runtime::KernelTable::create({cpu::cpu_kernels()});
-  if (!kernels.ok()) return 1;
   int plans = 0, failed = 0;
   for (const auto& entry : std::filesystem::directory_iterator(folder)) {
     const std::filesystem::path& path = entry.path();
@@ -48,7 +46,7 @@ int replay_all(const std::string& folder) {
     ++plans;
     std::filesystem::path runs = path;
     runs.replace_extension(".runs");
-    const absl::Status status = replay(path.string(), runs.string(), *kernels);
+    const absl::Status status = replay(path.string(), runs.string());
     if (status.ok()) continue;
     ++failed;
     std::fprintf(stderr, "%s: %s\n", path.filename().c_str(), status.ToString().c_str());

@@ -29,12 +29,6 @@
 namespace modellib {
 namespace {
 
-const runtime::KernelTable& kernels() {
-  static const auto* const table =
-      new runtime::KernelTable(*runtime::KernelTable::create({cpu::cpu_kernels()}));
-  return *table;
-}
-
 absl::Status verify(const fb::PlanT& plan) {
   flatbuffers::FlatBufferBuilder builder;
   builder.Finish(fb::Plan::Pack(builder, &plan));
@@ -102,7 +96,7 @@ TEST_P(LanesOpTable, RunsInAnyOrder) {
   absl::StatusOr<CompileResult> compiled =
       compile(Program{{{"main", graph}}}, builtin_ops(), backend, for_fake_device(options));
   ASSERT_TRUE(compiled.ok()) << compiled.status();
-  const auto device = FakeDevice::create(compiled->lowered, kernels());
+  const auto device = FakeDevice::create(compiled->lowered, cpu::cpu_kernel_table());
   ASSERT_TRUE(device.ok()) << device.status();
   for (uint64_t seed = 0; seed < 4; ++seed) {
     const auto got = (*device)->run("main", inputs, seed);
@@ -219,7 +213,7 @@ TEST_P(LanesTraining, TrainsInAnyOrder) {
   EXPECT_EQ(train.lanes.size(), 3u);
   EXPECT_EQ(train.arenas.size(), 3u);
   EXPECT_GT(count_waits(compiled_.lowered.plan), 10);
-  const auto device = FakeDevice::create(compiled_.lowered, kernels());
+  const auto device = FakeDevice::create(compiled_.lowered, cpu::cpu_kernel_table());
   ASSERT_TRUE(device.ok()) << device.status();
   for (uint64_t seed = 0; seed < 10; ++seed) {
     const auto got = run_device(**device, seed);
@@ -243,7 +237,7 @@ TEST_P(LanesTraining, SomeOrderGoesWrongWithoutAWait) {
   without_each_wait(compiled_.lowered.plan, training::kTrainEntry, [&](const std::string& what) {
     if (tried == 10) return;
     ++tried;
-    const auto device = FakeDevice::create(compiled_.lowered, kernels());
+    const auto device = FakeDevice::create(compiled_.lowered, cpu::cpu_kernel_table());
     ASSERT_TRUE(device.ok()) << device.status();
     for (uint64_t seed = 0; seed < 40; ++seed) {
       const auto got = run_device(**device, seed);

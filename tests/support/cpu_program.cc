@@ -14,9 +14,7 @@ namespace modellib {
 absl::StatusOr<std::shared_ptr<const runtime::Executable>> load_for_cpu(
     const LoweredPlan& lowered) {
   MODELLIB_ASSIGN_OR_RETURN(const std::shared_ptr<const PlanFile> file, make_plan_file(lowered));
-  MODELLIB_ASSIGN_OR_RETURN(const runtime::KernelTable kernels,
-                            runtime::KernelTable::create({cpu::cpu_kernels()}));
-  return runtime::Executable::load(file, kernels);
+  return runtime::Executable::load(file, cpu::cpu_kernel_table());
 }
 
 absl::StatusOr<CpuProgram> compile_for_cpu(const Program& program, const CompileOptions& options) {

@@ -61,4 +61,11 @@ absl::Span<const runtime::Kernel> cpu_kernels() {
   return kKernels;
 }
 
+const runtime::KernelTable& cpu_kernel_table() {
+  // The list holds no name twice, so that the table can be made; it is never destroyed.
+  static const auto* const table =
+      new runtime::KernelTable(runtime::KernelTable::create({cpu_kernels()}).value());
+  return *table;
+}
+
 }  // namespace modellib::cpu

@@ -4,11 +4,14 @@
 
 #include "absl/types/span.h"
 #include "modellib/executors/runtime/kernel.h"
+#include "modellib/executors/runtime/kernel_table.h"
 
 namespace modellib::cpu {
 
-// Lives as long as the program.
+// Both live as long as the program.
 absl::Span<const runtime::Kernel> cpu_kernels();
+// What plans for the CPU are loaded with.
+const runtime::KernelTable& cpu_kernel_table();
 
 }  // namespace modellib::cpu
 
