@@ -30,7 +30,7 @@ enum class DType : uint8_t {
   kBool,    // one byte, 0 or 1
   kF8E4M3,  // storage only
   kF8E5M2,  // storage only
-  kString,  // never in a buffer: only in attributes and at the borders of a program
+  kString,  // a name for what files may say; no tensor, attribute or op of ours has it
 };
 inline constexpr int kDTypeCount = 19;
 

@@ -44,7 +44,7 @@ struct Variable {
   enum class Kind : uint8_t {
     kShared,   // one for all sessions: weights, optimizer slots, running statistics
     kSession,  // one for each session: key-value caches, random state
-    kShard,    // a part of a variable that is split over ranks
+    kShard,    // this rank's part of what is split over ranks; held like kShared
   };
   std::string name;  // unique in the program, as in a PyTorch state dict: "fc1.weight"
   TensorType type;   // static shape
