@@ -52,9 +52,11 @@ INSTANTIATE_TEST_SUITE_P(Groups, RandomPasses, testing::Range(uint64_t{0}, kGrou
 // A pass that never changes a graph would pass any test above.
 TEST(RandomPassesTogether, EachPassHasSomethingToDo) {
   std::map<std::string, int64_t> changes;
-  const std::vector<std::string> passes = default_pipeline({"autocast-f16", "autocast-bf16"});
+  // A third of the graphs each: products in f16 leave nothing for bf16, nor for epilogues.
+  const std::vector<std::string> pipelines[] = {
+      default_pipeline(), default_pipeline({"autocast-f16"}), default_pipeline({"autocast-bf16"})};
   for (uint64_t seed = 0; seed < kGraphs; ++seed) {
-    for (const auto& [pass, count] : changes_by_pass(random_graph(seed), passes)) {
+    for (const auto& [pass, count] : changes_by_pass(random_graph(seed), pipelines[seed % 3])) {
       changes[pass] += count;
     }
   }
