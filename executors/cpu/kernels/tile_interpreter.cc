@@ -1,10 +1,12 @@
 #include "modellib/executors/cpu/kernels/tile_interpreter.h"
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstring>
 #include <utility>
 
+#include "gtest/gtest.h"
 #include "modellib/graph/philox.h"
 
 namespace modellib::cpu {
