@@ -41,6 +41,7 @@ class EntryLowering {
     entry_->name = name_;
     MODELLIB_RETURN_IF_ERROR(write(main, planned, {}, 0).status());
     MODELLIB_RETURN_IF_ERROR(describe_borders());
+    MODELLIB_RETURN_IF_ERROR(name_values());
     describe_memory(main, planned.plan);
     context_.slots.take(*entry_);
     return LoweredEntry{std::move(entry), planned.plain_peak, planned.plan.schedule.peak};
@@ -154,8 +155,14 @@ class EntryLowering {
     out->chunks = std::make_unique<fb::Scalar>(chunks);
     out->data = s.recipe.data;
     out->name = s.name;
-    MODELLIB_RETURN_IF_ERROR(name_values(s, *out));
+    written_.emplace_back(&s, out.get());
     return out;
+  }
+
+  // Behind everything else: what has a name takes no part in the numbers of the slots.
+  absl::Status name_values() {
+    for (const auto& [step, out] : written_) MODELLIB_RETURN_IF_ERROR(name_values(*step, *out));
+    return absl::OkStatus();
   }
 
   absl::Status name_values(const LoweredStep& s, fb::StepT& out) {
@@ -270,6 +277,7 @@ class EntryLowering {
   std::vector<int> variables_;  // buffers, by index of the use
   // Where buffers that are planned lie.
   absl::flat_hash_map<int, BufferPlace> located_;
+  std::vector<std::pair<const LoweredStep*, fb::StepT*>> written_;
   fb::EntryT* entry_ = nullptr;
 };
 

@@ -234,6 +234,27 @@ GraphRef shuffled(const Graph& graph, uint64_t seed) {
   return result.ok() ? *std::move(result) : nullptr;
 }
 
+namespace {
+
+// How many slots, from the first on, something other than the names of values reads.
+size_t used_slots(const fb::EntryT& entry) {
+  int32_t last = -1;
+  const auto read = [&](const fb::Scalar& s) { last = std::max(last, s.slot()); };
+  for (const auto* tensors : {&entry.inputs, &entry.outputs}) {
+    for (const auto& tensor : *tensors)
+      std::for_each(tensor->shape.begin(), tensor->shape.end(), read);
+  }
+  for (const auto& sequence : entry.sequences) {
+    for (const auto& step : sequence->steps) {
+      std::for_each(step->scalars.begin(), step->scalars.end(), read);
+      read(*step->chunks);
+    }
+  }
+  return static_cast<size_t>(last + 1);
+}
+
+}  // namespace
+
 std::string form_of(fb::PlanT plan) {
   plan.passes.clear();
   for (const auto& constant : plan.constants) constant->name.clear();
@@ -245,6 +266,7 @@ std::string form_of(fb::PlanT plan) {
         step->values.clear();  // those that have names
       }
     }
+    entry->slots.resize(std::min(entry->slots.size(), used_slots(*entry)));
   }
   flatbuffers::FlatBufferBuilder builder;
   builder.Finish(fb::Plan::Pack(builder, &plan));

@@ -179,6 +179,14 @@ void write_as(std::vector<std::byte>& m, int64_t i, T v) {
   std::memcpy(m.data() + i * static_cast<int64_t>(sizeof(T)), &v, sizeof(T));
 }
 
+}  // namespace
+
+Number rounded(TileType t, Number n) {
+  if (t == TileType::kF32) n.f = static_cast<float>(n.f);
+  if (!floating(t)) n.i = t == TileType::kBool ? n.i != 0 : wrap(t, n.i);
+  return n;
+}
+
 void write(DType d, std::vector<std::byte>& m, int64_t i, Number n) {
   switch (d) {
     case DType::kF64:
@@ -203,14 +211,6 @@ void write(DType d, std::vector<std::byte>& m, int64_t i, Number n) {
     default:
       return write_as(m, i, n.i);
   }
-}
-
-}  // namespace
-
-Number rounded(TileType t, Number n) {
-  if (t == TileType::kF32) n.f = static_cast<float>(n.f);
-  if (!floating(t)) n.i = t == TileType::kBool ? n.i != 0 : wrap(t, n.i);
-  return n;
 }
 
 Number read(DType d, const std::vector<std::byte>& m, int64_t i) {

@@ -26,8 +26,9 @@ struct Number {
 // As a register of the type holds it.
 Number rounded(TileType t, Number n);
 
-// Element i of an operand's bytes.
+// Element i of an operand's bytes, as the type in memory holds it.
 Number read(DType d, const std::vector<std::byte>& m, int64_t i);
+void write(DType d, std::vector<std::byte>& m, int64_t i, Number n);
 
 // The bytes of each output or input.
 using Memory = std::vector<std::vector<std::byte>>;
