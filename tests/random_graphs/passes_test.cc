@@ -63,7 +63,8 @@ TEST(RandomPassesTogether, EachPassHasSomethingToDo) {
   for (const Pass& pass : all_passes()) {
     std::printf("%-16s changed %3lld of 500 graphs\n", pass.name,
                 static_cast<long long>(changes[pass.name]));
-    EXPECT_GT(changes[pass.name], 0) << pass.name;
+    // Numbering anew is no change of a graph; what it brings is shown by OrderAndNamesDoNotShow.
+    if (std::string(pass.name) != "order") EXPECT_GT(changes[pass.name], 0) << pass.name;
   }
 }
 
