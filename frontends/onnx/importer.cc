@@ -83,6 +83,14 @@ absl::StatusOr<std::vector<ModelInput>> model_inputs(const std::string& path) {
   return inputs;
 }
 
+absl::StatusOr<std::map<std::string, std::string>> model_metadata(const std::string& path) {
+  const auto proto = read_model_proto(path);
+  if (!proto.ok()) return in_file(path, proto.status());
+  std::map<std::string, std::string> metadata;
+  for (const auto& entry : (*proto)->metadata_props()) metadata[entry.key()] = entry.value();
+  return metadata;
+}
+
 absl::StatusOr<Model> import_model_bytes(absl::string_view bytes, const ImportOptions& options) {
   MODELLIB_ASSIGN_OR_RETURN(const auto proto, parse_model_proto(bytes));
   return import_proto(*proto, options);

@@ -48,6 +48,10 @@ struct ModelInput {
 };
 absl::StatusOr<std::vector<ModelInput>> model_inputs(const std::string& path);
 
+// What the model's author says beside the graph, by key: names of classes, say. Of a key that
+// stands twice, the last.
+absl::StatusOr<std::map<std::string, std::string>> model_metadata(const std::string& path);
+
 }  // namespace modellib::onnx
 
 #endif  // MODELLIB_FRONTENDS_ONNX_IMPORTER_H_

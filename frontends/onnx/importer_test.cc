@@ -21,6 +21,7 @@ using onnx_proto::TensorProto;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::Not;
+using testing::Pair;
 
 absl::StatusOr<GraphRef> import(const TestModel& m) {
   auto model = import_model_bytes(m.bytes());
@@ -351,6 +352,21 @@ TEST(Importer, ListsWhatIsNotSupportedInBranches) {
 }
 
 // ---- Tensors
+
+TEST(Importer, ReadsMetadata) {
+  TestModel m;
+  for (const auto& [key, value] : {std::pair("names", "cat\ndog"), std::pair("author", "")}) {
+    auto& entry = *m.proto().add_metadata_props();
+    entry.set_key(key);
+    entry.set_value(value);
+  }
+  const std::string path = testing::TempDir() + "metadata.onnx";
+  std::ofstream(path, std::ios::binary) << m.bytes();
+  const auto metadata = model_metadata(path);
+  ASSERT_TRUE(metadata.ok()) << metadata.status();
+  EXPECT_THAT(*metadata, ElementsAre(Pair("author", ""), Pair("names", "cat\ndog")));
+  EXPECT_TRUE(absl::IsNotFound(model_metadata(path + ".none").status()));
+}
 
 TEST(TensorStore, MovesBytesOutOfTheirMessage) {
   TensorProto proto = make_tensor("w", {8}, std::vector<float>(8, 1.0F));
