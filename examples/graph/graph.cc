@@ -38,9 +38,9 @@ absl::Status name_colours() {
   MODELLIB_ASSIGN_OR_RETURN(
       const CompileResult compiled,
       compile(Program{{{"main", graph}}}, builtin_ops(), cpu::cpu_backend(), options));
-  MODELLIB_ASSIGN_OR_RETURN(const auto kernels, runtime::KernelTable::create({cpu::cpu_kernels()}));
   MODELLIB_ASSIGN_OR_RETURN(const auto plan, make_plan_file(compiled.lowered));
-  MODELLIB_ASSIGN_OR_RETURN(const auto executable, runtime::Executable::load(plan, kernels));
+  MODELLIB_ASSIGN_OR_RETURN(const auto executable,
+                            runtime::Executable::load(plan, cpu::cpu_kernel_table()));
   MODELLIB_ASSIGN_OR_RETURN(const auto session, runtime::Session::create(executable));
   MODELLIB_ASSIGN_OR_RETURN(const runtime::EntryId entry, executable->entry("main"));
 
