@@ -14,7 +14,7 @@
 namespace modellib::examples {
 namespace {
 
-std::string plan_file() { return testing::TempDir() + "colours.mlplan"; }
+std::string plan_file() { return testing::TempDir() + "/colours.mlplan"; }
 
 struct Posted {
   guint64 timestamp;

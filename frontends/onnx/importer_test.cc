@@ -360,7 +360,7 @@ TEST(Importer, ReadsMetadata) {
     entry.set_key(key);
     entry.set_value(value);
   }
-  const std::string path = testing::TempDir() + "metadata.onnx";
+  const std::string path = testing::TempDir() + "/metadata.onnx";
   std::ofstream(path, std::ios::binary) << m.bytes();
   const auto metadata = model_metadata(path);
   ASSERT_TRUE(metadata.ok()) << metadata.status();
