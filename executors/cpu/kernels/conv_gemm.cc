@@ -29,6 +29,9 @@ inline void copy_floats(const float* from, int64_t count, float* to) {
   }
 }
 
+// What windows see beyond the image, for a run of one block of k.
+alignas(64) constexpr float kNothing[kMaxKBlock] = {};
+
 // What the windows of one group see, as rows of a matrix. Columns go by kernel place, then channel.
 class Windows {
  public:
@@ -46,6 +49,20 @@ class Windows {
     }
   }
 
+  static void find(const void* context, int64_t m0, int64_t rows, int64_t k0, int64_t columns,
+                   const float** to, int64_t stride, float* scratch) {
+    const auto& windows = *static_cast<const Windows*>(context);
+    for (int64_t r = 0; r < rows; r += kRows) {
+      const int64_t count = std::min(kRows, rows - r);
+      if (windows.runs_are_lines()) {
+        windows.find_lines(m0 + r, count, k0, columns, to + r, stride, scratch + r * columns);
+      } else {
+        windows.find_places(m0 + r, count, k0, columns, to + r, stride);
+      }
+    }
+  }
+  int64_t run() const { return runs_are_lines() ? line_ : channels_; }
+
  private:
   static constexpr int64_t kRows = 96;
 
@@ -55,17 +72,89 @@ class Windows {
     int64_t at[3];
   };
 
+  void find_origins(int64_t m0, int64_t rows, Origin* origins) const {
+    int64_t at[3], m = m0;
+    for (int d = 3; d-- > 0;) {
+      at[d] = m % s_.out[d];
+      m /= s_.out[d];
+    }
+    const int64_t image_floats = s_.in[0] * s_.in[1] * s_.in[2] * s_.in_channels;
+    const float* image = x_ + m * image_floats;
+    for (int64_t r = 0; r < rows; ++r) {
+      origins[r].image = image;
+      for (int d = 0; d < 3; ++d) origins[r].at[d] = at[d] * s_.stride[d] - s_.pad_low[d];
+      // The next window.
+      int d = 2;
+      while (d >= 0 && ++at[d] == s_.out[d]) at[d--] = 0;
+      if (d < 0) image += image_floats;
+    }
+  }
+
+  // Few channels are too short for a run. Neighbouring places of a window may be neighbours in
+  // memory, too.
+  bool runs_are_lines() const {
+    return channels_ < kLeastRun && s_.dilation[2] == 1 && s_.groups == 1;
+  }
+
+  // Lines of windows, of which those that reach beyond the image are copied.
+  void find_lines(int64_t m0, int64_t rows, int64_t k0, int64_t columns, const float** to,
+                  int64_t stride, float* scratch) const {
+    Origin origins[kRows];
+    find_origins(m0, rows, origins);
+    for (int64_t k = k0; k < k0 + columns; to += stride) {
+      const int64_t number = k / line_, first = k % line_;
+      const int64_t last = std::min(line_, first + k0 + columns - k);
+      const int64_t tap0 = number / s_.kernel[1] * s_.dilation[0];
+      const int64_t tap1 = number % s_.kernel[1] * s_.dilation[1];
+      for (int64_t r = 0; r < rows; ++r) {
+        const Origin& origin = origins[r];
+        const int64_t i0 = origin.at[0] + tap0, i1 = origin.at[1] + tap1;
+        if (i0 < 0 || i0 >= s_.in[0] || i1 < 0 || i1 >= s_.in[1]) {
+          to[r] = kNothing;
+          continue;
+        }
+        const float* line = origin.image + (i0 * s_.in[1] + i1) * s_.in[2] * s_.in_channels;
+        if (origin.at[2] >= 0 && origin.at[2] + s_.kernel[2] <= s_.in[2]) {
+          to[r] = line + origin.at[2] * channels_ + first;
+        } else {
+          copy_line(line, origin.at[2], first, last, scratch);
+          to[r] = scratch;
+          scratch += last - first;
+        }
+      }
+      k += last - first;
+    }
+  }
+
+  // Places of windows.
+  void find_places(int64_t m0, int64_t rows, int64_t k0, int64_t columns, const float** to,
+                   int64_t stride) const {
+    Origin origins[kRows];
+    find_origins(m0, rows, origins);
+    for (int64_t k = k0; k < k0 + columns; to += stride) {
+      const int64_t place = k / channels_, channel = k % channels_;
+      const int64_t line = place / s_.kernel[2];
+      const int64_t tap[3] = {line / s_.kernel[1] * s_.dilation[0],
+                              line % s_.kernel[1] * s_.dilation[1],
+                              place % s_.kernel[2] * s_.dilation[2]};
+      for (int64_t r = 0; r < rows; ++r) {
+        const Origin& origin = origins[r];
+        const int64_t i0 = origin.at[0] + tap[0], i1 = origin.at[1] + tap[1],
+                      i2 = origin.at[2] + tap[2];
+        const bool inside =
+            i0 >= 0 && i0 < s_.in[0] && i1 >= 0 && i1 < s_.in[1] && i2 >= 0 && i2 < s_.in[2];
+        to[r] = inside ? origin.image + ((i0 * s_.in[1] + i1) * s_.in[2] + i2) * s_.in_channels +
+                             channel
+                       : kNothing;
+      }
+      k += channels_ - channel;
+    }
+  }
+
   void copy_rows(int64_t m0, int64_t rows, int64_t k0, int64_t columns, float* to,
                  int64_t stride) const {
     Origin origins[kRows];
-    for (int64_t r = 0; r < rows; ++r) {
-      int64_t m = m0 + r;
-      for (int d = 3; d-- > 0;) {
-        origins[r].at[d] = m % s_.out[d] * s_.stride[d] - s_.pad_low[d];
-        m /= s_.out[d];
-      }
-      origins[r].image = x_ + m * s_.in[0] * s_.in[1] * s_.in[2] * s_.in_channels;
-    }
+    find_origins(m0, rows, origins);
     // Line by line of the kernel (its last axis and the channels).
     for (int64_t k = k0; k < k0 + columns;) {
       const int64_t number = k / line_, first = k % line_;
@@ -265,7 +354,7 @@ void run_conv_gemm(const runtime::KernelArgs& args, int64_t chunk) {
     return;
   }
   const Windows windows(s, operand(1, 0), group);
-  matmul_gathered_chunk(m, {Windows::copy, &windows},
+  matmul_gathered_chunk(m, {Windows::copy, Windows::find, windows.run(), &windows},
                         operand(2, group * packed_b_floats(depth, width)),
                         operand(3, group * width), operand(4, group * width),
                         operand(0, group * width), chunk % per_group);

@@ -1,8 +1,10 @@
 // "cpu.conv_f32": convolution of channels-last images as a product of matrices. A row of A holds
-// what one window sees; rows are gathered a block at a time, on the stack, and multiplied by the
-// packed filter, so the matrix of all windows is never there (as in Dukhan, "The Indirect
-// Convolution Algorithm", 2019, but with copies: each element of A serves all output channels, so
-// copying costs little). Up to three spatial axes, whose extents may vary at run time.
+// what one window sees, and the matrix of all windows is never there: a row is runs of floats that
+// lie together in the image (the channels of a place, or a line of places where there are few
+// channels), which the micro-kernel reads there by way of pointers (Dukhan, "The Indirect
+// Convolution Algorithm", 2019). What is beyond the image is a run of zeros. Runs that would be
+// too short are copied, a block of rows at a time, on the stack. B is the packed filter. Up to
+// three spatial axes, whose extents may vary at run time.
 //
 //   y[b, o…, oc] = act(bias[oc] + residual[b, o…, oc] +
 //                      sum x[b, o * stride + k * dilation - pad_low …, c] * filter[oc, c, k…])

@@ -46,6 +46,13 @@ struct Problem {
       s.m_grain = 1 + pick(40);
       s.n_grain = kPanel * (1 + pick(2));
     }
+    fill(seed);
+  }
+
+  // New numbers for the extents as they are.
+  void fill(uint32_t seed) {
+    std::mt19937 rng(seed + 1);
+    rows = s.batch * s.out[0] * s.out[1] * s.out[2];
     std::normal_distribution<float> normal;
     const auto numbers = [&](int64_t n) {
       std::vector<float> v(static_cast<size_t>(n));
@@ -125,17 +132,58 @@ TEST(ConvGemm, RandomWindowsWithEveryEpilogue) {
 }
 
 TEST(ConvGemm, BitsDoNotDependOnGrainsOrBatch) {
-  Problem p(4);
-  p.s.has_residual = 0;
-  const std::vector<float> first = *p.run(0);
-  p.s.m_grain = 7;
-  p.s.n_grain = kPanel;
-  EXPECT_EQ(*p.run(0), first);
-  p.rows /= p.s.batch;
-  p.s.batch = 1;
-  p.residual.resize(static_cast<size_t>(p.rows * p.s.out_channels));
-  const std::vector<float> alone = *p.run(0);
-  EXPECT_TRUE(std::equal(alone.begin(), alone.end(), first.begin()));
+  for (uint32_t seed = 0; seed < 30; ++seed) {
+    Problem p(seed);
+    p.s.has_residual = 0;
+    const std::vector<float> first = *p.run(0);
+    p.s.m_grain = 7;
+    p.s.n_grain = kPanel;
+    EXPECT_EQ(*p.run(0), first) << seed;
+    p.rows /= p.s.batch;
+    p.s.batch = 1;
+    p.residual.resize(static_cast<size_t>(p.rows * p.s.out_channels));
+    const std::vector<float> alone = *p.run(0);
+    EXPECT_TRUE(std::equal(alone.begin(), alone.end(), first.begin())) << seed;
+  }
+}
+
+// What windows see is read where it is, or copied, or partly so; all widths of the result.
+TEST(ConvGemm, EveryWayToReadWindows) {
+  for (uint32_t seed = 0; seed < 120; ++seed) {
+    Problem p(1000 + seed);
+    std::mt19937 rng(seed);
+    const auto pick = [&](uint32_t n) { return static_cast<int64_t>(rng() % n); };
+    constexpr int64_t kChannels[] = {1, 3, 4, 7, 8, 16, 61, 400};
+    ConvGemmScalars& s = p.s;
+    s.groups = 1;
+    s.in_channels = kChannels[pick(8)];
+    s.out_channels = 1 + pick(70);
+    for (int d = 0; d < 3; ++d) {
+      const int64_t most_taps = s.in_channels > 100 ? 2 : 4;
+      s.kernel[d] = d == 0 ? 1 : 1 + pick(static_cast<uint32_t>(most_taps));
+      s.stride[d] = d == 0 ? 1 : 1 + pick(2);
+      s.dilation[d] = d == 0 ? 1 : 1 + pick(4) / 3;
+      s.pad_low[d] = d == 0 ? 0 : pick(3);
+      s.in[d] = d == 0 ? 1 : 3 + pick(12);
+      s.out[d] = d == 0 ? 1 : 3 + pick(12);
+    }
+    if (seed % 4 == 0) {  // pointwise
+      for (int d = 0; d < 3; ++d) {
+        s.kernel[d] = s.stride[d] = s.dilation[d] = 1;
+        s.pad_low[d] = 0;
+        s.out[d] = s.in[d];
+      }
+    }
+    p.fill(seed);
+    choose_conv_gemm_grain(s);
+    const absl::StatusOr<std::vector<float>> got = p.run(seed);
+    ASSERT_TRUE(got.ok()) << got.status() << " seed " << seed;
+    for (size_t i = 0; i < got->size(); ++i) {
+      const auto n = static_cast<int64_t>(i);
+      const double want = p.at(n / s.out_channels, n % s.out_channels);
+      ASSERT_NEAR((*got)[i], want, 1e-4 * (1 + std::fabs(want))) << "seed " << seed << " at " << i;
+    }
+  }
 }
 
 TEST(ConvGemm, RefusesWrongSteps) {

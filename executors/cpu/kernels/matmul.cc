@@ -39,6 +39,8 @@ struct Pass {
   bool first, last;
   const float* a;  // element (m0 of the pass, k0), rows `a_stride` apart
   int64_t a_stride;
+  const float* const* runs;  // in the place of `a`, or null: see Tile, for row m0 of the pass
+  int64_t first_run;
   int64_t m0, rows;          // rows of C
   int64_t next_k0, next_kc;  // the block of k of the next pass
 };
@@ -46,6 +48,7 @@ struct Pass {
 struct Columns {
   int64_t n0, count;
   int panels;
+  bool narrow;  // one vector does
 };
 
 }  // namespace
@@ -68,6 +71,9 @@ static_assert(kCopyRows % kMaxRows == 0);
 inline constexpr int64_t kGatheredRows = 96;
 static_assert(kGatheredRows % kMaxRows == 0);
 static_assert(kGatheredRows * kCopyStride * 4 + 4096 <= kGatheredStackBytes);
+// Runs that a block of k can touch, in part or whole.
+inline constexpr int64_t kMostRuns = kMaxKBlock / kLeastRun + 2;
+static_assert(kGatheredRows * (kMostRuns * 8 + kMaxKBlock * 4) + 4096 <= kGatheredStackBytes);
 // Columns of in-place B, times k, that are packed on the stack at a time.
 inline constexpr int64_t kStackFloats = 16384;
 static_assert((kCopyRows * kCopyStride + kStackFloats) * 4 + 4096 <= kMatmulStackBytes);
@@ -78,14 +84,26 @@ inline constexpr int64_t kPrefetchRows = 8;
 // of C.
 bool pays_to_pack(int64_t rows, int64_t ldb) { return rows >= (ldb % 1024 == 0 ? 36 : 256); }
 
+// The tallest tile for a group of panels.
+int64_t tile_rows(const Pass& pass, const Columns& columns) {
+  return columns.narrow ? kMaxNarrowRows : pass.runs != nullptr ? kMaxRunRows : kMaxRows;
+}
+
 // Runs the tiles of one group of panels down the rows of a pass.
 void run_rows(const MatmulScalars& s, const Block& block, const Pass& pass, const Columns& columns,
               const float* b, int64_t b_stride, int64_t b_panel, const float* next_b) {
-  const int64_t micro_rows = (pass.rows + kMaxRows - 1) / kMaxRows;
+  const int64_t most_rows = tile_rows(pass, columns);
+  const int64_t micro_rows = (pass.rows + most_rows - 1) / most_rows;
   const int kernel_index = std::countr_zero(static_cast<unsigned>(columns.panels));
-  const bool partial = columns.count < columns.panels * kPanel;
+  const int64_t width = columns.narrow ? kNarrow : columns.panels * kPanel;
+  const bool partial = columns.count < width;
   const bool in_place = b_panel == kPanel;
-  const auto& kernels = in_place ? kMicroKernels<false> : kMicroKernels<true>;
+  const auto& kernels = in_place               ? kMicroKernels<false, AForm::kRows>
+                        : pass.runs != nullptr ? kMicroKernels<true, AForm::kRuns>
+                                               : kMicroKernels<true, AForm::kRows>;
+  const auto kernel_for = [&](int64_t rows) {
+    return columns.narrow ? kNarrowKernels[rows - 1] : kernels[rows - 1][kernel_index];
+  };
   const Activation activation =
       pass.last ? static_cast<Activation>(s.activation) : Activation::kNone;
   const bool bias_n = pass.first && s.bias_axis == static_cast<int64_t>(BiasAxis::kN);
@@ -96,13 +114,19 @@ void run_rows(const MatmulScalars& s, const Block& block, const Pass& pass, cons
   tile.b_stride = static_cast<size_t>(b_stride);
   tile.b_panel = static_cast<size_t>(b_panel);
   tile.k = static_cast<size_t>(pass.kc);
+  tile.a_stride = static_cast<size_t>(pass.a_stride);
+  if (pass.runs != nullptr) {
+    tile.runs_stride = kGatheredRows;
+    tile.run = static_cast<size_t>(block.source->run);
+    tile.first_run = static_cast<size_t>(pass.first_run);
+  }
   tile.alpha = static_cast<float>(std::bit_cast<double>(s.alpha));
   set_clamp(activation, tile);
   tile.bias_n = bias_n ? block.bias + columns.n0 : nullptr;
 
   // The last columns of a matrix whose width is no multiple of kPanel go by way of this tile.
   // They are always the only panel of their group.
-  HWY_ALIGN float edge[kMaxRows * kPanel];
+  HWY_ALIGN float edge[kMaxNarrowRows * kPanel];
   HWY_ALIGN float edge_bias[kPanel];
   if (partial && bias_n) {
     std::fill(std::copy_n(tile.bias_n, columns.count, edge_bias), edge_bias + kPanel, 0.0f);
@@ -132,8 +156,11 @@ void run_rows(const MatmulScalars& s, const Block& block, const Pass& pass, cons
       addend = block.residual + m * s.ld_residual + columns.n0;
       addend_stride = s.ld_residual;
     }
-    tile.a = pass.a + row * pass.a_stride;
-    tile.a_stride = static_cast<size_t>(pass.a_stride);
+    if (pass.runs != nullptr) {
+      tile.runs = pass.runs + row;
+    } else {
+      tile.a = pass.a + row * pass.a_stride;
+    }
     tile.prefetch_lines = static_cast<size_t>(lines_left > 0 ? lines : 0);
     tile.bias_m = bias_m ? block.bias + m : nullptr;
     if (!partial) {
@@ -141,7 +168,7 @@ void run_rows(const MatmulScalars& s, const Block& block, const Pass& pass, cons
       tile.addend_stride = static_cast<size_t>(addend_stride);
       tile.c = c;
       tile.c_stride = static_cast<size_t>(s.ldc);
-      kernels[rows - 1][kernel_index](tile);
+      kernel_for(rows)(tile);
       activate(activation, c, tile.c_stride, static_cast<size_t>(rows),
                static_cast<size_t>(columns.count));
     } else {
@@ -155,8 +182,9 @@ void run_rows(const MatmulScalars& s, const Block& block, const Pass& pass, cons
       tile.addend_stride = kPanel;
       tile.c = edge;
       tile.c_stride = kPanel;
-      kernels[rows - 1][kernel_index](tile);
-      activate(activation, edge, tile.c_stride, static_cast<size_t>(rows), kPanel);
+      kernel_for(rows)(tile);
+      activate(activation, edge, tile.c_stride, static_cast<size_t>(rows),
+               static_cast<size_t>(width));
       for (int64_t r = 0; r < rows; ++r) {
         std::copy_n(edge + r * kPanel, columns.count, c + r * s.ldc);
       }
@@ -173,17 +201,20 @@ void run_rows(const MatmulScalars& s, const Block& block, const Pass& pass, cons
 // read where it is.
 void run_columns(const MatmulScalars& s, const Block& block, const Pass& pass, int64_t n0,
                  int64_t n1, const float* stack_b) {
-  const int64_t micro_rows = (pass.rows + kMaxRows - 1) / kMaxRows;
-  const int widest = panels_for(static_cast<int>((pass.rows + micro_rows - 1) / micro_rows));
+  const int64_t most_rows = pass.runs != nullptr ? kMaxRunRows : kMaxRows;
+  const int64_t micro_rows = (pass.rows + most_rows - 1) / most_rows;
+  const int highest = static_cast<int>((pass.rows + micro_rows - 1) / micro_rows);
+  const int widest = pass.runs != nullptr ? panels_for_runs(highest) : panels_for(highest);
   const bool packed = s.b_layout == static_cast<int64_t>(BLayout::kPacked);
   const int64_t packed_columns = padded_columns(s.n);
 
   for (int64_t n = n0; n < n1;) {
     // A matrix's last, partial panel goes alone: its tile takes the slow way out.
-    Columns columns = {n, 0, widest};
+    Columns columns = {n, 0, widest, false};
     while (columns.panels > 1 && columns.panels * kPanel > n1 - n) columns.panels /= 2;
     const int64_t next = n + columns.panels * kPanel;
     columns.count = std::min(n1 - n, columns.panels * kPanel);
+    columns.narrow = kHasNarrow && packed && pass.runs == nullptr && columns.count <= kNarrow;
     if (packed) {
       const float* next_b = next < n1 ? block.b + pass.k0 * packed_columns + next * pass.kc
                                       : block.b + pass.next_k0 * packed_columns + n0 * pass.next_kc;
@@ -219,6 +250,7 @@ void run_stripe(const MatmulScalars& s, const Block& block, Pass pass, int64_t n
                                                   : kRowsAtOnce;
   const int64_t parts = (block.rows + at_once - 1) / at_once;
   const int64_t next_k0 = pass.next_k0, next_kc = pass.next_kc;
+  pass.runs = nullptr;
   int64_t row = 0;
   for (int64_t i = 0; i < parts; ++i) {
     const int64_t next = block.rows * (i + 1) / parts;
@@ -236,6 +268,30 @@ void run_stripe(const MatmulScalars& s, const Block& block, Pass pass, int64_t n
       pass.a_stride = kCopyStride;
     }
     run_columns(s, block, pass, n0, n1, stack_b);
+    row = next;
+  }
+}
+
+// The same for A in runs.
+void run_stripe_of_runs(const MatmulScalars& s, const Block& block, Pass pass) {
+  const RowSource& source = *block.source;
+  const float* runs[kMostRuns * kGatheredRows];
+  float scratch[kGatheredRows * kMaxKBlock];
+  pass.runs = runs;
+  pass.a = nullptr;
+  pass.a_stride = 0;
+  pass.first_run = source.run - pass.k0 % source.run;
+  const int64_t parts = (block.rows + kGatheredRows - 1) / kGatheredRows;
+  const int64_t next_k0 = pass.next_k0, next_kc = pass.next_kc;
+  int64_t row = 0;
+  for (int64_t i = 0; i < parts; ++i) {
+    const int64_t next = block.rows * (i + 1) / parts;
+    pass.m0 = block.m0 + row;
+    pass.rows = next - row;
+    pass.next_k0 = i + 1 < parts ? pass.k0 : next_k0;
+    pass.next_kc = i + 1 < parts ? pass.kc : next_kc;
+    source.find(source.context, pass.m0, pass.rows, pass.k0, pass.kc, runs, kGatheredRows, scratch);
+    run_columns(s, block, pass, block.n0, block.n0 + block.columns, nullptr);
     row = next;
   }
 }
@@ -266,11 +322,20 @@ void for_each_pass(const MatmulScalars& s, F f) {
   }
 }
 
-void run_gathered_block(const MatmulScalars& s, const Block& block) {
+// Each of the two has its own stack frame.
+HWY_NOINLINE void run_block_of_runs(const MatmulScalars& s, const Block& block) {
+  for_each_pass(s, [&](const Pass& pass) { run_stripe_of_runs(s, block, pass); });
+}
+
+HWY_NOINLINE void run_block_of_copies(const MatmulScalars& s, const Block& block) {
   HWY_ALIGN float stack_a[kGatheredRows * kCopyStride];
   for_each_pass(s, [&](const Pass& pass) {
     run_stripe(s, block, pass, block.n0, block.n0 + block.columns, nullptr, stack_a);
   });
+}
+
+void run_gathered_block(const MatmulScalars& s, const Block& block) {
+  block.source->run >= kLeastRun ? run_block_of_runs(s, block) : run_block_of_copies(s, block);
 }
 
 void run_block(const MatmulScalars& s, const Block& block) {

@@ -21,14 +21,25 @@ namespace modellib::cpu {
 void matmul_chunk(const MatmulScalars& s, const float* a, const float* b, const float* bias,
                   const float* residual, float* c, int64_t chunk);
 
-// Rows of A that lie nowhere as a matrix: they are made when they are needed (what the windows of a
-// convolution see).
+// Rows of A that lie nowhere as a matrix (what the windows of a convolution see). Where they are
+// long runs of floats in memory they are read there, by way of pointers; else they are copied when
+// they are needed.
 struct RowSource {
   // Writes rows [m0, m0 + rows) and columns [k0, k0 + columns) of A, rows `stride` floats apart.
   void (*copy)(const void* context, int64_t m0, int64_t rows, int64_t k0, int64_t columns,
                float* to, int64_t stride);
+  // The runs of these rows that hold some of these columns, one after another: writes where the
+  // first such column of run i of row m0 + r is to `to[i * stride + r]`. What is behind it in the
+  // run, of these columns, can be read. `scratch`, of rows * columns floats, is for runs that have
+  // to be copied after all.
+  void (*find)(const void* context, int64_t m0, int64_t rows, int64_t k0, int64_t columns,
+               const float** to, int64_t stride, float* scratch);
+  // Floats of a run: columns [i * run, (i + 1) * run) of a row lie together. From kLeastRun on
+  // `find` is used, below `copy`.
+  int64_t run;
   const void* context;
 };
+inline constexpr int64_t kLeastRun = 8;
 // As matmul_chunk for such an A, with the same bits. B must be packed; of the batch there is one
 // element; what `s` says of A's memory is not read. Takes kGatheredStackBytes of stack.
 void matmul_gathered_chunk(const MatmulScalars& s, const RowSource& a, const float* b,

@@ -49,6 +49,26 @@ constexpr int panels_for(int rows) {
 #endif
 }
 
+// The same for A in runs, which takes a pointer for each row.
+#if HWY_TARGET <= HWY_AVX3
+inline constexpr int kMaxRunRows = 6;
+#else
+inline constexpr int kMaxRunRows = kMaxRows;
+#endif
+constexpr int panels_for_runs(int rows) {
+#if HWY_TARGET <= HWY_AVX3
+  return rows <= 3 ? 8 : 4;
+#else
+  return panels_for(rows);
+#endif
+}
+
+// Where a panel is two vectors, the last columns of a matrix may be one vector wide: such a tile
+// has twice the rows.
+inline constexpr bool kHasNarrow = kVectorsPerPanel == 2;
+inline constexpr int64_t kNarrow = kLanes;
+inline constexpr int kMaxNarrowRows = 2 * kMaxRows;
+
 // Whether a tile asks for what comes next. A lower tile runs through B as fast as memory gives it,
 // and the hardware looks ahead well enough.
 constexpr bool prefetches(int rows) { return 3 * rows > kMaxRows; }
@@ -57,6 +77,11 @@ constexpr bool prefetches(int rows) { return 3 * rows > kMaxRows; }
 struct Tile {
   const float* a;  // rows `a_stride` apart, k adjacent
   size_t a_stride;
+  // A in runs, in the place of `a`: where the first run of each row begins, then the second of
+  // each, `runs_stride` pointers further. Runs are `run` long; of the first, `first_run` are left.
+  const float* const* runs;
+  size_t runs_stride;
+  size_t run, first_run;
   const float* b;  // k `b_stride` apart, panels `b_panel` apart
   size_t b_stride;
   size_t b_panel;
@@ -113,12 +138,14 @@ HWY_INLINE V within(V x, V low, V high) {
 #endif
 }
 
+enum class AForm { kRows, kRuns };
+
 // kPacked: rows of B lie kPanel floats apart.
-template <int kRows, int kPanels, bool kPacked>
+template <int kRows, int kVectors, bool kPacked, AForm kForm>
 HWY_NOINLINE void micro_kernel(const Tile& t) {
   const TileTag d;
   using V = hn::Vec<TileTag>;
-  constexpr int kVectors = kPanels * kVectorsPerPanel;
+  constexpr int kPanels = (kVectors + kVectorsPerPanel - 1) / kVectorsPerPanel;
   V acc[kRows][kVectors];
   MODELLIB_UNROLL
   for (int i = 0; i < kRows; ++i) {
@@ -128,13 +155,16 @@ HWY_NOINLINE void micro_kernel(const Tile& t) {
 
   // One pointer for three rows: x86 adds an index once or twice its size. The compiler is kept from
   // seeing that the pointers are related, or it spends registers and additions on that.
-  constexpr int kPointers = (kRows + 2) / 3;
+  constexpr int kShare = kForm == AForm::kRuns ? 1 : 3;
+  constexpr int kPointers = (kRows + kShare - 1) / kShare;
   const size_t a_stride = t.a_stride;
   const float* a[kPointers];
-  MODELLIB_UNROLL
-  for (int i = 0; i < kPointers; ++i) {
-    a[i] = t.a + 3 * i * a_stride;
-    asm("" : "+r"(a[i]));
+  if constexpr (kForm == AForm::kRows) {
+    MODELLIB_UNROLL
+    for (int i = 0; i < kPointers; ++i) {
+      a[i] = t.a + 3 * i * a_stride;
+      asm("" : "+r"(a[i]));
+    }
   }
   const float* b[kPanels];
   MODELLIB_UNROLL
@@ -165,7 +195,7 @@ HWY_NOINLINE void micro_kernel(const Tile& t) {
     for (int j = 0; j < kVectors; ++j) row[j] = b_row(j);
     MODELLIB_UNROLL
     for (int i = 0; i < kRows; ++i) {
-      const V x = hn::Set(d, a[i / 3][static_cast<size_t>(i % 3) * a_stride + s]);
+      const V x = hn::Set(d, a[i / kShare][static_cast<size_t>(i % kShare) * a_stride + s]);
       MODELLIB_UNROLL
       for (int j = 0; j < kVectors; ++j) {
         acc[i][j] = hn::MulAdd(x, row[j], acc[i][j]);
@@ -191,21 +221,40 @@ HWY_NOINLINE void micro_kernel(const Tile& t) {
       }
     }
   };
-  size_t k = t.k;
-  for (; k >= kSteps; k -= kSteps) {
-    if constexpr (kPacked && prefetches(kRows)) {
-      for (size_t i = 0; i < prefetch_lines; ++i) {
-        __builtin_prefetch(prefetch, 0, 2);
-        prefetch += kPanel;
+  const auto go = [&](size_t k) HWY_ATTR __attribute__((always_inline)) {
+    for (; k >= kSteps; k -= kSteps) {
+      if constexpr (kPacked && prefetches(kRows)) {
+        for (size_t i = 0; i < prefetch_lines; ++i) {
+          __builtin_prefetch(prefetch, 0, 2);
+          prefetch += kPanel;
+        }
       }
+      MODELLIB_UNROLL_STEPS
+      for (size_t i = 0; i < kSteps; ++i) step(i);
+      advance(kSteps);
     }
-    MODELLIB_UNROLL_STEPS
-    for (size_t i = 0; i < kSteps; ++i) step(i);
-    advance(kSteps);
-  }
-  for (; k > 0; --k) {
-    step(0);
-    advance(1);
+    for (; k > 0; --k) {
+      step(0);
+      advance(1);
+    }
+  };
+  if constexpr (kForm == AForm::kRows) {
+    go(t.k);
+  } else {
+    const float* const* runs = t.runs;
+    size_t left = t.k, length = t.first_run;
+    while (left > 0) {
+      MODELLIB_UNROLL
+      for (int i = 0; i < kRows; ++i) {
+        a[i] = runs[i];
+        asm("" : "+r"(a[i]));
+      }
+      const size_t k = length < left ? length : left;
+      go(k);
+      left -= k;
+      length = t.run;
+      runs += t.runs_stride;
+    }
   }
 
   if (t.alpha != 1.0f) {
@@ -264,23 +313,41 @@ using MicroKernel = void (*)(const Tile&);
 
 // The micro-kernels for `kRows` rows and 1, 2, 4 or 8 panels (index 0 to 3), up to
 // panels_for(kRows).
-template <int kRows, int kPanels, bool kPacked>
+template <int kRows, int kPanels, bool kPacked, AForm kForm>
 constexpr MicroKernel micro_kernel_or_null() {
-  if constexpr (kRows <= kMaxRows && kPanels <= panels_for(kRows))
-    return &micro_kernel<kRows, kPanels, kPacked>;
+  constexpr bool kIsRuns = kForm == AForm::kRuns;
+  if constexpr (kRows <= (kIsRuns ? kMaxRunRows : kMaxRows) &&
+                kPanels <= (kIsRuns ? panels_for_runs(kRows) : panels_for(kRows)))
+    return &micro_kernel<kRows, kPanels * kVectorsPerPanel, kPacked, kForm>;
   return nullptr;
 }
-#define MODELLIB_MICRO_KERNELS(rows)                                                       \
-  {                                                                                        \
-    micro_kernel_or_null<rows, 1, kPacked>(), micro_kernel_or_null<rows, 2, kPacked>(),    \
-        micro_kernel_or_null<rows, 4, kPacked>(), micro_kernel_or_null<rows, 8, kPacked>() \
+#define MODELLIB_MICRO_KERNELS(rows)                     \
+  {                                                      \
+    micro_kernel_or_null<rows, 1, kPacked, kForm>(),     \
+        micro_kernel_or_null<rows, 2, kPacked, kForm>(), \
+        micro_kernel_or_null<rows, 4, kPacked, kForm>(), \
+        micro_kernel_or_null<rows, 8, kPacked, kForm>()  \
   }
-template <bool kPacked>
+template <bool kPacked, AForm kForm>
 inline constexpr MicroKernel kMicroKernels[12][4] = {
     MODELLIB_MICRO_KERNELS(1),  MODELLIB_MICRO_KERNELS(2),  MODELLIB_MICRO_KERNELS(3),
     MODELLIB_MICRO_KERNELS(4),  MODELLIB_MICRO_KERNELS(5),  MODELLIB_MICRO_KERNELS(6),
     MODELLIB_MICRO_KERNELS(7),  MODELLIB_MICRO_KERNELS(8),  MODELLIB_MICRO_KERNELS(9),
     MODELLIB_MICRO_KERNELS(10), MODELLIB_MICRO_KERNELS(11), MODELLIB_MICRO_KERNELS(12),
+};
+
+// Those of one vector, for packed B and rows of A.
+template <int kRows>
+constexpr MicroKernel narrow_kernel_or_null() {
+  if constexpr (kHasNarrow && kRows <= kMaxNarrowRows)
+    return &micro_kernel<kRows, 1, true, AForm::kRows>;
+  return nullptr;
+}
+inline constexpr MicroKernel kNarrowKernels[12] = {
+    narrow_kernel_or_null<1>(),  narrow_kernel_or_null<2>(),  narrow_kernel_or_null<3>(),
+    narrow_kernel_or_null<4>(),  narrow_kernel_or_null<5>(),  narrow_kernel_or_null<6>(),
+    narrow_kernel_or_null<7>(),  narrow_kernel_or_null<8>(),  narrow_kernel_or_null<9>(),
+    narrow_kernel_or_null<10>(), narrow_kernel_or_null<11>(), narrow_kernel_or_null<12>(),
 };
 #undef MODELLIB_MICRO_KERNELS
 
