@@ -5,9 +5,12 @@
 #include "hwy/foreach_target.h"
 // After foreach_target.h:
 #include <algorithm>
+#include <cmath>
+#include <limits>
 
 #include "hwy/highway.h"
 #include "modellib/executors/cpu/kernels/checked.h"
+#include "modellib/executors/cpu/kernels/grain.h"
 #include "modellib/graph/status_macros.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -24,75 +27,123 @@ struct Taps {
   int64_t first[2], last[2];
 };
 
-// V vectors of channels of one output pixel.
-template <int V>
-HWY_INLINE void pixel(const DepthwiseScalars& s, const Taps& t, const float* filter,
-                      const float* bias, float low, float high, int64_t c, float* y) {
+// What all pixels share. Distances are in floats.
+struct Step {
+  const float* filter;
+  const float* bias;  // or null
+  float low, high;
+  int64_t channels;
+  int64_t taps;         // kernel w
+  int64_t row, column;  // of x, from one tap to the next
+  int64_t next_x;       // of x, from one output pixel to the next
+};
+
+// V vectors of channels of P output pixels side by side, whose windows have the same taps.
+template <int P, int V>
+HWY_INLINE void pixels(const Step& s, const Taps& t, int64_t c, float* y) {
   const D d;
-  hn::Vec<D> sum[V];
-  for (int v = 0; v < V; ++v)
-    sum[v] = bias != nullptr ? hn::LoadU(d, bias + c + v * kLanes) : hn::Zero(d);
+  hn::Vec<D> sum[P][V];
+  for (int v = 0; v < V; ++v) {
+    const auto bias = s.bias != nullptr ? hn::LoadU(d, s.bias + c + v * kLanes) : hn::Zero(d);
+    for (int p = 0; p < P; ++p) sum[p][v] = bias;
+  }
   for (int64_t h = t.first[0]; h < t.last[0]; ++h) {
-    for (int64_t w = t.first[1]; w < t.last[1]; ++w) {
-      const float* x = t.x + (h * s.dilation[0] * s.in[1] + w * s.dilation[1]) * s.channels + c;
-      const float* f = filter + (h * s.kernel[1] + w) * s.channels + c;
+    const float* x = t.x + h * s.row + t.first[1] * s.column + c;
+    const float* f = s.filter + (h * s.taps + t.first[1]) * s.channels + c;
+    for (int64_t w = t.first[1]; w < t.last[1]; ++w, x += s.column, f += s.channels) {
       for (int v = 0; v < V; ++v) {
-        sum[v] = hn::MulAdd(hn::LoadU(d, x + v * kLanes), hn::LoadU(d, f + v * kLanes), sum[v]);
+        const auto weight = hn::LoadU(d, f + v * kLanes);
+        for (int p = 0; p < P; ++p)
+          sum[p][v] = hn::MulAdd(hn::LoadU(d, x + p * s.next_x + v * kLanes), weight, sum[p][v]);
       }
     }
   }
-  for (int v = 0; v < V; ++v) {
-    const auto kept = sum[v];
-    const auto clamped = hn::Min(hn::Max(kept, hn::Set(d, low)), hn::Set(d, high));
-    hn::StoreU(hn::IfThenElse(hn::IsNaN(kept), kept, clamped), d, y + c + v * kLanes);
+  const auto low = hn::Set(d, s.low), high = hn::Set(d, s.high);
+  for (int p = 0; p < P; ++p) {
+    for (int v = 0; v < V; ++v) {
+      const auto kept = sum[p][v];
+      const auto clamped = hn::Min(hn::Max(kept, low), high);
+      hn::StoreU(hn::IfThenElse(hn::IsNaN(kept), kept, clamped), d,
+                 y + p * s.channels + c + v * kLanes);
+    }
   }
 }
 
-HWY_INLINE void pixel_tail(const DepthwiseScalars& s, const Taps& t, const float* filter,
-                           const float* bias, float low, float high, int64_t c, float* y) {
+// The channels from `c` on that fill no vector, of one pixel.
+HWY_INLINE void pixel_tail(const Step& s, const Taps& t, int64_t c, float* y) {
   for (; c < s.channels; ++c) {
-    float sum = bias != nullptr ? bias[c] : 0.0f;
+    float sum = s.bias != nullptr ? s.bias[c] : 0.0f;
     for (int64_t h = t.first[0]; h < t.last[0]; ++h) {
       for (int64_t w = t.first[1]; w < t.last[1]; ++w) {
-        const float* x = t.x + (h * s.dilation[0] * s.in[1] + w * s.dilation[1]) * s.channels + c;
-        sum = __builtin_fmaf(*x, filter[(h * s.kernel[1] + w) * s.channels + c], sum);
+        sum = __builtin_fmaf(t.x[h * s.row + w * s.column + c],
+                             s.filter[(h * s.taps + w) * s.channels + c], sum);
       }
     }
-    y[c] = sum < low ? low : sum > high ? high : sum;
+    y[c] = sum < s.low ? s.low : sum > s.high ? s.high : sum;
   }
+}
+
+// All channels of P output pixels.
+template <int P>
+HWY_INLINE void all_channels(const Step& s, Taps t, float* y) {
+  int64_t c = 0;
+  constexpr int kWide = P == 1 ? 4 : 2;  // sums that do not wait for one another
+  for (; c + kWide * kLanes <= s.channels; c += kWide * kLanes) pixels<P, kWide>(s, t, c, y);
+  for (; c + kLanes <= s.channels; c += kLanes) pixels<P, 1>(s, t, c, y);
+  if (c == s.channels) return;
+  for (int p = 0; p < P; ++p, t.x += s.next_x) pixel_tail(s, t, c, y + p * s.channels);
+}
+
+// The taps of an axis that see the image, for a window that begins at `origin`.
+HWY_INLINE void set_taps(const DepthwiseScalars& s, int d, int64_t origin, Taps& t) {
+  t.first[d] = origin >= 0 ? 0 : std::min(s.kernel[d], ceil_div(-origin, s.dilation[d]));
+  const int64_t room = s.in[d] - origin;
+  t.last[d] = std::clamp(room <= 0 ? 0 : ceil_div(room, s.dilation[d]), t.first[d], s.kernel[d]);
 }
 
 }  // namespace
 
 void depthwise_chunk(const runtime::KernelArgs& args, int64_t chunk) {
   const auto& s = scalars_of<DepthwiseScalars>(args);
-  const float* filter = reinterpret_cast<const float*>(args.buffers[2]);
-  const float* bias = reinterpret_cast<const float*>(args.buffers[3]);
-  const float low = static_cast<float>(std::bit_cast<double>(s.low));
-  const float high = static_cast<float>(std::bit_cast<double>(s.high));
-  const int64_t end = std::min(s.batch * s.out[0], (chunk + 1) * s.rows_per_chunk);
-  for (int64_t row = chunk * s.rows_per_chunk; row < end; ++row) {
+  Step step;
+  step.filter = reinterpret_cast<const float*>(args.buffers[2]);
+  step.bias = reinterpret_cast<const float*>(args.buffers[3]);
+  step.low = static_cast<float>(std::bit_cast<double>(s.low));
+  step.high = static_cast<float>(std::bit_cast<double>(s.high));
+  step.channels = s.channels;
+  step.taps = s.kernel[1];
+  step.column = s.dilation[1] * s.channels;
+  step.row = s.dilation[0] * s.in[1] * s.channels;
+  step.next_x = s.stride[1] * s.channels;
+  // Windows [begin, end) of a row see only what is inside, from left to right.
+  const int64_t width = (s.kernel[1] - 1) * s.dilation[1] + 1;
+  const int64_t begin = std::min(s.out[1], ceil_div(s.pad_low[1], s.stride[1]));
+  const int64_t room = s.in[1] + s.pad_low[1] - width;
+  const int64_t end = room < 0 ? begin : std::clamp(room / s.stride[1] + 1, begin, s.out[1]);
+  constexpr int64_t kPixels = 4;
+  const int64_t last_row = std::min(s.batch * s.out[0], (chunk + 1) * s.rows_per_chunk);
+  for (int64_t row = chunk * s.rows_per_chunk; row < last_row; ++row) {
     const float* image = reinterpret_cast<const float*>(args.buffers[1]) +
                          row / s.out[0] * s.in[0] * s.in[1] * s.channels;
     float* y = reinterpret_cast<float*>(args.buffers[0]) + row * s.out[1] * s.channels;
-    for (int64_t w = 0; w < s.out[1]; ++w, y += s.channels) {
-      const int64_t place[2] = {row % s.out[0], w};
-      Taps t;
-      int64_t origin[2];
-      for (int d = 0; d < 2; ++d) {
-        origin[d] = place[d] * s.stride[d] - s.pad_low[d];
-        t.first[d] =
-            origin[d] >= 0 ? 0 : std::min(s.kernel[d], ceil_div(-origin[d], s.dilation[d]));
-        const int64_t room = s.in[d] - origin[d];
-        t.last[d] =
-            std::clamp(room <= 0 ? 0 : ceil_div(room, s.dilation[d]), t.first[d], s.kernel[d]);
+    Taps t;
+    const int64_t top = row % s.out[0] * s.stride[0] - s.pad_low[0];
+    set_taps(s, 0, top, t);
+    const auto start = [&](int64_t w) {
+      const int64_t left = w * s.stride[1] - s.pad_low[1];
+      set_taps(s, 1, left, t);
+      t.x = image + (top * s.in[1] + left) * s.channels;
+    };
+    int64_t w = 0;
+    while (w < s.out[1]) {
+      start(w);
+      if (w >= begin && w + kPixels <= end) {
+        all_channels<kPixels>(step, t, y + w * s.channels);
+        w += kPixels;
+      } else {
+        all_channels<1>(step, t, y + w * s.channels);
+        ++w;
       }
-      t.x = image + (origin[0] * s.in[1] + origin[1]) * s.channels;
-      int64_t c = 0;
-      for (; c + 4 * kLanes <= s.channels; c += 4 * kLanes)
-        pixel<4>(s, t, filter, bias, low, high, c, y);
-      for (; c + kLanes <= s.channels; c += kLanes) pixel<1>(s, t, filter, bias, low, high, c, y);
-      pixel_tail(s, t, filter, bias, low, high, c, y);
     }
   }
 }
@@ -112,8 +163,22 @@ void run_depthwise(const runtime::KernelArgs& args, int64_t chunk) {
 }
 
 void choose_depthwise_grain(DepthwiseScalars& s) {
-  const int64_t work = s.out[1] * s.channels * s.kernel[0] * s.kernel[1];
-  s.rows_per_chunk = std::max<int64_t>(1, (int64_t{1} << 19) / std::max<int64_t>(1, work));
+  const int64_t rows = std::max<int64_t>(1, s.batch * s.out[0]);
+  // About a vector of eight taps in a cycle; the least number of chunks keeps one below 0.1 ms.
+  const double row = static_cast<double>(s.out[1] * s.channels * s.kernel[0] * s.kernel[1]) / 8;
+  constexpr int64_t kMostPieces = 64;
+  constexpr double kMostCycles = 3e5;
+  const auto least = static_cast<int64_t>(std::min(
+      static_cast<double>(rows), std::ceil(row * static_cast<double>(rows) / kMostCycles)));
+  double best = std::numeric_limits<double>::infinity();
+  for (int64_t pieces = std::max<int64_t>(1, least); pieces <= std::min(rows, least + kMostPieces);
+       ++pieces) {
+    const int64_t grain = ceil_div(rows, pieces);
+    const double cost = cost_of_chunks(ceil_div(rows, grain), static_cast<double>(grain) * row);
+    if (cost >= best) continue;
+    best = cost;
+    s.rows_per_chunk = grain;
+  }
 }
 int64_t depthwise_chunks(const DepthwiseScalars& s) {
   return ceil_div(s.batch * s.out[0], s.rows_per_chunk);

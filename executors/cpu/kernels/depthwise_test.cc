@@ -23,8 +23,8 @@ TEST(Depthwise, RandomWindows) {
       s.stride[d] = 1 + pick(2);
       s.dilation[d] = 1 + pick(2);
       s.pad_low[d] = pick(3);
-      s.in[d] = 1 + pick(8);
-      s.out[d] = 1 + pick(6);
+      s.in[d] = 1 + pick(12);
+      s.out[d] = 1 + pick(12);  // windows may lie beyond the image: padding
     }
     if (pick(2)) s.low = double_bits(0);
     if (pick(2)) s.high = double_bits(6);
@@ -70,6 +70,24 @@ TEST(Depthwise, RandomWindows) {
           }
         }
       }
+    }
+  }
+}
+
+TEST(Depthwise, ChunksAreBalanced) {
+  // Two workers, who take chunks in turn, are done in little more than half of the time.
+  for (const int64_t extent : {7, 14, 28, 56, 112}) {
+    for (const int64_t channels : {32, 144, 960}) {
+      DepthwiseScalars s;
+      s.channels = channels;
+      for (int d = 0; d < 2; ++d) {
+        s.in[d] = s.out[d] = extent;
+        s.kernel[d] = 3;
+        s.pad_low[d] = 1;
+      }
+      choose_depthwise_grain(s);
+      const int64_t turns = (depthwise_chunks(s) + 1) / 2;
+      EXPECT_LE(turns * s.rows_per_chunk, extent * 0.5 + 1) << extent << " " << channels;
     }
   }
 }

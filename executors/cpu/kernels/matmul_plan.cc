@@ -1,24 +1,29 @@
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
+#include <limits>
 
+#include "modellib/executors/cpu/kernels/grain.h"
 #include "modellib/executors/cpu/kernels/matmul_params.h"
 
 namespace modellib::cpu {
 namespace {
 
-// Work of a chunk, in floating-point operations. A sixteenth of the whole keeps a few workers busy
-// to the end; below the least, handing out a chunk costs more than it brings, and above the most
-// nothing is won.
-constexpr double kChunksWanted = 16;
-constexpr double kLeastChunk = 1.5e6;
+// What a chunk costs is counted in cycles of a core that does 16 FMAs of floats in each. The rows
+// of B have to come from the last cache for each chunk anew, and A's columns from the second one:
+// as much as so many more rows and columns of C would take.
+constexpr double kFmas = 16;
+constexpr double kRowsForB = 8;
+constexpr double kColumnsForA = 4;
+
+// Above the most work (in floating-point operations) nothing is won by larger chunks.
 constexpr double kMostChunk = 48e6;
 
-// A chunk lower than this many rows would stream B too often, one narrower than this copy A too
-// often.
-constexpr int64_t kLeastRows = 64;
-constexpr int64_t kLeastColumns = 256;
-constexpr int64_t kLeastColumnsOfLowChunk =
-    128;  // in a chunk with few rows, where there is less to copy
+// A chunk lower or narrower than this is never worth it.
+constexpr int64_t kLeastRows = 24;
+constexpr int64_t kLeastColumns = 2 * kPanel;
+// What is tried beyond the least number of pieces.
+constexpr int64_t kMostPieces = 48;
 
 // B that is not constant is packed by the chunks themselves, on their stacks, where few would do so
 // again: up to so many rows, or where each matrix of a batch has its own B and k is small enough
@@ -30,6 +35,34 @@ constexpr int64_t kRowsPerPacking = 384;
 int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 int64_t dense_lda(const MatmulShape& shape) { return shape.transpose_a ? shape.m : shape.k; }
+
+void choose_grains(const MatmulShape& shape, MatmulPlan& plan) {
+  const int64_t m = std::max<int64_t>(1, shape.m), n = std::max<int64_t>(1, shape.n);
+  const int64_t batch = std::max<int64_t>(1, shape.batch);
+  const double k = static_cast<double>(std::max<int64_t>(1, shape.k));
+  const double flops = 2 * static_cast<double>(m) * static_cast<double>(n) * k;
+  const auto least_pieces = static_cast<int64_t>(std::min(1e6, std::ceil(flops / kMostChunk)));
+  const int64_t most_n = std::max<int64_t>(1, n / kLeastColumns);
+  int64_t most_m = std::max<int64_t>(1, m / kLeastRows);
+  if (plan.b_layout != BLayout::kPacked) most_m = std::min(most_m, ceil_div(m, kRowsPerPacking));
+  double best = std::numeric_limits<double>::infinity();
+  for (int64_t n_pieces = 1; n_pieces <= std::min(most_n, kMostPieces); ++n_pieces) {
+    const int64_t n_grain = ceil_div(ceil_div(n, n_pieces), 2 * kPanel) * 2 * kPanel;
+    const int64_t n_chunks = ceil_div(n, n_grain);
+    const int64_t least_m = std::min(most_m, ceil_div(least_pieces, n_chunks));
+    for (int64_t m_pieces = least_m; m_pieces <= std::min(most_m, least_m + kMostPieces);
+         ++m_pieces) {
+      const int64_t m_grain = ceil_div(m, m_pieces);
+      const double cycles = (static_cast<double>(m_grain) + kRowsForB) *
+                            (static_cast<double>(std::min(n, n_grain)) + kColumnsForA) * k / kFmas;
+      const double cost = cost_of_chunks(batch * n_chunks * ceil_div(m, m_grain), cycles);
+      if (cost >= best) continue;
+      best = cost;
+      plan.m_grain = m_grain;
+      plan.n_grain = n_grain;
+    }
+  }
+}
 
 }  // namespace
 
@@ -49,20 +82,7 @@ MatmulPlan plan_matmul(const MatmulShape& shape) {
     plan.b_layout = shape.transpose_b ? BLayout::kTransposed : BLayout::kRows;
   }
 
-  const double flops =
-      2.0 * static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k);
-  const double chunk =
-      std::clamp(flops * static_cast<double>(std::max<int64_t>(1, shape.batch)) / kChunksWanted,
-                 kLeastChunk, kMostChunk);
-  const int64_t pieces = std::max<int64_t>(1, static_cast<int64_t>(std::min(flops / chunk, 1e6)));
-  int64_t m_pieces = std::min(pieces, std::max<int64_t>(1, m / kLeastRows));
-  if (plan.b_layout != BLayout::kPacked)
-    m_pieces = std::min(m_pieces, ceil_div(m, kRowsPerPacking));
-  int64_t n_pieces = ceil_div(pieces, m_pieces);
-  plan.m_grain = ceil_div(m, m_pieces);
-  const int64_t least_columns = m <= kLeastRows ? kLeastColumnsOfLowChunk : kLeastColumns;
-  n_pieces = std::clamp<int64_t>(n_pieces, 1, std::max<int64_t>(1, n / least_columns));
-  plan.n_grain = ceil_div(ceil_div(n, n_pieces), 2 * kPanel) * 2 * kPanel;
+  choose_grains(shape, plan);
 
   // Packing moves some bytes for each element: a quarter of a million of them take about 0.1 ms.
   plan.pack_n_grain = padded_columns(std::clamp<int64_t>(262144 / k, kPanel, std::max(n, kPanel)));
