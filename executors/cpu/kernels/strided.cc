@@ -14,7 +14,7 @@
 namespace modellib::cpu {
 namespace {
 
-constexpr int64_t kChunkElements = 65536;
+constexpr int64_t kChunkElements = 16384;
 
 absl::Status check_element_bytes(const char* kernel, runtime::StepView::Range range) {
   if (range.min == range.max &&
@@ -39,11 +39,38 @@ void with_type(int64_t element_bytes, F f) {
   }
 }
 
+// dst[3 r + c] = src[r + c * src_col] for three columns: images of three channels.
+template <class T>
+void interleave_three(const T* src, int64_t src_col, T* dst, int64_t rows) {
+  int64_t r = 0;
+#if defined(__SSE2__)
+  if constexpr (sizeof(T) == 4) {
+    // Each store writes an element too many, which the next one puts right: the last row goes
+    // alone.
+    for (; r + 4 < rows; r += 4) {
+      const auto* s = reinterpret_cast<const float*>(src + r);
+      auto* d = reinterpret_cast<float*>(dst + 3 * r);
+      __m128 a = _mm_loadu_ps(s), b = _mm_loadu_ps(s + src_col);
+      __m128 e = _mm_loadu_ps(s + 2 * src_col), f = _mm_setzero_ps();
+      _MM_TRANSPOSE4_PS(a, b, e, f);
+      _mm_storeu_ps(d, a);
+      _mm_storeu_ps(d + 3, b);
+      _mm_storeu_ps(d + 6, e);
+      _mm_storeu_ps(d + 9, f);
+    }
+  }
+#endif
+  for (; r < rows; ++r) {
+    for (int64_t c = 0; c < 3; ++c) dst[3 * r + c] = src[r + c * src_col];
+  }
+}
+
 // dst[r * dst_row + c] = src[r + c * src_col]: blocks of 16 x 16, so that both sides stay in the
 // first-level cache.
 template <class T>
 void transpose_plane(const T* src, int64_t src_col, T* dst, int64_t dst_row, int64_t rows,
                      int64_t cols) {
+  if (cols == 3 && dst_row == 3) return interleave_three(src, src_col, dst, rows);
   constexpr int64_t kBlock = 16;
   for (int64_t c0 = 0; c0 < cols; c0 += kBlock) {
     const int64_t c1 = std::min(cols, c0 + kBlock);
@@ -186,8 +213,9 @@ CopyScalars plan_copy(int64_t element_bytes, const std::vector<int64_t>& extents
 
 void choose_copy_grain(CopyScalars& s) {
   const int64_t cols = std::max<int64_t>(1, s.extent[7]);
-  // Transposed planes run in strips of 64 rows; others in strips of a chunk.
-  s.tile_rows = s.src_stride[7] == 1 ? std::max<int64_t>(1, kChunkElements / cols) : 64;
+  // Transposed planes run in strips of 64 rows, narrow ones of more; others in strips of a chunk.
+  s.tile_rows = s.src_stride[7] == 1 ? std::max<int64_t>(1, kChunkElements / cols)
+                                     : std::max<int64_t>(64, 2048 / cols);
   s.tile_rows = std::clamp<int64_t>(s.tile_rows, 1, std::max<int64_t>(1, s.extent[6]));
   s.units_per_chunk = std::max<int64_t>(1, kChunkElements / (s.tile_rows * cols));
 }

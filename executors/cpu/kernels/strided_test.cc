@@ -100,6 +100,26 @@ TEST(Copy, TransposesLargePlanesInManyChunks) {
   }
 }
 
+TEST(Copy, BringsThreeChannelsTogether) {
+  for (const int64_t pixels : {1, 3, 4, 5, 8, 50000}) {
+    const auto x = counted<float>(2 * 3 * pixels);
+    const CopyScalars s = plan_copy(4, {2, pixels, 3}, {3 * pixels, 1, pixels}, {3 * pixels, 3, 1});
+    KernelCase k;
+    k.set_scalars(s);
+    k.chunks = copy_chunks(s);
+    k.add_output<float>(x.size());
+    k.add_input(x);
+    ASSERT_TRUE(k.run(kCopy).ok());
+    const auto y = k.output<float>(0);
+    for (int64_t i = 0; i < 2 * 3 * pixels; ++i) {
+      const int64_t image = i / (3 * pixels), pixel = i / 3 % pixels;
+      ASSERT_EQ(y[static_cast<size_t>(i)],
+                x[static_cast<size_t>((image * 3 + i % 3) * pixels + pixel)])
+          << pixels << " at " << i;
+    }
+  }
+}
+
 TEST(Copy, WritesAPartOfTheOutput) {
   // Concat of [2, 2] into columns 1 and 2 of [2, 4].
   const CopyScalars s = plan_copy(4, {2, 2}, {2, 1}, {4, 1}, 0, 1);
