@@ -1,8 +1,9 @@
 // Convolution, with what may follow it, and its gradients.
 //
-// f32 forward: depthwise on "cpu.depthwise_f32", others channels-last on "cpu.conv_f32" and
-// channels-first on oneDNN; where that does not know an extent ahead, images are copied to
-// channels-last and back. Gradients: oneDNN. Everything else on the plain kernel.
+// f32 forward: depthwise on "cpu.depthwise_f32", others channels-last on "cpu.conv_f32", or as
+// products of tiles where that pays (kernels/winograd.h), and channels-first on oneDNN; where that
+// does not know an extent ahead, images are copied to channels-last and back. Gradients: oneDNN.
+// Everything else on the plain kernel.
 #include <algorithm>
 #include <string>
 #include <utility>
@@ -11,10 +12,12 @@
 #include "absl/strings/str_cat.h"
 #include "modellib/executors/cpu/backend/recipes.h"
 #include "modellib/executors/cpu/backend/scalar_fields.h"
+#include "modellib/executors/cpu/backend/winograd_recipe.h"
 #include "modellib/executors/cpu/kernels/conv.h"
 #include "modellib/executors/cpu/kernels/conv_gemm.h"
 #include "modellib/executors/cpu/kernels/depthwise.h"
 #include "modellib/executors/cpu/kernels/plain_conv.h"
+#include "modellib/executors/cpu/kernels/winograd.h"
 #include "modellib/graph/constant.h"
 #include "modellib/graph/op_def.h"
 #include "modellib/graph/status_macros.h"
@@ -103,6 +106,9 @@ class ConvSteps {
   absl::StatusOr<NodeRecipe> library();
   absl::StatusOr<NodeRecipe> gemm();
   absl::StatusOr<NodeRecipe> depthwise();
+  // Whether `winograd` can do it, and is the fastest way.
+  bool wants_winograd() const;
+  absl::StatusOr<NodeRecipe> winograd();
   absl::StatusOr<NodeRecipe> plain();
 
  private:
@@ -336,6 +342,39 @@ absl::StatusOr<NodeRecipe> ConvSteps::depthwise() {
   return finish(images);
 }
 
+bool ConvSteps::wants_winograd() const {
+  DepthwiseScalars limits;
+  if (!conv_.for_gemm() || !conv_.is_fixed() || !conv_.channels_last() || conv_.spatial() != 2 ||
+      conv_.a.groups != 1 || !constant_filter() || !limits_of(conv_.activation, limits)) {
+    return false;
+  }
+  for (size_t i = 0; i < 2; ++i) {
+    if (kernel(i) != 3 || entry(conv_.a.strides, i, 1) != 1 || entry(conv_.a.dilations, i, 1) != 1)
+      return false;
+  }
+  return winograd_pays({y_extent(0).value(), y_extent(1).value()}, conv_.in_channels().value(),
+                       conv_.out_channels().value());
+}
+
+absl::StatusOr<NodeRecipe> ConvSteps::winograd() {
+  WinogradProblem problem;
+  problem.batch = conv_.x.shape[0];
+  problem.in_channels = conv_.in_channels().value();
+  problem.out_channels = conv_.out_channels().value();
+  for (size_t i = 0; i < 2; ++i) {
+    problem.in[i] = x_extent(i).value();
+    problem.out[i] = y_extent(i).value();
+    problem.pad_low[i] = entry(conv_.a.padding_low, i, 0);
+  }
+  DepthwiseScalars limits;
+  limits_of(conv_.activation, limits);
+  problem.low = limits.low;
+  problem.high = limits.high;
+  problem.has_bias = conv_.has_bias;
+  problem.has_residual = conv_.has_residual;
+  return winograd_recipe(site_, problem);
+}
+
 absl::StatusOr<NodeRecipe> ConvSteps::library() {
   const ConvKind kind = conv_.kind;
   ConvScalars scalars;
@@ -488,6 +527,7 @@ absl::StatusOr<NodeRecipe> conv_recipe(const RecipeSite& site) {
   if (conv.kind != ConvKind::kForward) return conv.for_library() ? steps.library() : steps.plain();
   if (conv.is_depthwise()) return steps.depthwise();
   if (conv.for_library() && (!conv.channels_last() || conv.is_narrow())) return steps.library();
+  if (steps.wants_winograd()) return steps.winograd();
   return conv.for_gemm() ? steps.gemm() : steps.plain();
 }
 

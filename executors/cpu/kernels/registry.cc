@@ -14,6 +14,7 @@
 #include "modellib/executors/cpu/kernels/reduce.h"
 #include "modellib/executors/cpu/kernels/strided.h"
 #include "modellib/executors/cpu/kernels/tile_program.h"
+#include "modellib/executors/cpu/kernels/winograd.h"
 
 namespace modellib::cpu {
 
@@ -43,6 +44,8 @@ absl::Span<const runtime::Kernel> cpu_kernels() {
       {"cpu.attention_grad_f32", validate_attention_grad, run_attention_grad},
       {"cpu.conv_f32", validate_conv_gemm, run_conv_gemm},
       {"cpu.depthwise_f32", validate_depthwise, run_depthwise},
+      {"cpu.winograd_in_f32", validate_winograd_in, run_winograd_in},
+      {"cpu.winograd_out_f32", validate_winograd_out, run_winograd_out},
       {"cpu.conv2d", validate_conv, run_conv, initialise_conv, /*may_allocate=*/true},
       {"cpu.fold_in", validate_fold_in, run_fold_in},
       {.name = "cpu.plain_matmul",
