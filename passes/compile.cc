@@ -67,8 +67,14 @@ absl::StatusOr<CompileResult> compile(const Program& program, const OpRegistry& 
     }
     absl::StatusOr<GraphRef> bound = bind_dims(entry.graph, registry, dims);
     if (!bound.ok()) return in_entry(bound.status());
+    PipelineOptions pipeline = options.pipeline;
+    if (options.dump) {
+      pipeline.dump = [&](int number, absl::string_view pass, const Graph& graph) {
+        options.dump(entry.name, number, pass, graph);
+      };
+    }
     absl::StatusOr<PipelineResult> passed =
-        run_pipeline(*std::move(bound), registry, &backend, options.pipeline);
+        run_pipeline(*std::move(bound), registry, &backend, pipeline);
     if (!passed.ok()) return in_entry(passed.status());
     result.legal.entries.push_back({entry.name, std::move(passed->graph)});
     result.runs.push_back(std::move(passed->runs));

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "modellib/graph/op_def.h"
 #include "modellib/graph/program.h"
 #include "modellib/passes/backend.h"
@@ -20,6 +21,8 @@ struct CompileOptions {
   // Numbers (min == max) or bounds for free dimensions; see bind_dims.h.
   DimRanges dims;
   PipelineOptions pipeline;
+  // In the place of pipeline.dump, if it is set; the first argument is the entry's name.
+  std::function<void(absl::string_view, int, absl::string_view, const Graph&)> dump;
   // Puts the time that each pass took into the plan. Off: equal programs make equal plans, byte for
   // byte. CompileResult::runs has the times either way.
   bool record_times = false;

@@ -2,16 +2,17 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <cstdio>
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "absl/strings/str_format.h"
 #include "modellib/frontends/cli/command.h"
 #include "modellib/frontends/cli/cpu_device.h"
+#include "modellib/frontends/cli/dims.h"
 #include "modellib/frontends/cli/load_file.h"
+#include "modellib/frontends/cli/output.h"
 #include "modellib/frontends/cli/sample_inputs.h"
 #include "modellib/frontends/cli/timing.h"
 #include "modellib/graph/status_macros.h"
@@ -30,6 +31,7 @@ struct Options {
 absl::Status bench(const Options& options) {
   const Clock::time_point start = Clock::now();
   MODELLIB_ASSIGN_OR_RETURN(const LoadedFile file, load_file(options.model, /*trusted=*/true));
+  MODELLIB_RETURN_IF_ERROR(check_dims(file, options.dims));
   MODELLIB_ASSIGN_OR_RETURN(auto plan, plan_for_cpu(file, options.dims));
   MODELLIB_ASSIGN_OR_RETURN(CpuSession cpu, start_on_cpu(std::move(plan), options.threads));
   MODELLIB_ASSIGN_OR_RETURN(const std::string name,
@@ -54,7 +56,7 @@ absl::Status bench(const Options& options) {
   rusage usage = {};
   getrusage(RUSAGE_SELF, &usage);
   const runtime::EntryInfo& info = cpu.executable->info(entry);
-  const nlohmann::ordered_json result = {
+  const Json result = {
       {"median_ms", quantile(times, 0.5)},
       {"min_ms", times.front()},
       {"p90_ms", quantile(times, 0.9)},
@@ -65,11 +67,11 @@ absl::Status bench(const Options& options) {
       {"peak_rss_bytes", static_cast<int64_t>(usage.ru_maxrss) * 1024},
   };
   if (options.json) {
-    std::printf("%s\n", result.dump(2).c_str());
+    print_text(json_text(result) + "\n");
     return absl::OkStatus();
   }
   for (const auto& [key, value] : result.items()) {
-    std::printf("%-18s %s\n", key.c_str(), value.dump().c_str());
+    print_text(absl::StrFormat("%-18s %s\n", key, json_text(value)));
   }
   return absl::OkStatus();
 }

@@ -37,7 +37,31 @@ expect 2 "--output" "$modellib" run "$model"
 expect 2 "gpu" "$modellib" run "$model" "$input" --output out --device gpu
 expect 2 "--dim" "$modellib" compile "$model" -o a.mlplan --dim batch
 expect 2 "--dim" "$modellib" compile "$model" -o a.mlplan --dim batch=9..3
-expect 2 "no pass 'magic'" "$modellib" compile "$model" -o a.mlplan --disable magic
+expect 2 "no pass 'magic'; there are: order, canonicalize" "$modellib" compile "$model" -o a.mlplan --disable magic
+
+# --- Options that have no effect on what they are given with.
+expect 2 "no pass 'autocast-f16'" "$modellib" compile "$model" -o a.mlplan --disable autocast-f16
+expect 2 "no free dimension 'seq'; there are: batch" "$modellib" compile "$model" -o a.mlplan --dim seq=3
+expect 2 "no free dimension 'seq'" "$modellib" inspect "$model" --dim seq=3
+expect 2 "no free dimension 'seq'" "$modellib" bench "$model" --dim seq=3
+expect 2 "no free dimension 'seq'" "$modellib" profile "$model" --dim seq=3
+expect 2 "no free dimension 'seq'" "$modellib" diff "$model" "$model" --dim seq=3
+expect 2 "--memory" "$modellib" inspect "$model" --entry mlp
+expect 2 "--json" "$modellib" profile "$model" --top 3 --json
+expect 2 "INPUT" "$modellib" diff "$model" "$model" "$input" --seed 3
+expect 2 "INPUT" "$modellib" diff "$model" "$model" "$input" --largest-integer 3
+expect 2 "--threads" "$modellib" run "$model" "$input" --output out --device reference --threads 2
+expect 2 "--threads" "$modellib" diff "$model" "$model" "$input" --device-a reference --device-b reference --threads 2
+expect 2 "--dim" "$modellib" diff "$model" "$model" "$input" --device-a reference --device-b reference --dim batch=2
+expect 2 "no passes" "$modellib" diff "$model" "$model" "$input" --device-a reference --disable-a fusion
+expect 0 "" "$modellib" compile "$model" -o fixed.mlplan --dim batch=2
+expect 0 "" "$modellib" compile "$model" -o bounded.mlplan
+expect 2 "all are fixed" "$modellib" bench fixed.mlplan --dim nonsense=3
+expect 2 "no free dimension 'nonsense'; there are: batch" "$modellib" bench bounded.mlplan --dim nonsense=3
+expect 2 "give a number, batch=4" "$modellib" bench bounded.mlplan --dim batch=1..4
+expect 2 "when it was compiled" "$modellib" inspect bounded.mlplan --dim batch=3
+expect 0 "" "$modellib" bench bounded.mlplan --dim batch=3 --seconds 0.01
+expect 0 "equal within" "$modellib" diff "$model" fixed.mlplan --dim batch=2
 
 # --- Text, native model and plan give the same on the CPU, and the reference within rounding.
 expect 0 "" "$modellib" run "$model" "$input" --output reference --device reference
@@ -49,8 +73,28 @@ expect 0 "" "$modellib" run mlp2.mlplan "$input" --output plan2
 for folder in text plan plan2; do
   cmp reference/output_0.npy $folder/output_0.npy || fail "$folder differs from the reference"
 done
-ls passes/mlp-*.mltxt >/dev/null || fail "no dumps of passes"
-expect 0 "graph" cat passes/mlp-01-*.mltxt
+expect 0 'graph "mlp"' cat passes/mlp-01-order.mltxt
+# Entries that share a graph's name, and such as a folder cannot hold, have files of their own.
+printf 'graph "g" entry "a" (x: f32[2]) { return relu(x) }\ngraph "g" entry "a/b" (x: f32[2]) { return neg(x) }\n' >two.mltxt
+expect 0 "" "$modellib" compile two.mltxt -o two.mlplan --dump-passes two_passes
+expect 0 "relu" cat two_passes/a-01-order.mltxt
+expect 0 "neg" cat two_passes/a%2Fb-01-order.mltxt
+# Why a pass left alone what it nearly took.
+cat >near.mltxt <<'MODEL'
+graph "g" (x: f32[4]) {
+  inverse = constant() {value: f32[] [0.70710677]}
+  one = constant() {value: f32[] [1.0]}
+  more = constant() {value: f32[] [0.7]}
+  d = mul(x, inverse)
+  e = erf(d)
+  p = add(e, one)
+  m = mul(x, p)
+  return y = mul(m, more)
+}
+MODEL
+expect 0 "entry g" "$modellib" compile near.mltxt -o near.mlplan --explain
+expect 0 "is no gelu: operand 1 of mul is not a scalar constant near 0.5: it is 0.7" "$modellib" compile near.mltxt -o near.mlplan --explain
+[[ -z $("$modellib" compile near.mltxt -o near.mlplan) ]] || fail "explanations that nobody asked for"
 
 # --- ONNX: models, and tensors in and out.
 onnx=$tests/frontends/onnx/testdata/bad
@@ -74,9 +118,31 @@ for file in "$onnx"/*.onnx; do
   done
 done
 
+# --- Messages of ONNX that hold a tensor, or none.
+python3 - pb/output_0.pb <<'CHECK'
+import struct
+tensor = bytes([8, 1, 8, 3, 8, 4, 16, 1, 74, 48]) + struct.pack("<12f", *range(12))  # dims, type, raw_data
+held = bytes([26, len(tensor)]) + tensor  # tensor_value of an optional, tensor_values of a sequence
+files = {"tensor": tensor, "optional": b"\x10\x01" + held, "named": b"\x0a\x01n\x10\x01" + held,
+         "two": b"\x10\x01" + held + held, "empty": b"\x10\x01", "nothing": b"", "cut": tensor[:-1],
+         "broken": b"\x10\x01\x1a\x04" + tensor[:4]}
+for name, content in files.items():
+    open(name + ".pb", "wb").write(content)
+CHECK
+for name in tensor optional named; do
+  expect 0 "" "$modellib" run "$model" $name.pb --output out-$name
+  cmp out-tensor/output_0.npy out-$name/output_0.npy || fail "the tensor in $name.pb is another"
+done
+expect 1 "two.pb: it holds a sequence of 2 tensors" "$modellib" run "$model" two.pb --output out
+expect 1 "empty.pb: it holds no tensor" "$modellib" run "$model" empty.pb --output out
+expect 1 "nothing.pb: it holds no tensor" "$modellib" run "$model" nothing.pb --output out
+expect 1 "cut.pb: byte" "$modellib" run "$model" cut.pb --output out
+expect 1 "broken.pb: " "$modellib" run "$model" broken.pb --output out
+
 # --- Inspection.
 expect 0 "will_not_run" "$modellib" inspect "$model" --json
 expect 0 "matmul" "$modellib" inspect "$model"
+expect 0 "planned_bytes" "$modellib" inspect "$model"
 expect 0 '"planned_bytes"' "$modellib" inspect mlp.mlplan --json --memory memory.svg
 expect 0 "kernel" "$modellib" inspect mlp.mlplan
 expect 0 "<svg" cat memory.svg
@@ -96,6 +162,77 @@ for entry in (model, plan):
 mlp = json.load(open("mlp.json"))["entries"][0]
 assert mlp["steps_on_plain_kernels"] == 0 and sum(mlp["pointwise"].values()) == 2
 CHECK
+# Of a model, all that a plan of it tells, for dimensions as they are given, and else as they are assumed.
+"$modellib" inspect "$model" --json --dim batch=2 >mlp_model.json
+"$modellib" inspect mlp2.mlplan --json >mlp2.json
+python3 - <<'CHECK' || fail "inspect tells of a model other than of its plan"
+import json
+model, plan, pair = (json.load(open(name)) for name in ("mlp_model.json", "mlp2.json", "pair.json"))
+assert model["format"] == "model" and plan["format"] == "plan"
+for key in ("device", "passes", "constants", "will_not_run"):
+    assert model[key] == plan[key], key
+ours, theirs = model["entries"][0], plan["entries"][0]
+for key in set(theirs) - {"inputs", "outputs", "symbols"}:
+    assert ours[key] == theirs[key], key
+assert ours["planned_bytes"] > 0 and ours["steps"] and ours["nodes"] > 0
+assert pair["planned_for"] == [{"name": "m", "min": 0, "max": 64}] and "planned_for" not in model
+CHECK
+expect 1 "batch" "$modellib" inspect "$model" --dim batch=9
+# A training step's convolution goes through oneDNN, which may allocate.
+printf 'graph "g" (x: f32[1,3,8,8], w: f32[4,3,3,3]) { return conv(x, w) }' >conv.mltxt
+expect 0 "" "$modellib" compile conv.mltxt -o conv.mlplan
+for file in conv.mltxt conv.mlplan; do
+  "$modellib" inspect $file --json >conv.json
+  python3 - <<'CHECK' || fail "inspect does not mark what may allocate in $file"
+import json
+entry = json.load(open("conv.json"))["entries"][0]
+marked = [step["kernel"] for step in entry["steps"] if step.get("may_allocate")]
+assert marked == ["cpu.conv2d"] and entry["steps_that_may_allocate"] == 1, entry["steps"]
+CHECK
+done
+expect 0 "steps_that_may_allocate: 1" "$modellib" inspect conv.mlplan
+
+# --- Names that are no UTF-8.
+python3 - "$onnx/00_good.onnx" <<'CHECK'
+import sys
+good = open(sys.argv[1], "rb").read()
+open("names.onnx", "wb").write(good.replace(b"\x01x", b"\x01\xff").replace(b"\x01y", b"\x01\xfe"))
+CHECK
+expect 0 "" "$modellib" compile names.onnx -o names.mlplan
+for file in names.onnx names.mlplan; do
+  "$modellib" inspect $file --json >names.json || fail "inspect --json of $file"
+  python3 -c 'import json; assert json.load(open("names.json"))["entries"][0]["inputs"][0]["name"] == "\ufffd"' ||
+    fail "no JSON of $file"
+  expect 0 "" "$modellib" profile $file --runs 1 --trace trace.json --json
+  python3 -c 'import json; json.load(open("trace.json"))' || fail "no trace of $file"
+done
+expect 0 '"equal": true' "$modellib" diff names.onnx names.mlplan --json
+
+# --- An output that cannot be written is an error, never a signal and never silence.
+full() { "$@" >/dev/full; }
+closed() { "$@" >&-; }
+unread() {
+  exec {pipe}> >(exec true)
+  wait $!
+  "$@" >&$pipe
+  local code=$?
+  exec {pipe}>&-
+  return $code
+}
+for arguments in "inspect $model" "inspect $model --json" "bench $model --seconds 0.01" "profile $model --runs 1" \
+  "diff $model $model" "compile $model -o a.mlplan --explain" markdown man "completion bash" --help "run --help"; do
+  for output in full closed unread; do
+    # shellcheck disable=SC2086
+    expect 1 "cannot write to the standard output" $output "$modellib" $arguments
+  done
+done
+expect 1 "No space left" full "$modellib" inspect "$model"
+expect 1 "Broken pipe" unread "$modellib" inspect "$model"
+# What prints nothing needs no output, and keeps it apart from its files.
+expect 0 "" closed "$modellib" compile "$model" -o quiet.mlplan
+cmp mlp.mlplan quiet.mlplan || fail "what was to be printed went into a file"
+# What was wrong before comes first.
+expect 3 "no graph" full "$modellib" inspect mlp.mlplan --graph graph.svg
 expect 3 "will_not_run" "$modellib" inspect "$onnx/24_unknown_op.onnx" --json
 expect 0 "" "$modellib" inspect "$model" --memory model_memory.svg
 if command -v dot >/dev/null; then
@@ -143,7 +280,7 @@ expect 1 '"value": "h"' "$modellib" diff "$model" changed.mltxt --json
 printf 'graph "g" (x: f32[2,2]) {\n  m = neg(x)\n  l = log(m)\n  t = tanh(l)\n  return t\n}' >nan.mltxt
 expect 0 "first NaN of A: 'l' at [0,0]" "$modellib" diff nan.mltxt nan.mltxt --disable-a all --device-b reference
 expect 0 "first NaN of B: 't'" "$modellib" diff nan.mltxt nan.mltxt --disable-a all
-expect 1 "its passes ran already" "$modellib" diff mlp.mlplan "$model" --disable-a fusion
+expect 2 "its passes ran already" "$modellib" diff mlp.mlplan "$model" --disable-a fusion
 expect 1 "the reference executor runs models" "$modellib" diff mlp.mlplan "$model" --device-a reference
 expect 1 "give inputs" "$modellib" diff "$model" "$model" --device-a reference --device-b reference
 expect 1 "1 inputs, B 2" "$modellib" diff "$model" pair.mlplan
@@ -171,6 +308,26 @@ expect 1 "broken.mltxt:1:" "$modellib" inspect broken.mltxt
 printf 'graph "g" (x: f32[n]) { return relu(x) }' >unbounded.mltxt
 expect 1 "n" "$modellib" compile unbounded.mltxt -o c.mlplan
 expect 0 "" "$modellib" compile unbounded.mltxt -o c.mlplan --dim n=1..16
+
+# --- A real model, cut short and with bytes changed: first where its structure lies.
+python3 - "$tests/external/models/ocr_cls.onnx" <<'CHECK'
+import random, sys
+good = open(sys.argv[1], "rb").read()
+numbers = random.Random(11)
+for i in range(8):
+    reach = len(good) if i % 2 else 40000
+    open(f"real_cut_{i}.onnx", "wb").write(good[:numbers.randrange(reach)])
+    changed = bytearray(good)
+    for _ in range(1 + i % 3):
+        changed[numbers.randrange(reach)] = numbers.randrange(256)
+    open(f"real_changed_{i}.onnx", "wb").write(changed)
+CHECK
+for file in real_*.onnx; do
+  message=$(timeout 60 "$modellib" inspect "$file" 2>&1 >/dev/null)
+  code=$?
+  [[ $code == [013] ]] || fail "exit code $code: inspect $file"
+  [[ $code == 0 || -n $message ]] || fail "no message: inspect $file"
+done
 
 # --- Hostile files: cut short, and with bytes changed.
 size=$(stat -c %s mlp.mlplan)

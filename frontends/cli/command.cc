@@ -1,7 +1,9 @@
 #include "modellib/frontends/cli/command.h"
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 
+#include "absl/strings/cord.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -10,6 +12,9 @@
 
 namespace modellib::cli {
 namespace {
+
+// What a status of wrong usage carries.
+constexpr char kWrongUsage[] = "modellib.cli/wrong_usage";
 
 // False for what is neither "name=8" nor "name=1..1000".
 bool parse_dim_range(absl::string_view text, std::string& name, DimRange& range) {
@@ -30,8 +35,15 @@ bool parse_dim_range(absl::string_view text, std::string& name, DimRange& range)
 
 }  // namespace
 
+absl::Status wrong_usage(absl::string_view message) {
+  absl::Status status = absl::InvalidArgumentError(message);
+  status.SetPayload(kWrongUsage, absl::Cord());
+  return status;
+}
+
 int exit_code(const absl::Status& status) {
   if (status.ok()) return 0;
+  if (status.GetPayload(kWrongUsage).has_value()) return 2;
   return status.code() == absl::StatusCode::kUnimplemented ? 3 : 1;
 }
 
@@ -65,15 +77,18 @@ void add_disable_option(CLI::App& command, const std::string& name, const std::s
       .add_option_function<std::vector<std::string>>(
           name,
           [name, &disabled](const std::vector<std::string>& given) {
+            const std::vector<std::string> passes = default_pipeline();
             for (const std::string& pass : given) {
               if (pass == "all") {
-                for (const std::string& each : default_pipeline()) {
+                for (const std::string& each : passes) {
                   if (!is_mandatory_pass(each)) disabled.push_back(each);
                 }
-              } else if (find_pass(pass) != nullptr) {
+              } else if (std::find(passes.begin(), passes.end(), pass) != passes.end()) {
                 disabled.push_back(pass);
               } else {
-                throw CLI::ValidationError(name, "no pass '" + pass + "'");
+                throw CLI::ValidationError(
+                    name,
+                    absl::StrCat("no pass '", pass, "'; there are: ", absl::StrJoin(passes, ", ")));
               }
             }
           },

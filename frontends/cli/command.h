@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/strings/string_view.h"
 #include "modellib/graph/dim.h"
 
 namespace CLI {  // NOLINT(readability-identifier-naming): the library's
@@ -28,8 +29,12 @@ void add_diff_command(CLI::App& app, Outcome& outcome);
 // completion, man and markdown: what program.h derives from the parser.
 void add_document_commands(CLI::App& app, Outcome& outcome);
 
-// 0 for OK; 3 for Unimplemented: something in the input is not supported; 1 for any other: the
-// input is at fault. Wrong usage, 2, is found by the parser.
+// For options that have no effect on what they are given with: wrong usage that only a look at the
+// files can find. The rest of it is found by the parser.
+absl::Status wrong_usage(absl::string_view message);
+
+// 0 for OK; 2 for wrong usage; 3 for Unimplemented: something in the input is not supported; 1 for
+// any other: the input is at fault.
 int exit_code(const absl::Status& status);
 
 // Adds "--dim", which may be given several times: "batch=8" or "batch=1..1000".

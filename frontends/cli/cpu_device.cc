@@ -12,13 +12,17 @@
 
 namespace modellib::cli {
 
-absl::StatusOr<std::shared_ptr<const PlanFile>> compile_for_cpu(const Model& model,
-                                                                const CompileOptions& options) {
+absl::StatusOr<CompiledModel> compile_for_cpu(const Model& model, const CompileOptions& options) {
   MODELLIB_ASSIGN_OR_RETURN(const Program program, name_values(model.program));
   MODELLIB_ASSIGN_OR_RETURN(CompileResult result,
                             compile(program, builtin_ops(), cpu::cpu_backend(), options));
   add_variable_contents(model.variables, result.lowered);
-  return make_plan_file(result.lowered);
+  CompiledModel compiled;
+  MODELLIB_ASSIGN_OR_RETURN(compiled.plan, make_plan_file(result.lowered));
+  for (size_t i = 0; i < result.runs.size(); ++i) {
+    compiled.entries.push_back({program.entries[i].name, std::move(result.runs[i])});
+  }
+  return compiled;
 }
 
 absl::StatusOr<std::shared_ptr<const PlanFile>> plan_for_cpu(const LoadedFile& file,
@@ -26,7 +30,8 @@ absl::StatusOr<std::shared_ptr<const PlanFile>> plan_for_cpu(const LoadedFile& f
   if (file.plan != nullptr) return file.plan;
   CompileOptions options;
   options.dims = dims;
-  return compile_for_cpu(*file.model, options);
+  MODELLIB_ASSIGN_OR_RETURN(CompiledModel compiled, compile_for_cpu(*file.model, options));
+  return std::move(compiled.plan);
 }
 
 absl::StatusOr<CpuSession> start_on_cpu(std::shared_ptr<const PlanFile> plan,

@@ -16,8 +16,16 @@
 namespace modellib::cli {
 
 // The plan of a model, with what its variables hold. All its values have names (value_names.h).
-absl::StatusOr<std::shared_ptr<const PlanFile>> compile_for_cpu(const Model& model,
-                                                                const CompileOptions& options);
+struct CompiledModel {
+  std::shared_ptr<const PlanFile> plan;
+  // What each pass did and, if that was asked for, what it remarked.
+  struct Entry {
+    std::string name;
+    std::vector<PassRun> runs;
+  };
+  std::vector<Entry> entries;
+};
+absl::StatusOr<CompiledModel> compile_for_cpu(const Model& model, const CompileOptions& options);
 // The plan in the file, or that of the model in it.
 absl::StatusOr<std::shared_ptr<const PlanFile>> plan_for_cpu(const LoadedFile& file,
                                                              const DimRanges& dims);

@@ -1,14 +1,12 @@
 #include <algorithm>
 #include <map>
 #include <string>
+#include <utility>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_split.h"
-#include "modellib/executors/cpu/backend/cpu_backend.h"
 #include "modellib/frontends/cli/describe.h"
 #include "modellib/graph/op_def.h"
-#include "modellib/ops/registry.h"
-#include "modellib/passes/compile.h"
 
 namespace modellib::cli {
 namespace {
@@ -61,6 +59,12 @@ Json entry(const Program::Entry& e) {
   return out;
 }
 
+void add_missing(Json from, Json& to) {
+  for (auto& [key, value] : from.items()) {
+    if (!to.contains(key)) to[key] = std::move(value);
+  }
+}
+
 }  // namespace
 
 Json lines_of(const absl::Status& status) {
@@ -71,11 +75,29 @@ Json lines_of(const absl::Status& status) {
   return lines;
 }
 
-Json describe_model(const Model& model) {
-  Json out = {{"format", "model"},
-              {"variables", Json::array()},
-              {"entries", Json::array()},
-              {"will_not_run", Json::array()}};
+DimRanges assumed_dims(const Model& model, const DimRanges& dims) {
+  constexpr int64_t kAssumed = 64;
+  DimRanges assumed;
+  for (const Program::Entry& e : model.program.entries) {
+    for (const auto& [symbol, range] : free_dims(*e.graph)) {
+      if (range.max == DimRange::kUnbounded && dims.count(symbol) == 0) {
+        assumed[symbol] = {range.min, std::max(range.min, kAssumed)};
+      }
+    }
+  }
+  return assumed;
+}
+
+Json describe_model(const Model& model, const absl::StatusOr<std::shared_ptr<const PlanFile>>& plan,
+                    const DimRanges& assumed, const runtime::KernelTable& kernels) {
+  Json out = {{"format", "model"}};
+  if (plan.ok() && !assumed.empty()) {
+    out["planned_for"] = Json::array();
+    for (const auto& [symbol, range] : assumed) {
+      out["planned_for"].push_back({{"name", symbol}, {"min", range.min}, {"max", range.max}});
+    }
+  }
+  out["variables"] = Json::array();
   for (const VariableRef& v : model.program.variables()) {
     const bool has_content = model.variables.contains(v->name);
     out["variables"].push_back(
@@ -84,28 +106,20 @@ Json describe_model(const Model& model) {
          {"type", to_string(v->type)},
          {"content", has_content ? "in the file" : "from the entry initialize"}});
   }
+  out["entries"] = Json::array();
   for (const Program::Entry& e : model.program.entries) out["entries"].push_back(entry(e));
-  // Free dimensions without a maximum can be bounded when it is compiled; that is no fault.
-  CompileOptions options;
-  constexpr int64_t kAssumed = 64;
-  for (const Program::Entry& e : model.program.entries) {
-    for (const auto& [symbol, range] : free_dims(*e.graph)) {
-      if (range.max == DimRange::kUnbounded) {
-        options.dims[symbol] = {range.min, std::max(range.min, kAssumed)};
-      }
-    }
-  }
-  const auto compiled = compile(model.program, builtin_ops(), cpu::cpu_backend(), options);
-  if (!compiled.ok()) {
-    out["will_not_run"] = lines_of(compiled.status());
+  out["will_not_run"] = Json::array();
+  if (!plan.ok()) {
+    out["will_not_run"] = lines_of(plan.status());
     return out;
   }
+  // What both tell, such as inputs and dimensions, stands as in the model.
+  Json planned = describe_plan(**plan, kernels);
+  out["will_not_run"] = planned["will_not_run"];
   for (size_t i = 0; i < out["entries"].size(); ++i) {
-    const auto& count = compiled->lowered.plan.entries[i]->pointwise;
-    out["entries"][i]["pointwise"] = {{"in_regions", count->in_regions()},
-                                      {"in_epilogues", count->in_epilogues()},
-                                      {"outside", count->outside()}};
+    add_missing(std::move(planned["entries"][i]), out["entries"][i]);
   }
+  add_missing(std::move(planned), out);
   return out;
 }
 

@@ -16,7 +16,7 @@ std::string cell(const Json& value) {
     std::snprintf(buffer, sizeof(buffer), "%.3f", value.get<double>());
     return buffer;
   }
-  return value.dump();
+  return json_text(value, /*indent=*/-1);
 }
 
 // Rows of objects as a table whose columns are their keys, in the order of first use.

@@ -6,7 +6,10 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "modellib/frontends/cli/command.h"
 #include "modellib/frontends/cli/diff_side.h"
+#include "modellib/frontends/cli/dims.h"
+#include "modellib/frontends/cli/load_with_inputs.h"
 #include "modellib/graph/status_macros.h"
 
 namespace modellib::cli {
@@ -41,6 +44,16 @@ absl::StatusOr<std::vector<Tensor>> make_inputs(const RunSide& a, const RunSide&
   MODELLIB_ASSIGN_OR_RETURN(const std::vector<Tensor> samples,
                             sample_inputs(*b.entry(), options.dims, options.samples));
   return inputs_of_b(b.inputs(), slots, samples);
+}
+
+// Options for what does not happen.
+absl::Status check_devices(const DiffOptions& options) {
+  if (options.a.device != "reference" || options.b.device != "reference") return absl::OkStatus();
+  if (options.threads.has_value()) return wrong_usage("--threads: the reference executor has one");
+  if (!options.dims.empty()) {
+    return wrong_usage("--dim: for the reference executor the inputs decide the dimensions");
+  }
+  return absl::OkStatus();
 }
 
 std::string shape_text(const Tensor& tensor) {
@@ -110,8 +123,16 @@ Json describe(const std::optional<DiffReport::Nan>& nan) {
 }  // namespace
 
 absl::StatusOr<DiffReport> diff(const DiffOptions& options) {
-  MODELLIB_ASSIGN_OR_RETURN(const std::unique_ptr<RunSide> a, open_side(options.a, options));
-  MODELLIB_ASSIGN_OR_RETURN(const std::unique_ptr<RunSide> b, open_side(options.b, options));
+  MODELLIB_RETURN_IF_ERROR(check_devices(options));
+  MODELLIB_ASSIGN_OR_RETURN(LoadedFile file_a, load_with_inputs(options.a.file, options.inputs));
+  MODELLIB_ASSIGN_OR_RETURN(LoadedFile file_b, load_with_inputs(options.b.file, options.inputs));
+  std::vector<std::string> dims = dim_names(file_a);
+  for (std::string& name : dim_names(file_b)) dims.push_back(std::move(name));
+  MODELLIB_RETURN_IF_ERROR(check_dim_names(options.dims, dims));
+  MODELLIB_ASSIGN_OR_RETURN(const std::unique_ptr<RunSide> a,
+                            open_side(std::move(file_a), options.a, options));
+  MODELLIB_ASSIGN_OR_RETURN(const std::unique_ptr<RunSide> b,
+                            open_side(std::move(file_b), options.b, options));
   MODELLIB_ASSIGN_OR_RETURN(const std::vector<Tensor> inputs_a, make_inputs(*a, *b, options));
   MODELLIB_ASSIGN_OR_RETURN(const std::vector<Tensor> inputs_b,
                             inputs_of_b(a->inputs(), b->inputs(), inputs_a));

@@ -28,7 +28,7 @@ struct DiffOptions {
   SampleOptions samples;
   std::string entry;  // "": the only one
   DimRanges dims;
-  int threads = 0;
+  std::optional<int> threads;  // 0, and none: one for each core
   Tolerance tolerance;
 };
 
@@ -50,8 +50,9 @@ struct DiffReport {
   std::optional<Nan> first_nan_a, first_nan_b;
 };
 
-// InvalidArgument for inputs that do not fit both, and where neither side runs on the CPU and no
-// inputs are given; other errors are those of loading, compiling and running.
+// Wrong usage (see command.h) for options that have no effect. InvalidArgument for inputs that do
+// not fit both, and where neither side runs on the CPU and no inputs are given; other errors are
+// those of loading, compiling and running.
 absl::StatusOr<DiffReport> diff(const DiffOptions& options);
 
 Json describe_diff(const DiffReport& report);

@@ -1,11 +1,11 @@
 #include <CLI/CLI.hpp>
-#include <cstdio>
 #include <memory>
 #include <string>
 
 #include "absl/strings/str_cat.h"
 #include "modellib/frontends/cli/command.h"
 #include "modellib/frontends/cli/diff.h"
+#include "modellib/frontends/cli/output.h"
 #include "modellib/graph/status_macros.h"
 
 namespace modellib::cli {
@@ -19,9 +19,9 @@ struct Options {
 absl::Status compare(const Options& options) {
   MODELLIB_ASSIGN_OR_RETURN(const DiffReport report, diff(options.diff));
   if (options.json) {
-    std::printf("%s\n", describe_diff(report).dump(2).c_str());
+    print_text(json_text(describe_diff(report)) + "\n");
   } else {
-    std::printf("%s", diff_text(report, options.diff.tolerance).c_str());
+    print_text(diff_text(report, options.diff.tolerance));
   }
   if (report.differences.empty()) return absl::OkStatus();
   return absl::FailedPreconditionError(
@@ -39,9 +39,10 @@ void add_diff_command(CLI::App& app, Outcome& outcome) {
       "where the first NaN is. Values are compared by name");
   command->add_option("A", diff.a.file, "ONNX, native or text model, or plan")->required();
   command->add_option("B", diff.b.file, "The same model, or one to compare it with")->required();
-  command->add_option("INPUT", diff.inputs,
-                      "FILE, in the order of A's inputs, or NAME=FILE; .npy or .pb. Without: "
-                      "random numbers");
+  CLI::Option* const inputs =
+      command->add_option("INPUT", diff.inputs,
+                          "FILE, in the order of A's inputs, or NAME=FILE; .npy or .pb. Without: "
+                          "random numbers");
   for (const bool is_a : {true, false}) {
     DiffSide& side = is_a ? diff.a : diff.b;
     const std::string suffix = is_a ? "-a" : "-b";
@@ -59,13 +60,16 @@ void add_diff_command(CLI::App& app, Outcome& outcome) {
   command->add_option("--atol", diff.tolerance.absolute, "How far apart beside that")
       ->check(CLI::NonNegativeNumber)
       ->type_name("X");
-  command->add_option("--seed", diff.samples.seed, "Of the random inputs")->type_name("N");
+  command->add_option("--seed", diff.samples.seed, "Of the random inputs")
+      ->type_name("N")
+      ->excludes(inputs);
   diff.samples.largest_integer = 1;
   command
       ->add_option("--largest-integer", diff.samples.largest_integer,
                    "Random integers are drawn from 0 to it")
       ->check(CLI::Range(int64_t{0}, int64_t{1} << 31))
-      ->type_name("N");
+      ->type_name("N")
+      ->excludes(inputs);
   command->add_option("--threads", diff.threads, "0: one for each core")
       ->check(CLI::Range(0, 1024))
       ->type_name("N");

@@ -5,8 +5,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
+#include "modellib/frontends/cli/command.h"
 #include "modellib/frontends/cli/cpu_device.h"
-#include "modellib/frontends/cli/load_file.h"
+#include "modellib/frontends/cli/dims.h"
 #include "modellib/frontends/cli/load_with_inputs.h"
 #include "modellib/frontends/cli/reference_device.h"
 #include "modellib/frontends/cli/value_names.h"
@@ -48,13 +49,13 @@ class CpuSide final : public RunSide {
       CompileOptions compile;
       MODELLIB_ASSIGN_OR_RETURN(compile.dims, dims_of(file, options));
       compile.pipeline.disabled = side.disabled;
-      MODELLIB_ASSIGN_OR_RETURN(plan, compile_for_cpu(*file.model, compile));
+      MODELLIB_ASSIGN_OR_RETURN(CompiledModel compiled, compile_for_cpu(*file.model, compile));
+      plan = std::move(compiled.plan);
     } else if (!side.disabled.empty()) {
-      return absl::InvalidArgumentError(
-          absl::StrCat(side.file, " is a plan: its passes ran already"));
+      return wrong_usage(absl::StrCat(side.file, " is a plan: its passes ran already"));
     }
     runtime::SessionOptions session;
-    session.threads = options.threads;
+    session.threads = options.threads.value_or(0);
     session.observer = [this](const runtime::StepEvent& event) { observe(event); };
     MODELLIB_ASSIGN_OR_RETURN(cpu_, start_on_cpu(std::move(plan), std::move(session)));
     MODELLIB_ASSIGN_OR_RETURN(const std::string name,
@@ -86,10 +87,16 @@ class CpuSide final : public RunSide {
   }
 
  private:
+  // The other side may have a dimension that this one does not.
   static absl::StatusOr<DimRanges> dims_of(const LoadedFile& file, const DiffOptions& options) {
-    if (options.inputs.empty()) return options.dims;
-    MODELLIB_ASSIGN_OR_RETURN(DimRanges dims, dims_of_inputs(file, options.entry, options.inputs));
-    for (const auto& [symbol, range] : options.dims) dims[symbol] = range;
+    DimRanges dims;
+    if (!options.inputs.empty()) {
+      MODELLIB_ASSIGN_OR_RETURN(dims, dims_of_inputs(file, options.entry, options.inputs));
+    }
+    for (const std::string& name : dim_names(file)) {
+      const auto asked = options.dims.find(name);
+      if (asked != options.dims.end()) dims[name] = asked->second;
+    }
     return dims;
   }
 
@@ -126,7 +133,7 @@ class ReferenceSide final : public RunSide {
           absl::StrCat(side.file, " is a plan; the reference executor runs models"));
     }
     if (!side.disabled.empty()) {
-      return absl::InvalidArgumentError("the reference executor runs no passes to leave out");
+      return wrong_usage("the reference executor runs no passes to leave out");
     }
     model_ = *std::move(file.model);
     MODELLIB_ASSIGN_OR_RETURN(model_.program, name_values(model_.program));
@@ -191,9 +198,8 @@ const Recording::Value* Recording::find(const std::string& name) const {
   return it == index_.end() ? nullptr : &values_[it->second];
 }
 
-absl::StatusOr<std::unique_ptr<RunSide>> open_side(const DiffSide& side,
+absl::StatusOr<std::unique_ptr<RunSide>> open_side(LoadedFile file, const DiffSide& side,
                                                    const DiffOptions& options) {
-  MODELLIB_ASSIGN_OR_RETURN(LoadedFile file, load_with_inputs(side.file, options.inputs));
   if (side.device == "reference") {
     auto reference = std::make_unique<ReferenceSide>();
     MODELLIB_RETURN_IF_ERROR(reference->open(std::move(file), side, options));

@@ -12,6 +12,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "modellib/frontends/cli/diff.h"
+#include "modellib/frontends/cli/load_file.h"
 #include "modellib/frontends/cli/tensors_in_files.h"
 #include "modellib/graph/tensor.h"
 
@@ -58,8 +59,8 @@ class RunSide {
   Recording recording_;
 };
 
-// Loads, and compiles what is to run on the CPU.
-absl::StatusOr<std::unique_ptr<RunSide>> open_side(const DiffSide& side,
+// Compiles what is to run on the CPU.
+absl::StatusOr<std::unique_ptr<RunSide>> open_side(LoadedFile file, const DiffSide& side,
                                                    const DiffOptions& options);
 
 }  // namespace modellib::cli

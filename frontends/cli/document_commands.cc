@@ -1,9 +1,9 @@
 // Commands that print what the program says of itself, in forms that other programs read.
 #include <CLI/CLI.hpp>
-#include <cstdio>
 #include <string>
 
 #include "modellib/frontends/cli/command.h"
+#include "modellib/frontends/cli/output.h"
 #include "modellib/frontends/cli/program.h"
 
 namespace modellib::cli {
@@ -13,7 +13,7 @@ void add_document_commands(CLI::App& app, Outcome& outcome) {
                        std::string (*write)(const ProgramSpec&)) {
     CLI::App* command = app.add_subcommand(name, description);
     command->callback([&app, &outcome, write] {
-      std::fputs(write(describe_program(app)).c_str(), stdout);
+      print_text(write(describe_program(app)));
       outcome = absl::OkStatus();
     });
     return command;

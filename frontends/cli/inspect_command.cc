@@ -1,7 +1,7 @@
 #include <CLI/CLI.hpp>
-#include <cstdio>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -11,8 +11,10 @@
 #include "modellib/frontends/cli/command.h"
 #include "modellib/frontends/cli/cpu_device.h"
 #include "modellib/frontends/cli/describe.h"
+#include "modellib/frontends/cli/dims.h"
 #include "modellib/frontends/cli/graphviz.h"
 #include "modellib/frontends/cli/load_file.h"
+#include "modellib/frontends/cli/output.h"
 #include "modellib/frontends/cli/plan_timeline.h"
 #include "modellib/graph/drawing.h"
 #include "modellib/graph/status_macros.h"
@@ -39,7 +41,29 @@ absl::Status draw_memory(const PlanFile& plan, const Options& options) {
 }
 
 void print(const Json& description, bool json) {
-  std::printf("%s\n", json ? description.dump(2).c_str() : as_text(description).c_str());
+  print_text((json ? json_text(description) : as_text(description)) + "\n");
+}
+
+// Why a model will not run, or the plan of it. Free dimensions without a maximum are no fault: they
+// can be bounded when it is compiled, and `assumed` says how large they are taken to be here.
+absl::StatusOr<std::shared_ptr<const PlanFile>> plan_of(const LoadedFile& file,
+                                                        const DimRanges& dims, DimRanges& assumed) {
+  if (file.plan != nullptr) return file.plan;
+  const auto with = [&](const DimRanges& more) {
+    DimRanges all = dims;
+    for (const auto& [symbol, range] : more) all[symbol] = range;
+    return plan_for_cpu(file, all);
+  };
+  assumed = assumed_dims(*file.model, dims);
+  auto plan = with(assumed);
+  if (plan.ok() || assumed.empty()) return plan;
+  // Not all models take the smallest images.
+  DimRanges largest = assumed;
+  for (auto& [symbol, range] : largest) range.min = range.max;
+  auto again = with(largest);
+  if (!again.ok()) return plan;
+  assumed = std::move(largest);
+  return again;
 }
 
 absl::Status inspect(const Options& options) {
@@ -50,17 +74,25 @@ absl::Status inspect(const Options& options) {
   }
   MODELLIB_RETURN_IF_ERROR(loaded.status());
   const LoadedFile& file = *loaded;
-  const Json description = file.plan != nullptr ? describe_plan(*file.plan, cpu::cpu_kernel_table())
-                                                : describe_model(*file.model);
+  if (file.plan != nullptr && !options.dims.empty()) {
+    return wrong_usage("--dim: dimensions of a plan were bound when it was compiled");
+  }
+  MODELLIB_RETURN_IF_ERROR(check_dims(file, options.dims));
+  DimRanges assumed;
+  const auto plan = plan_of(file, options.dims, assumed);
+  // Sizes that the model refuses are no lack of ours.
+  if (!options.dims.empty() && plan.status().code() == absl::StatusCode::kInvalidArgument) {
+    return plan.status();
+  }
+  const Json description =
+      file.plan != nullptr ? describe_plan(*file.plan, cpu::cpu_kernel_table())
+                           : describe_model(*file.model, plan, assumed, cpu::cpu_kernel_table());
   print(description, options.json);
   if (const size_t count = description["will_not_run"].size(); count > 0) {
     return absl::UnimplementedError(
         absl::StrCat("it will not run here: ", description["will_not_run"][0].get<std::string>()));
   }
-  if (!options.memory.empty()) {
-    MODELLIB_ASSIGN_OR_RETURN(const auto plan, plan_for_cpu(file, options.dims));
-    MODELLIB_RETURN_IF_ERROR(draw_memory(*plan, options));
-  }
+  if (!options.memory.empty()) MODELLIB_RETURN_IF_ERROR(draw_memory(**plan, options));
   if (!options.graph.empty()) {
     if (!file.model.has_value()) {
       return absl::UnimplementedError("a plan has no graph to draw; draw the model it came from");
@@ -74,16 +106,21 @@ absl::Status inspect(const Options& options) {
 
 void add_inspect_command(CLI::App& app, Outcome& outcome) {
   auto options = std::make_shared<Options>();
-  CLI::App* command = app.add_subcommand("inspect", "Tells what is in a model or a plan");
+  CLI::App* command =
+      app.add_subcommand("inspect", "Tells what is in a plan, or in a model and in its plan");
   command->add_option("FILE", options->file, "ONNX, native or text model, or plan")->required();
-  command->add_option("--memory", options->memory, "Draws memory over time; a model is compiled")
-      ->type_name("FILE.svg");
+  CLI::Option* const memory =
+      command->add_option("--memory", options->memory, "Draws memory over time")
+          ->type_name("FILE.svg");
   command->add_option("--graph", options->graph, "Draws the graphs of a model, by Graphviz")
       ->type_name("FILE.svg");
-  command->add_option("--entry", options->entry, "To draw, of a program with several");
+  command->add_option("--entry", options->entry, "Whose memory to draw, of a program with several")
+      ->type_name("NAME")
+      ->needs(memory);
   add_dim_option(*command, options->dims);
   command->add_flag("--json", options->json, "For programs to read");
-  set_examples(*command, {"modellib inspect model.mltxt", "modellib inspect model.mlplan --json",
+  set_examples(*command, {"modellib inspect model.mltxt --dim batch=4",
+                          "modellib inspect model.mlplan --json",
                           "modellib inspect model.mlplan --memory memory.svg"});
   command->callback([options, &outcome] { outcome = inspect(*options); });
 }

@@ -1,6 +1,5 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <cstdio>
 #include <memory>
 #include <string>
 #include <utility>
@@ -9,7 +8,9 @@
 #include "modellib/frontends/cli/command.h"
 #include "modellib/frontends/cli/cpu_device.h"
 #include "modellib/frontends/cli/describe.h"
+#include "modellib/frontends/cli/dims.h"
 #include "modellib/frontends/cli/load_file.h"
+#include "modellib/frontends/cli/output.h"
 #include "modellib/frontends/cli/profile.h"
 #include "modellib/graph/status_macros.h"
 
@@ -36,15 +37,17 @@ void keep_longest(Json& description, int top) {
 
 absl::Status profile(Options options) {
   MODELLIB_ASSIGN_OR_RETURN(const LoadedFile file, load_file(options.model, /*trusted=*/true));
+  MODELLIB_RETURN_IF_ERROR(check_dims(file, options.profile.dims));
   MODELLIB_ASSIGN_OR_RETURN(auto plan, plan_for_cpu(file, options.profile.dims));
   options.profile.trace = !options.trace.empty();
   MODELLIB_ASSIGN_OR_RETURN(const Profile result, profile_plan(std::move(plan), options.profile));
   if (!options.trace.empty()) {
-    MODELLIB_RETURN_IF_ERROR(write_file(options.trace, chrome_trace(result).dump()));
+    MODELLIB_RETURN_IF_ERROR(
+        write_file(options.trace, json_text(chrome_trace(result), /*indent=*/-1)));
   }
   Json description = describe_profile(result);
   if (!options.json) keep_longest(description, options.top);
-  std::printf("%s\n", options.json ? description.dump(2).c_str() : as_text(description).c_str());
+  print_text((options.json ? json_text(description) : as_text(description)) + "\n");
   return absl::OkStatus();
 }
 
@@ -70,10 +73,12 @@ void add_profile_command(CLI::App& app, Outcome& outcome) {
       ->add_option("--trace", options->trace,
                    "Writes one run in the format of Chrome's tracing (Perfetto reads it)")
       ->type_name("FILE.json");
-  command->add_option("--top", options->top, "Prints so many steps, the longest; 0: all")
-      ->check(CLI::Range(0, 1000000))
-      ->type_name("N");
-  command->add_flag("--json", options->json, "For programs to read: all steps, in order");
+  CLI::Option* const top =
+      command->add_option("--top", options->top, "Prints so many steps, the longest; 0: all")
+          ->check(CLI::Range(0, 1000000))
+          ->type_name("N");
+  command->add_flag("--json", options->json, "For programs to read: all steps, in order")
+      ->excludes(top);
   set_examples(*command,
                {"modellib profile model.mlplan",
                 "modellib profile model.mltxt --dim batch=4 --runs 5 --trace trace.json"});

@@ -1,5 +1,6 @@
 #include <CLI/CLI.hpp>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -18,7 +19,7 @@ namespace {
 struct RunOptions {
   std::string model, output, output_format = "npy", device = "cpu", entry;
   std::vector<std::string> inputs;
-  int threads = 0;
+  std::optional<int> threads;
 };
 
 absl::StatusOr<std::vector<Tensor>> outputs_of_reference(const LoadedFile& file,
@@ -40,7 +41,8 @@ absl::StatusOr<std::vector<Tensor>> outputs_of_cpu(const LoadedFile& file,
   MODELLIB_ASSIGN_OR_RETURN(const DimRanges dims,
                             dims_of_inputs(file, options.entry, options.inputs));
   MODELLIB_ASSIGN_OR_RETURN(std::shared_ptr<const PlanFile> plan, plan_for_cpu(file, dims));
-  MODELLIB_ASSIGN_OR_RETURN(const CpuSession cpu, start_on_cpu(std::move(plan), options.threads));
+  MODELLIB_ASSIGN_OR_RETURN(const CpuSession cpu,
+                            start_on_cpu(std::move(plan), options.threads.value_or(0)));
   MODELLIB_ASSIGN_OR_RETURN(const std::string name,
                             choose_entry(entry_names(*cpu.executable), options.entry));
   MODELLIB_ASSIGN_OR_RETURN(const runtime::EntryId entry, cpu.executable->entry(name));
@@ -53,6 +55,9 @@ absl::StatusOr<std::vector<Tensor>> outputs_of_cpu(const LoadedFile& file,
 }
 
 absl::Status run(const RunOptions& options) {
+  if (options.device == "reference" && options.threads.has_value()) {
+    return wrong_usage("--threads: the reference executor has one");
+  }
   MODELLIB_ASSIGN_OR_RETURN(const LoadedFile file, load_with_inputs(options.model, options.inputs));
   auto outputs = options.device == "reference" ? outputs_of_reference(file, options)
                                                : outputs_of_cpu(file, options);

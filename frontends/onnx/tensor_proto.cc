@@ -12,6 +12,7 @@
 #include "modellib/frontends/onnx/external_data.h"
 #include "modellib/frontends/onnx/wire_check.h"
 #include "modellib/graph/status_macros.h"
+#include "modellib/third_party/onnx/onnx_data_generated.h"
 
 namespace modellib::onnx {
 namespace {
@@ -49,6 +50,43 @@ absl::StatusOr<Tensor> from_int32(DType dtype, absl::Span<const int64_t> shape,
     for (size_t b = 0; b < size; ++b) narrow.push_back(static_cast<uint8_t>(n >> (8 * b)));
   }
   return from_bytes(dtype, shape, narrow.data(), narrow.size());
+}
+
+bool parse(google::protobuf::MessageLite& proto, const std::string& bytes) {
+  return bytes.size() <= static_cast<size_t>(std::numeric_limits<int>::max()) &&
+         proto.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()));
+}
+
+bool has_data(const TensorProto& proto) {
+  return proto.has_raw_data() || proto.float_data_size() + proto.int32_data_size() +
+                                         proto.string_data_size() + proto.int64_data_size() +
+                                         proto.double_data_size() + proto.uint64_data_size() +
+                                         proto.external_data_size() >
+                                     0;
+}
+
+// The file does not say which message it holds. OptionalProto and SequenceProto have the same
+// fields, and where they have tensors TensorProto has segments, which nobody writes.
+absl::StatusOr<Tensor> tensor_of_bytes(const std::string& bytes) {
+  TensorProto proto;
+  if (!parse(proto, bytes)) {
+    const absl::Status where = check_wire(bytes, WireMessage::kTensor);
+    return where.ok() ? absl::InvalidArgumentError("no TensorProto") : where;
+  }
+  if (proto.has_segment()) {
+    onnx_proto::SequenceProto sequence;
+    if (parse(sequence, bytes)) {
+      if (sequence.tensor_values_size() == 1) return tensor_of(sequence.tensor_values(0), "");
+      return absl::InvalidArgumentError(absl::StrCat("it holds a sequence of ",
+                                                     sequence.tensor_values_size(),
+                                                     " tensors, the input takes one"));
+    }
+  }
+  if (proto.dims().empty() && !has_data(proto)) {
+    return absl::InvalidArgumentError(
+        "it holds no tensor: an optional or a sequence that is empty");
+  }
+  return tensor_of(proto, "");
 }
 
 }  // namespace
@@ -117,18 +155,9 @@ TensorProto proto_of(const Tensor& tensor, absl::string_view name) {
 
 absl::StatusOr<Tensor> read_tensor_proto(const std::string& path) {
   MODELLIB_ASSIGN_OR_RETURN(const std::string bytes, read_file(path));
-  const auto at = [&](const absl::Status& s) {
-    return absl::Status(s.code(), absl::StrCat(path, ": ", s.message()));
-  };
-  TensorProto proto;
-  if (bytes.size() > static_cast<size_t>(std::numeric_limits<int>::max()) ||
-      !proto.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
-    const absl::Status where = check_wire(bytes, WireMessage::kTensor);
-    return at(where.ok() ? absl::InvalidArgumentError("no TensorProto") : where);
-  }
-  auto tensor = tensor_of(proto, "");
-  if (!tensor.ok()) return at(tensor.status());
-  return tensor;
+  const auto tensor = tensor_of_bytes(bytes);
+  if (tensor.ok()) return tensor;
+  return absl::Status(tensor.status().code(), absl::StrCat(path, ": ", tensor.status().message()));
 }
 
 absl::Status write_tensor_proto(const std::string& path, const Tensor& tensor) {

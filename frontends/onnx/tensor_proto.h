@@ -21,7 +21,9 @@ absl::StatusOr<Tensor> tensor_of(const onnx_proto::TensorProto& proto, const std
 // The content as raw bytes.
 onnx_proto::TensorProto proto_of(const Tensor& tensor, absl::string_view name);
 
-// A .pb file that holds one TensorProto. Errors name the path.
+// A .pb file that holds one tensor: a TensorProto, or an OptionalProto with a tensor in it.
+// InvalidArgument for an empty optional, and for a sequence of other than one tensor, which looks
+// like an optional. Errors name the path.
 absl::StatusOr<Tensor> read_tensor_proto(const std::string& path);
 absl::Status write_tensor_proto(const std::string& path, const Tensor& tensor);
 
