@@ -10,6 +10,8 @@
 #include "absl/strings/str_cat.h"
 #include "modellib/executors/cpu/kernels/registry.h"
 #include "modellib/executors/reference/reference_executor.h"
+#include "modellib/executors/runtime/session.h"
+#include "modellib/executors/runtime/variable_store.h"
 #include "modellib/graph/builder.h"
 #include "modellib/ops/activations.h"
 #include "modellib/ops/attention.h"
@@ -133,6 +135,39 @@ TEST(CpuPlans, AResidualNetworkIsConvolutionsInOneLayout) {
                                       {"cpu.reduce", 1},
                                       {"cpu.matmul_f32", 1}}));
   EXPECT_THAT(plain_kernels(program), IsEmpty());
+}
+
+// An image that was scaled up, and the one it is added to.
+TEST(CpuPlans, ExtentsThatAConstraintHoldsEqualAreOne) {
+  Net net;
+  const Dim n = Dim::symbol("n"), m = Dim::symbol("m");
+  const Value x = net.input("x", {2, n, 3}), pairs = net.input("pairs", {2, m, 2, 3});
+  net.builder().output("y", x + reshape(pairs, {2, m * 2, 3}));
+  const GraphRef graph = net.build();
+  CompileOptions options;
+  options.dims = {{"m", {1, 8}}, {"n", {1, 16}}};
+  const absl::StatusOr<CpuProgram> program = compile_for_cpu(graph, options);
+  ASSERT_TRUE(program.ok()) << program.status();
+  EXPECT_EQ(steps_of(*program), (Steps{{"cpu.tile", 1}}));
+
+  auto store = runtime::VariableStore::create(program->executable, {});
+  ASSERT_TRUE(store.ok()) << store.status();
+  const auto session = runtime::Session::create(program->executable, *std::move(store), {});
+  ASSERT_TRUE(session.ok()) << session.status();
+  const auto input = [](std::vector<int64_t> shape, const char* name) {
+    return *random_tensor(DType::kF32, shape, -1, 1, name);
+  };
+  for (const int64_t pairs_in : {1, 3, 8}) {
+    const std::vector<Tensor> inputs = {input({2, 2 * pairs_in, 3}, "x"),
+                                        input({2, pairs_in, 2, 3}, "pairs")};
+    const auto got = (*session)->run_tensors(runtime::EntryId(0), inputs);
+    ASSERT_TRUE(got.ok()) << got.status();
+    EXPECT_TRUE((*got)[0].identical(run_reference(graph, inputs)->outputs[0])) << pairs_in;
+  }
+  EXPECT_FALSE(
+      (*session)
+          ->run_tensors(runtime::EntryId(0), {input({2, 5, 3}, "x"), input({2, 3, 2, 3}, "pairs")})
+          .ok());
 }
 
 TEST(CpuPlans, ADepthwiseNetworkToo) {

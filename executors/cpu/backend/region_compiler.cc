@@ -126,7 +126,9 @@ Access access_of(const Shape& shape, size_t space_rank) {
 
 class RegionCompiler {
  public:
-  RegionCompiler(const Graph& region, const DimRanges& ranges) : region_(region), ranges_(ranges) {}
+  RegionCompiler(const Graph& region, const DimRanges& ranges) : region_(region), ranges_(ranges) {
+    for (const Graph::Constraint& c : region.constraints()) hold_equal(c.left, c.right);
+  }
 
   absl::StatusOr<StepRecipe> run() {
     MODELLIB_RETURN_IF_ERROR(find_space());
@@ -145,13 +147,36 @@ class RegionCompiler {
   }
 
  private:
+  // Extents that a constraint holds equal, as "n" and "2*m" in the sum of an image and one that was
+  // scaled up: each of the first stands for the second. What is bound is checked against it.
+  void hold_equal(const Dim& left, const Dim& right) {
+    Dim kept = representative(left), replaced = representative(right);
+    if (kept == replaced) return;
+    if (replaced.is_static()) std::swap(kept, replaced);
+    for (auto& [from, to] : equal_) {
+      if (to == replaced) to = kept;
+    }
+    equal_.emplace_back(replaced, kept);
+  }
+  Dim representative(const Dim& extent) const {
+    for (const auto& [from, to] : equal_) {
+      if (extent == from) return to;
+    }
+    return extent;
+  }
+  Shape shape(ValueId id) const {
+    Shape shape = region_.type(id).shape;
+    for (Dim& extent : shape) extent = representative(extent);
+    return shape;
+  }
+
   int row_dims() const { return static_cast<int>(space_.size()) - 1; }
   Dim rows() const { return element_count({space_.data(), space_.size() - 1}); }
 
   // The broadcast of all shapes: the largest rank, and in each dimension what is not 1.
   absl::Status find_space() {
-    for (const Graph::ValueInfo& value : region_.values()) {
-      const Shape& shape = value.type.shape;
+    for (size_t id = 0; id < region_.values().size(); ++id) {
+      const Shape shape = this->shape(static_cast<ValueId>(id));
       if (shape.size() > space_.size())
         space_.insert(space_.begin(), shape.size() - space_.size(), 1);
       for (size_t i = 0; i < shape.size(); ++i) {
@@ -177,15 +202,15 @@ class RegionCompiler {
   void collect_accesses() {
     const size_t rank = space_.size();
     for (const Graph::Output& out : region_.outputs()) {
-      accesses_.push_back(access_of(region_.type(out.value).shape, rank));
+      accesses_.push_back(access_of(shape(out.value), rank));
     }
     for (ValueId id : region_.inputs()) {
-      accesses_.push_back(access_of(region_.type(id).shape, rank));
+      accesses_.push_back(access_of(shape(id), rank));
     }
     for (size_t n = 0; n < region_.nodes().size(); ++n) {
       const Graph::Node& node = region_.nodes()[n];
       if (node.op->name == "iota") {
-        const Shape& shape = region_.type(node.output(0)).shape;
+        const Shape shape = this->shape(node.output(0));
         const int64_t axis = node.attributes.as<IotaAttributes>().axis;
         Access access{std::vector<Dim>(rank, Dim(0)), 0};
         const auto at =
@@ -195,7 +220,7 @@ class RegionCompiler {
         accesses_.push_back(std::move(access));
       } else if (is_random(node)) {
         index_access_[static_cast<NodeId>(n)] = accesses_.size();
-        accesses_.push_back(access_of(region_.type(node.output(0)).shape, rank));
+        accesses_.push_back(access_of(shape(node.output(0)), rank));
       }
     }
   }
@@ -409,6 +434,7 @@ class RegionCompiler {
 
   const Graph& region_;
   const DimRanges& ranges_;
+  std::vector<std::pair<Dim, Dim>> equal_;  // what is replaced, by what
   Shape space_;
   bool has_reduction_ = false;
   bool whole_rows_ = false;
