@@ -13,6 +13,7 @@
 #include "modellib/frontends/onnx/numbers.h"
 #include "modellib/frontends/onnx/op_table.h"
 #include "modellib/frontends/onnx/scopes.h"
+#include "modellib/frontends/onnx/sparse_tensor.h"
 #include "modellib/frontends/onnx/tensor_store.h"
 #include "modellib/graph/builder.h"
 #include "modellib/graph/status_macros.h"
@@ -144,8 +145,15 @@ absl::Status GraphImporter::add_initializers(const GraphProto& graph, Scope& sco
       return absl::InvalidArgumentError(absl::StrCat(where, ": the name is taken"));
     }
   }
-  if (!graph.sparse_initializer().empty()) {
-    return absl::UnimplementedError("sparse initializers are not supported");
+  for (int i = 0; i < graph.sparse_initializer_size(); ++i) {
+    const auto& proto = graph.sparse_initializer(i);
+    const std::string& name = proto.values().name();
+    const std::string where = absl::StrCat("sparse initializer #", i, " '", name, "'");
+    auto content = dense_of(proto, [&](const auto& part) { return tensors_.take(part); });
+    if (!content.ok()) return at(where, content.status());
+    if (!scope.define(name, scope.builder().constant(*std::move(content)))) {
+      return absl::InvalidArgumentError(absl::StrCat(where, ": the name is taken"));
+    }
   }
   return absl::OkStatus();
 }
@@ -153,6 +161,7 @@ absl::Status GraphImporter::add_initializers(const GraphProto& graph, Scope& sco
 absl::Status GraphImporter::add_inputs(const GraphProto& graph, Scope& scope) {
   absl::flat_hash_set<std::string> constants;
   for (const auto& proto : graph.initializer()) constants.insert(proto.name());
+  for (const auto& proto : graph.sparse_initializer()) constants.insert(proto.values().name());
   SymbolNames symbols;
   for (int i = 0; i < graph.input_size(); ++i) {
     const auto& input = graph.input(i);

@@ -72,6 +72,9 @@ absl::StatusOr<std::vector<ModelInput>> model_inputs(const std::string& path) {
   if (!proto.ok()) return in_file(path, proto.status());
   absl::flat_hash_set<std::string> constants;
   for (const auto& tensor : (*proto)->graph().initializer()) constants.insert(tensor.name());
+  for (const auto& tensor : (*proto)->graph().sparse_initializer()) {
+    constants.insert(tensor.values().name());
+  }
   SymbolNames symbols;
   std::vector<ModelInput> inputs;
   for (const auto& info : (*proto)->graph().input()) {

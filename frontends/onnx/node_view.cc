@@ -114,6 +114,11 @@ const onnx_proto::TensorProto* NodeView::tensor_proto(absl::string_view name) {
   return a == nullptr ? nullptr : &a->t();
 }
 
+const onnx_proto::SparseTensorProto* NodeView::sparse_tensor_proto(absl::string_view name) {
+  const AttributeProto* a = typed(name, AttributeProto::SPARSE_TENSOR);
+  return a == nullptr ? nullptr : &a->sparse_tensor();
+}
+
 const onnx_proto::GraphProto* NodeView::graph(absl::string_view name) {
   const AttributeProto* a = typed(name, AttributeProto::GRAPH);
   return a == nullptr ? nullptr : &a->g();

@@ -79,6 +79,7 @@ class NodeView {
   std::vector<std::string> texts(absl::string_view name);
   // Null if absent.
   const onnx_proto::TensorProto* tensor_proto(absl::string_view name);
+  const onnx_proto::SparseTensorProto* sparse_tensor_proto(absl::string_view name);
   const onnx_proto::GraphProto* graph(absl::string_view name);
   // The first mistake in an attribute.
   const absl::Status& status() const { return status_; }

@@ -57,9 +57,11 @@ std::string describe(const std::vector<const OpEntry*>& entries) {
 }  // namespace
 
 std::vector<absl::Span<const OpEntry>> op_families() {
-  return {activation_entries(), control_entries(),       convolution_entries(), index_entries(),
-          math_entries(),       normalization_entries(), recurrent_entries(),   reduction_entries(),
-          resize_entries(),     shape_entries(),         slice_entries()};
+  return {activation_entries(), control_entries(),       convolution_entries(),
+          einsum_entries(),     index_entries(),         loss_entries(),
+          math_entries(),       normalization_entries(), quantization_entries(),
+          recurrent_entries(),  reduction_entries(),     resize_entries(),
+          shape_entries(),      slice_entries()};
 }
 
 bool takes(Takes set, DType dtype) {

@@ -64,6 +64,7 @@ std::vector<absl::Span<const OpEntry>> op_families();
 absl::Span<const OpEntry> activation_entries();
 absl::Span<const OpEntry> control_entries();
 absl::Span<const OpEntry> convolution_entries();
+absl::Span<const OpEntry> einsum_entries();
 absl::Span<const OpEntry> index_entries();
 absl::Span<const OpEntry> loss_entries();
 absl::Span<const OpEntry> math_entries();

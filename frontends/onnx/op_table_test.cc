@@ -47,6 +47,14 @@ TEST(OpTable, EntriesBeginAndEndWhereTheStandardChangesTheOp) {
   }
 }
 
+TEST(OpTable, HasOpsOfEachFamily) {
+  for (const char* op : {"Relu", "If", "Conv", "Einsum", "Gather", "NegativeLogLikelihoodLoss",
+                         "MatMul", "LayerNormalization", "QuantizeLinear", "LSTM", "ReduceSum",
+                         "Resize", "Reshape", "Slice"}) {
+    EXPECT_NE(find_op("", op, kNewestOpset), nullptr) << op;
+  }
+}
+
 TEST(OpTable, NoVersionHasTwoEntries) {
   std::map<std::string, std::vector<std::pair<int, int>>> ranges;
   for (absl::Span<const OpEntry> family : op_families()) {

@@ -6,6 +6,7 @@
 #include "modellib/frontends/onnx/conversions.h"
 #include "modellib/frontends/onnx/element_types.h"
 #include "modellib/frontends/onnx/op_table.h"
+#include "modellib/frontends/onnx/sparse_tensor.h"
 #include "modellib/ops/index.h"
 #include "modellib/ops/op_support.h"
 #include "modellib/ops/pointwise.h"
@@ -52,7 +53,13 @@ absl::StatusOr<Values> constant(NodeView& n) {
                               Tensor::of<int64_t>({static_cast<int64_t>(numbers.size())}, numbers));
     return Values{b.constant(std::move(tensor))};
   }
-  for (const char* other : {"sparse_value", "value_string", "value_strings"}) {
+  if (const auto* proto = n.sparse_tensor_proto("sparse_value")) {
+    MODELLIB_ASSIGN_OR_RETURN(Tensor tensor, dense_of(*proto, [&](const auto& part) {
+                                return n.context().tensor(part);
+                              }));
+    return Values{b.constant(std::move(tensor))};
+  }
+  for (const char* other : {"value_string", "value_strings"}) {
     if (n.has_attribute(other)) {
       return absl::UnimplementedError(absl::StrCat("a constant given as ", other));
     }
@@ -239,10 +246,22 @@ absl::StatusOr<Values> repeat(NodeView& n) {
       reshape(broadcast_to(reshape(x, std::move(apart)), std::move(spread)), std::move(joined))};
 }
 
+// An extent may have been cast to a float, and stands beside floats that are constant.
+absl::StatusOr<Dim> known_whole_number(NodeView& n, int i) {
+  const auto real = n.known_real(i);
+  if (!is_floating(n.in(i).dtype()) || !real.ok()) return n.known_dim(i);
+  if (*real != std::floor(*real) || std::fabs(*real) > 1e9) {
+    return absl::UnimplementedError(
+        absl::StrCat("operand ", i, " must be a whole number beside an extent, is ", *real));
+  }
+  return Dim(static_cast<int64_t>(*real));
+}
+
 absl::StatusOr<Values> range(NodeView& n) {
   GraphBuilder& b = n.builder();
   const DType dtype = n.in(0).dtype();
-  if (is_floating(dtype)) {
+  const auto is_real = [&](int i) { return n.known_real(i).ok(); };
+  if (is_floating(dtype) && is_real(0) && is_real(1) && is_real(2)) {
     MODELLIB_ASSIGN_OR_RETURN(const double start, n.known_real(0));
     MODELLIB_ASSIGN_OR_RETURN(const double limit, n.known_real(1));
     MODELLIB_ASSIGN_OR_RETURN(const double delta, n.known_real(2));
@@ -252,9 +271,11 @@ absl::StatusOr<Values> range(NodeView& n) {
     const auto length = static_cast<int64_t>(std::max(0.0, count));
     return Values{iota(b, {length}, {.axis = 0, .dtype = dtype}) * delta + start};
   }
-  MODELLIB_ASSIGN_OR_RETURN(const Dim start, n.known_dim(0));
-  MODELLIB_ASSIGN_OR_RETURN(const Dim limit, n.known_dim(1));
-  MODELLIB_ASSIGN_OR_RETURN(const int64_t delta, n.known_integer(2));
+  MODELLIB_ASSIGN_OR_RETURN(const Dim start, known_whole_number(n, 0));
+  MODELLIB_ASSIGN_OR_RETURN(const Dim limit, known_whole_number(n, 1));
+  MODELLIB_ASSIGN_OR_RETURN(const Dim step, known_whole_number(n, 2));
+  if (!step.is_static()) return absl::UnimplementedError("operand 2 must be constant");
+  const int64_t delta = step.value();
   if (delta == 0) return absl::InvalidArgumentError("an endless range");
   Dim count =
       delta > 0 ? ceil_div(limit - start, Dim(delta)) : ceil_div(start - limit, Dim(-delta));

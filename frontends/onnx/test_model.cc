@@ -22,6 +22,13 @@ void set_attribute(NodeProto& node, const std::string& name, const std::vector<i
   for (int64_t v : values) a.add_ints(v);
 }
 
+void set_attribute(NodeProto& node, const std::string& name, const std::string& text) {
+  AttributeProto& a = *node.add_attribute();
+  a.set_name(name);
+  a.set_type(AttributeProto::STRING);
+  a.set_s(text);
+}
+
 void refer_attribute(NodeProto& node, const std::string& name, const std::string& of_call,
                      AttributeProto::AttributeType type) {
   AttributeProto& a = *node.add_attribute();

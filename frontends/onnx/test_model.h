@@ -19,6 +19,7 @@ namespace modellib::onnx {
 void set_attribute(onnx_proto::NodeProto& node, const std::string& name, int64_t value);
 void set_attribute(onnx_proto::NodeProto& node, const std::string& name,
                    const std::vector<int64_t>& values);
+void set_attribute(onnx_proto::NodeProto& node, const std::string& name, const std::string& text);
 // The attribute `name` is that of the call which is named `of_call`.
 void refer_attribute(onnx_proto::NodeProto& node, const std::string& name,
                      const std::string& of_call, onnx_proto::AttributeProto::AttributeType type);

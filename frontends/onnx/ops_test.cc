@@ -1,0 +1,207 @@
+// Conversions that no model of tests/onnx needs: what they compute.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+#include "modellib/executors/reference/reference_executor.h"
+#include "modellib/frontends/onnx/importer.h"
+#include "modellib/frontends/onnx/test_model.h"
+#include "modellib/graph/op_def.h"
+
+namespace modellib::onnx {
+namespace {
+
+using onnx_proto::SparseTensorProto;
+using onnx_proto::TensorProto;
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+Tensor floats(std::vector<int64_t> shape, std::vector<float> values) {
+  return *Tensor::of<float>(shape, values);
+}
+
+absl::StatusOr<std::vector<float>> run(const TestModel& m, const std::vector<Tensor>& inputs) {
+  const auto model = import_model_bytes(m.bytes());
+  if (!model.ok()) return model.status();
+  const auto result = run_reference(model->program.entries[0].graph, inputs);
+  if (!result.ok()) return result.status();
+  const auto span = result->outputs[0].as<float>();
+  return std::vector<float>(span.begin(), span.end());
+}
+
+std::string message(const TestModel& m) {
+  return std::string(import_model_bytes(m.bytes()).status().message());
+}
+
+// ---- Range
+
+TEST(Range, CountsToAnExtentThatWasCastToAFloat) {
+  TestModel m;
+  m.input("x", {"n"});
+  m.constant("zero", {}, {0});
+  m.constant("one", {}, {1});
+  m.node("Size", {"x"}, {"size"});
+  set_attribute(m.node("Cast", {"size"}, {"limit"}), "to", TensorProto::FLOAT);
+  m.node("Range", {"zero", "limit", "one"}, {"y"});
+  m.output("y");
+  for (const int64_t n : {1, 4}) {
+    const auto y = run(m, {*Tensor::zeros(DType::kF32, {n})});
+    ASSERT_TRUE(y.ok()) << y.status();
+    ASSERT_EQ(static_cast<int64_t>(y->size()), n);
+    EXPECT_EQ(y->back(), static_cast<float>(n - 1));
+  }
+}
+
+TEST(Range, OfFloatsNeedNotBeWhole) {
+  TestModel m;
+  m.constant("start", {}, {0.5});
+  m.constant("limit", {}, {-1});
+  m.constant("delta", {}, {-0.5});
+  m.node("Range", {"start", "limit", "delta"}, {"y"});
+  m.output("y");
+  const auto y = run(m, {});
+  ASSERT_TRUE(y.ok()) << y.status();
+  EXPECT_THAT(*y, ElementsAre(0.5, 0, -0.5));
+}
+
+// ---- Einsum
+
+// Operands of these shapes, filled with 1, 2, 3 …
+absl::StatusOr<std::vector<float>> einsum(const std::string& equation,
+                                          const std::vector<std::vector<int64_t>>& shapes) {
+  TestModel m;
+  std::vector<std::string> names;
+  std::vector<Tensor> inputs;
+  for (const std::vector<int64_t>& shape : shapes) {
+    names.push_back("x" + std::to_string(names.size()));
+    std::vector<std::string> extents;
+    int64_t count = 1;
+    for (int64_t extent : shape) {
+      extents.push_back(std::to_string(extent));
+      count *= extent;
+    }
+    m.input(names.back(), extents);
+    std::vector<float> values;
+    for (int64_t i = 1; i <= count; ++i) values.push_back(static_cast<float>(i));
+    inputs.push_back(floats(shape, values));
+  }
+  set_attribute(m.node("Einsum", names, {"y"}), "equation", equation);
+  m.output("y");
+  return run(m, inputs);
+}
+
+struct EinsumCase {
+  const char* equation;
+  std::vector<std::vector<int64_t>> shapes;
+  std::vector<float> result;  // as numpy.einsum gives it
+};
+
+TEST(Einsum, GivesWhatNumpyGives) {
+  const EinsumCase cases[] = {
+      {"ij,jk->ik", {{2, 2}, {2, 2}}, {7, 10, 15, 22}},
+      {"ij,jk", {{2, 2}, {2, 2}}, {7, 10, 15, 22}},
+      {"bij, bjk -> bik", {{2, 1, 2}, {2, 2, 1}}, {5, 25}},
+      {"ij->ji", {{2, 3}}, {1, 4, 2, 5, 3, 6}},
+      {"ba", {{2, 3}}, {1, 4, 2, 5, 3, 6}},
+      {"ij->i", {{2, 3}}, {6, 15}},
+      {"ij->", {{2, 3}}, {21}},
+      {"ii->i", {{2, 2}}, {1, 4}},
+      {"ii", {{2, 2}}, {5}},
+      {"...ii->...i", {{2, 2, 2}}, {1, 4, 5, 8}},
+      {"i,i", {{3}, {3}}, {14}},
+      {"i,j->ij", {{2}, {3}}, {1, 2, 3, 2, 4, 6}},
+      {"i,j->ji", {{2}, {3}}, {1, 2, 2, 4, 3, 6}},
+      {",i->i", {{}, {2}}, {1, 2}},
+      {"...ij,...jk->...ik", {{2, 1, 2}, {2, 1}}, {5, 11}},
+      {"...i,i->...", {{2, 3}, {3}}, {14, 32}},
+      {"i...,i...->...", {{2, 2}, {2}}, {7, 10}},
+      {"ij,jk,kl->il", {{1, 2}, {2, 2}, {2, 1}}, {27}},
+      {"ab,ab,ab->a", {{2, 2}, {2, 2}, {2, 2}}, {9, 91}},
+      {"bhqd,bhkd->bhqk", {{1, 1, 2, 2}, {1, 1, 2, 2}}, {5, 11, 11, 25}},
+      {"ijk,kl->jil", {{2, 2, 1}, {1, 2}}, {1, 2, 3, 6, 2, 4, 4, 8}},
+  };
+  for (const EinsumCase& c : cases) {
+    const auto y = einsum(c.equation, c.shapes);
+    ASSERT_TRUE(y.ok()) << c.equation << ": " << y.status();
+    EXPECT_EQ(*y, c.result) << c.equation;
+  }
+}
+
+TEST(Einsum, RefusesEquationsThatMakeNoSense) {
+  for (const auto& [equation, shapes] :
+       std::vector<std::pair<const char*, std::vector<std::vector<int64_t>>>>{
+           {"", {{2}}},
+           {"ij->ij", {{2}}},
+           {"i,j->ij", {{2}}},
+           {"i->j", {{2}}},
+           {"i->ii", {{2}}},
+           {"i->i->i", {{2}}},
+           {"i..->i", {{2}}},
+           {"......->", {{2}}},
+           {"i1->i", {{2, 2}}},
+           {"ij,jk->ik", {{2, 2}, {3, 2}}}}) {
+    EXPECT_EQ(einsum(equation, shapes).status().code(), absl::StatusCode::kInvalidArgument)
+        << equation;
+  }
+}
+
+// ---- Sparse tensors
+
+SparseTensorProto sparse(const std::vector<int64_t>& dims, const std::vector<float>& values,
+                         const std::vector<int64_t>& indices, bool by_axis) {
+  SparseTensorProto proto;
+  const auto count = static_cast<int64_t>(values.size());
+  *proto.mutable_values() = make_tensor("w", {count}, values);
+  std::vector<int64_t> shape = {count};
+  if (by_axis) shape.push_back(static_cast<int64_t>(dims.size()));
+  *proto.mutable_indices() = make_integers("", shape, indices);
+  for (int64_t d : dims) proto.add_dims(d);
+  return proto;
+}
+
+TEST(SparseTensors, BecomeDense) {
+  for (const bool by_axis : {false, true}) {
+    const SparseTensorProto w =
+        sparse({2, 3}, {5, 7},
+               by_axis ? std::vector<int64_t>{0, 1, 1, 2} : std::vector<int64_t>{1, 5}, by_axis);
+    TestModel initializer;
+    *initializer.graph().add_sparse_initializer() = w;
+    initializer.node("Identity", {"w"}, {"y"});
+    initializer.output("y");
+    TestModel constant;
+    auto& attribute = *constant.node("Constant", {}, {"y"}).add_attribute();
+    attribute.set_name("sparse_value");
+    attribute.set_type(onnx_proto::AttributeProto::SPARSE_TENSOR);
+    *attribute.mutable_sparse_tensor() = w;
+    constant.output("y");
+    for (const TestModel* m : {&initializer, &constant}) {
+      const auto y = run(*m, {});
+      ASSERT_TRUE(y.ok()) << y.status();
+      EXPECT_THAT(*y, ElementsAre(0, 5, 0, 0, 0, 7));
+    }
+  }
+}
+
+TEST(SparseTensors, AreRefusedWhereTheyMakeNoSenseOrWouldFillTheMemory) {
+  const auto why = [](const SparseTensorProto& w) {
+    TestModel m;
+    *m.graph().add_sparse_initializer() = w;
+    m.node("Identity", {"w"}, {"y"});
+    m.output("y");
+    return message(m);
+  };
+  EXPECT_THAT(why(sparse({2, 3}, {5}, {6}, false)),
+              HasSubstr("sparse initializer #0 'w': index #0"));
+  EXPECT_THAT(why(sparse({2, 3}, {5}, {-1}, false)), HasSubstr("index #0"));
+  EXPECT_THAT(why(sparse({2, 3}, {5}, {0, 3}, true)), HasSubstr("index #0"));
+  EXPECT_THAT(why(sparse({2, 3}, {5, 6}, {3, 3}, false)), HasSubstr("index #1"));
+  EXPECT_THAT(why(sparse({2, 3}, {5, 6}, {3}, false)), HasSubstr("it holds 1 elements"));
+  EXPECT_THAT(why(sparse({2, 3, 1}, {5}, {0, 3}, true)), HasSubstr("it holds 2 elements"));
+  EXPECT_THAT(why(sparse({-2}, {}, {}, false)), HasSubstr("negative"));
+  EXPECT_THAT(why(sparse({1 << 20, 1 << 20}, {5}, {6}, false)), HasSubstr("bytes when dense"));
+}
+
+}  // namespace
+}  // namespace modellib::onnx
