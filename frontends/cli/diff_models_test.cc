@@ -77,7 +77,9 @@ INSTANTIATE_TEST_SUITE_P(All, RealModels,
                          testing::Values(Case{"minilm", 10}, Case{"ocr_cls", 10},
                                          Case{"ocr_det", 10, 1e-4, 1e-3}, Case{"ocr_rec", 10},
                                          Case{"silero_vad", 5}, Case{"magika", 5},
-                                         Case{"basic_pitch", 5, 5e-3}, Case{"attacut", 3}),
+                                         Case{"basic_pitch", 5, 5e-3}, Case{"attacut", 3},
+                                         Case{"captcha", 10}, Case{"seizure", 3},
+                                         Case{"spindle", 10}, Case{"yolo", 10, 1e-4, 1e-3}),
                          [](const auto& info) { return std::string(info.param.model); });
 
 }  // namespace

