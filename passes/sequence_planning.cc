@@ -116,6 +116,8 @@ class SequenceProblem {
         const Place& to = step.outputs[static_cast<size_t>(o)];
         const Place& from = step.inputs[static_cast<size_t>(i)];
         if (!is_whole(to) || !is_whole(from)) continue;
+        // Buffers of no bytes take no part.
+        if (!index_.contains(to.buffer) || !index_.contains(from.buffer)) continue;
         if (buffers_[to.buffer].bytes > buffers_[from.buffer].bytes) continue;
         ScheduleBuffer& target = scheduled(to.buffer);
         if (target.producer != static_cast<int>(s) || target.in_place_of != -1) continue;

@@ -137,6 +137,14 @@ TEST(CpuPlans, AResidualNetworkIsConvolutionsInOneLayout) {
   EXPECT_THAT(plain_kernels(program), IsEmpty());
 }
 
+// A step that could run in place, on nothing.
+TEST(CpuPlans, BuffersMayBeEmpty) {
+  Net net;
+  const Value w = net.weight({4, 4});
+  net.builder().output("y", matmul(exp(matmul(net.input("x", {0, 4}), w)), w));
+  EXPECT_THAT(plain_kernels(check(net.build())), IsEmpty());
+}
+
 // An image that was scaled up, and the one it is added to.
 TEST(CpuPlans, ExtentsThatAConstraintHoldsEqualAreOne) {
   Net net;
