@@ -227,5 +227,36 @@ TEST(CpuPlans, AttentionReadsProjectionsWhereTheyLie) {
   EXPECT_EQ(steps.at("cpu.attention_grad_f32"), 1);
 }
 
+// Two free extents of which only the addition says that they are one: each operand keeps strides of
+// its own, and a run in which they differ is refused.
+TEST(CpuPlans, ExtentsOfDifferentBoundsThatAConstraintHoldsEqual) {
+  GraphBuilder b(builtin_ops(), "sum");
+  const Value x = b.input("x", {DType::kF32, {4, Dim::symbol("rows"), Dim::symbol("n")}});
+  const Value y = b.input("y", {DType::kF32, {4, Dim::symbol("rows"), Dim::symbol("m")}});
+  b.output("z", exp(x + y) * reduce_max(y, {.axes = {2}, .keepdims = true}));
+  const auto graph = b.build();
+  ASSERT_TRUE(graph.ok()) << graph.status();
+  CompileOptions options;
+  options.dims = {{"rows", {1, 8}}, {"n", {1, 20}}, {"m", {1, 30}}};
+  const auto program = compile_for_cpu(*graph, options);
+  ASSERT_TRUE(program.ok()) << program.status();
+  const auto session = runtime::Session::create(program->executable);
+  ASSERT_TRUE(session.ok()) << session.status();
+  const runtime::EntryId entry = *program->executable->entry("main");
+  for (const int64_t n : {int64_t{20}, int64_t{1}, int64_t{7}}) {
+    const std::vector<Tensor> inputs = {*random_tensor(DType::kF32, {4, 3, n}, -1, 1, "x"),
+                                        *random_tensor(DType::kF32, {4, 3, n}, -1, 1, "y")};
+    const auto got = (*session)->run_tensors(entry, inputs);
+    ASSERT_TRUE(got.ok()) << n << ": " << got.status();
+    const auto want = run_reference(*graph, inputs);
+    ASSERT_TRUE(want.ok()) << want.status();
+    EXPECT_EQ(difference(got->at(0), want->outputs.at(0), 1e-5), "") << n;
+  }
+  const auto refused =
+      (*session)->run_tensors(entry, {*random_tensor(DType::kF32, {4, 3, 5}, -1, 1, "x"),
+                                      *random_tensor(DType::kF32, {4, 3, 6}, -1, 1, "y")});
+  EXPECT_EQ(refused.status().code(), absl::StatusCode::kInvalidArgument) << refused.status();
+}
+
 }  // namespace
 }  // namespace modellib

@@ -152,7 +152,8 @@ class RegionCompiler {
   void hold_equal(const Dim& left, const Dim& right) {
     Dim kept = representative(left), replaced = representative(right);
     if (kept == replaced) return;
-    if (replaced.is_static()) std::swap(kept, replaced);
+    // No operand is smaller than the smaller bound says.
+    if (replaced.range(ranges_).max < kept.range(ranges_).max) std::swap(kept, replaced);
     for (auto& [from, to] : equal_) {
       if (to == replaced) to = kept;
     }
