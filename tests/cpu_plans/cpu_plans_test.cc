@@ -178,6 +178,19 @@ TEST(CpuPlans, ExtentsThatAConstraintHoldsEqualAreOne) {
           .ok());
 }
 
+TEST(CpuPlans, WideConvolutionsAreProductsOfTiles) {
+  Net net;
+  const Value x = net.input("x", {2, 64, 20, 18});
+  const Value y = relu(net.conv_norm(x, 64, 3) + x);
+  net.builder().output("y", mean_over(y, {2, 3}));
+  const CpuProgram program = check(net.build());
+  EXPECT_EQ(steps_of(program), (Steps{{"cpu.copy", 1},
+                                      {"cpu.winograd_in_f32", 1},
+                                      {"cpu.matmul_f32", 1},
+                                      {"cpu.winograd_out_f32", 1},
+                                      {"cpu.reduce", 1}}));
+}
+
 TEST(CpuPlans, ADepthwiseNetworkToo) {
   Net net;
   Value x = relu6(net.conv_norm(net.input("x", {1, 3, 24, 24}), 16, 3, 2));
