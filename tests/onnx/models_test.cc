@@ -66,8 +66,8 @@ TEST_P(RealModels, EqualOnnxRuntime) {
   }
 }
 
-// A plan for all extents, up to 64 where the model gives no maximum; for 64 alone where it takes no
-// images as small as they can be.
+// A plan for all extents, up to 256 where the model gives no maximum; for 256 alone where it takes
+// nothing as small as that.
 absl::StatusOr<CpuProgram> plan_for_any_extents(const std::string& name) {
   const auto model = onnx::import_model(absl::StrCat("external/models/", name, ".onnx"));
   if (!model.ok()) return model.status();
@@ -79,7 +79,7 @@ absl::StatusOr<CpuProgram> plan_for_any_extents(const std::string& name) {
         const auto it = graph.ranges().find(symbol);
         const DimRange range = it == graph.ranges().end() ? DimRange() : it->second;
         if (range.max != DimRange::kUnbounded) continue;
-        options.dims[symbol] = {range.min, std::max<int64_t>(range.min, 64)};
+        options.dims[symbol] = {range.min, std::max<int64_t>(range.min, 256)};
       }
     }
   }
