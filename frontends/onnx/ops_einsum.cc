@@ -167,7 +167,7 @@ Operand contracted(const Operand& a, const Operand& b, const Labels& kept) {
   }
   Value x = ordered(a, both + left + gone), y = ordered(b, both + gone + right);
   const auto dims = [](Value v, size_t from, size_t count) {
-    const Shape shape = v.shape();
+    const Shape& shape = v.shape();
     return Shape(shape.begin() + static_cast<std::ptrdiff_t>(from),
                  shape.begin() + static_cast<std::ptrdiff_t>(from + count));
   };

@@ -22,9 +22,9 @@ struct Pipeline {
 
 std::vector<Pipeline> runs() {
   std::vector<Pipeline> all = {{default_pipeline()},
-                          // These round on purpose.
-                          {default_pipeline({"autocast-f16"}), 4e-2},
-                          {default_pipeline({"autocast-bf16"}), 3e-1}};
+                               // These round on purpose.
+                               {default_pipeline({"autocast-f16"}), 4e-2},
+                               {default_pipeline({"autocast-bf16"}), 3e-1}};
   for (const Pass& pass : all_passes()) {
     if (!pass.optional) all.push_back({{pass.name}});
   }
