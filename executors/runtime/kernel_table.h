@@ -2,8 +2,8 @@
 //
 //   MODELLIB_ASSIGN_OR_RETURN(auto kernels, KernelTable::create({cpu::cpu_kernels(), my_kernels}));
 //
-// A program that adds none of its own takes cpu::cpu_kernel_table(). Names are looked up when a plan
-// is loaded, never after. Nothing registers itself: what is not named here is not there.
+// A program that adds none of its own takes cpu::cpu_kernel_table(). Names are looked up when a
+// plan is loaded, never after. Nothing registers itself: what is not named here is not there.
 #ifndef MODELLIB_EXECUTORS_RUNTIME_KERNEL_TABLE_H_
 #define MODELLIB_EXECUTORS_RUNTIME_KERNEL_TABLE_H_
 

@@ -271,5 +271,45 @@ TEST(CpuPlans, ExtentsOfDifferentBoundsThatAConstraintHoldsEqual) {
   EXPECT_EQ(refused.status().code(), absl::StatusCode::kInvalidArgument) << refused.status();
 }
 
+// Kernels smaller than, equal to and larger than their strides, with and without padding; extents
+// that are known and that are not.
+TEST(CpuPlans, TransposedConvolutionsAreConvolutions) {
+  struct Case {
+    int64_t kernel, stride, padding, output_padding;
+  };
+  for (const Case& c : {Case{2, 2, 0, 0}, Case{3, 2, 1, 1}, Case{4, 2, 1, 0}, Case{3, 1, 1, 0},
+                        Case{5, 3, 1, 0}, Case{1, 2, 0, 1}, Case{2, 3, 0, 1}}) {
+    for (const bool free : {false, true}) {
+      SCOPED_TRACE(absl::StrCat("kernel ", c.kernel, " stride ", c.stride, " padding ", c.padding,
+                                free ? " free" : ""));
+      Net net;
+      const Dim height = free ? Dim::symbol("height") : Dim(5);
+      const Value x = net.input("x", {2, 3, height, 4});
+      const Value y = conv_transpose(x, net.weight({3, 6, c.kernel, c.kernel}),
+                                     {.strides = {c.stride, c.stride},
+                                      .padding_low = {c.padding, c.padding},
+                                      .padding_high = {c.padding, c.padding}},
+                                     {c.output_padding, c.output_padding});
+      net.builder().output("y", y);
+      const GraphRef graph = net.build();
+      ASSERT_NE(graph, nullptr);
+      CompileOptions options;
+      if (free) options.dims = {{"height", {1, 9}}};
+      const auto program = compile_for_cpu(graph, options);
+      ASSERT_TRUE(program.ok()) << program.status();
+      EXPECT_EQ(steps_of(*program)["cpu.conv_f32"], 1);
+      EXPECT_THAT(plain_kernels(*program), IsEmpty());
+      const auto session = runtime::Session::create(program->executable);
+      ASSERT_TRUE(session.ok()) << session.status();
+      const std::vector<Tensor> inputs = {*random_tensor(DType::kF32, {2, 3, 5, 4}, -1, 1, "x")};
+      const auto got = (*session)->run_tensors(runtime::EntryId(0), inputs);
+      ASSERT_TRUE(got.ok()) << got.status();
+      const auto want = run_reference(graph, inputs);
+      ASSERT_TRUE(want.ok()) << want.status();
+      EXPECT_EQ(difference(got->at(0), want->outputs.at(0), 1e-5), "");
+    }
+  }
+}
+
 }  // namespace
 }  // namespace modellib

@@ -2,8 +2,9 @@
 //
 // f32 forward: depthwise on "cpu.depthwise_f32", others channels-last on "cpu.conv_f32", or as
 // products of tiles where that pays (kernels/winograd.h), and channels-first on oneDNN; where that
-// does not know an extent ahead, images are copied to channels-last and back. Gradients: oneDNN.
-// Everything else on the plain kernel.
+// does not know an extent ahead, images are copied to channels-last and back. Gradients: oneDNN,
+// but those of an image through a constant filter, which is what a transposed convolution is, are
+// convolutions themselves (transposed_conv_recipe.h). Everything else on the plain kernel.
 #include <algorithm>
 #include <string>
 #include <utility>
@@ -12,6 +13,7 @@
 #include "absl/strings/str_cat.h"
 #include "modellib/executors/cpu/backend/recipes.h"
 #include "modellib/executors/cpu/backend/scalar_fields.h"
+#include "modellib/executors/cpu/backend/transposed_conv_recipe.h"
 #include "modellib/executors/cpu/backend/winograd_recipe.h"
 #include "modellib/executors/cpu/kernels/conv.h"
 #include "modellib/executors/cpu/kernels/conv_gemm.h"
@@ -82,6 +84,25 @@ struct Conv {
   }
 };
 
+bool is_one(const std::vector<int64_t>& list) {
+  return std::all_of(list.begin(), list.end(), [](int64_t v) { return v == 1; });
+}
+
+// Whether a gradient of an image is one by transposed_conv_recipe.
+bool is_transposed(const Graph& graph, const Graph::Node& node, const Conv& conv) {
+  if (conv.kind != ConvKind::kInputGradient || !conv.for_gemm() || conv.a.groups != 1 ||
+      !is_one(conv.a.dilations) || constant_value(graph, node.inputs[1]) == nullptr) {
+    return false;
+  }
+  std::vector<Dim> out;
+  std::vector<int64_t> strides;
+  for (size_t i = 0; i < conv.spatial(); ++i) {
+    out.push_back(conv.x.shape[conv.first() + i]);
+    strides.push_back(entry(conv.a.strides, i, 1));
+  }
+  return are_multiples(out, strides);
+}
+
 // The limits of a depthwise kernel that stand for an activation; false: there are none.
 bool limits_of(const std::string& activation, DepthwiseScalars& scalars) {
   if (activation == "relu" || activation == "relu6") scalars.low = scalar_bits(0).value();
@@ -109,6 +130,7 @@ class ConvSteps {
   // Whether `winograd` can do it, and is the fastest way.
   bool wants_winograd() const;
   absl::StatusOr<NodeRecipe> winograd();
+  absl::StatusOr<NodeRecipe> transposed();
   absl::StatusOr<NodeRecipe> plain();
 
  private:
@@ -375,6 +397,23 @@ absl::StatusOr<NodeRecipe> ConvSteps::winograd() {
   return winograd_recipe(site_, problem);
 }
 
+// The node's operand is y, its result x.
+absl::StatusOr<NodeRecipe> ConvSteps::transposed() {
+  TransposedConvProblem problem;
+  problem.batch = conv_.x.shape[0];
+  problem.in_channels = conv_.out_channels().value();
+  problem.out_channels = conv_.in_channels().value();
+  problem.channels_last = conv_.channels_last();
+  for (size_t i = 0; i < conv_.spatial(); ++i) {
+    problem.in.push_back(y_extent(i));
+    problem.out.push_back(x_extent(i));
+    problem.kernel.push_back(kernel(i));
+    problem.stride.push_back(entry(conv_.a.strides, i, 1));
+    problem.pad_low.push_back(entry(conv_.a.padding_low, i, 0));
+  }
+  return transposed_conv_recipe(site_, problem);
+}
+
 absl::StatusOr<NodeRecipe> ConvSteps::library() {
   const ConvKind kind = conv_.kind;
   ConvScalars scalars;
@@ -524,6 +563,7 @@ bool takes_conv_epilogue(const Graph& graph, const Graph::Node& node, const Epil
 absl::StatusOr<NodeRecipe> conv_recipe(const RecipeSite& site) {
   const Conv conv = Conv::of(site.graph, site.node);
   ConvSteps steps(site, conv);
+  if (is_transposed(site.graph, site.node, conv)) return steps.transposed();
   if (conv.kind != ConvKind::kForward) return conv.for_library() ? steps.library() : steps.plain();
   if (conv.is_depthwise()) return steps.depthwise();
   if (conv.for_library() && (!conv.channels_last() || conv.is_narrow())) return steps.library();
@@ -534,6 +574,7 @@ absl::StatusOr<NodeRecipe> conv_recipe(const RecipeSite& site) {
 int64_t conv_channels_last_gain(const Graph& graph, const Graph::Node& node) {
   const Conv conv = Conv::of(graph, node);
   const ValueId result = node.output(0), first = node.inputs[0], second = node.inputs[1];
+  if (is_transposed(graph, node, conv)) return image_bytes(graph, first);
   switch (conv.kind) {  // the library's gradients want channels-first images
     case ConvKind::kInputGradient:
       return conv.for_library() ? -image_bytes(graph, result) - image_bytes(graph, first) : 0;
@@ -548,9 +589,6 @@ int64_t conv_channels_last_gain(const Graph& graph, const Graph::Node& node) {
     return image_bytes(graph, first) + image_bytes(graph, result);
   // From bench/conv_bench: what our kernel saves against oneDNN's, for each product.
   const int64_t products = element_count(conv.filter.shape).value() / conv.out_channels().value();
-  const auto is_one = [](const std::vector<int64_t>& list) {
-    return std::all_of(list.begin(), list.end(), [](int64_t v) { return v == 1; });
-  };
   const bool is_matmul =
       products == conv.in_channels().value() / conv.a.groups && is_one(conv.a.strides);
   return image_bytes(graph, result) / (is_matmul ? 256 : 64) * products;

@@ -1,0 +1,237 @@
+#include "modellib/executors/cpu/backend/transposed_conv_recipe.h"
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "modellib/executors/cpu/backend/recipes.h"
+#include "modellib/executors/cpu/backend/scalar_fields.h"
+#include "modellib/executors/cpu/kernels/conv_gemm.h"
+#include "modellib/graph/status_macros.h"
+
+namespace modellib::cpu {
+namespace {
+
+constexpr size_t kSpatial = 3;
+
+constexpr StepOperand input_operand(int i) { return {StepOperand::Kind::kInput, i}; }
+constexpr StepOperand output_operand() { return {StepOperand::Kind::kOutput, 0}; }
+
+int64_t product_of(const std::vector<int64_t>& numbers) {
+  int64_t product = 1;
+  for (const int64_t n : numbers) product *= n;
+  return product;
+}
+
+// One axis: of the results q * stride + phase, what each phase sees around place q of the image.
+// It sees x[q + offset] through tap (phase + pad) % stride + stride * t of the filter, with offset
+// = (phase + pad) / stride - t.
+struct Axis {
+  int64_t kernel, stride, pad;
+  int64_t first = 0, last = 0;  // of the offsets, over all phases
+
+  Axis(int64_t kernel, int64_t stride, int64_t pad) : kernel(kernel), stride(stride), pad(pad) {
+    for (int64_t phase = 0; phase < stride; ++phase) {
+      const int64_t whole = (phase + pad) / stride, part = (phase + pad) % stride;
+      if (part >= kernel) continue;
+      last = std::max(last, whole);
+      first = std::min(first, whole - (kernel - 1 - part) / stride);
+    }
+  }
+  int64_t offsets() const { return last - first + 1; }
+  // The tap of the filter, or -1.
+  int64_t tap(int64_t phase, int64_t offset) const {
+    const int64_t t = (phase + pad) / stride - offset;
+    const int64_t k = (phase + pad) % stride + stride * t;
+    return t < 0 || k >= kernel ? -1 : k;
+  }
+};
+
+// The filter [in channels, out channels, kernel…] as that of the convolution, [phases…, out
+// channels][in channels, offsets…].
+std::vector<float> phase_filter(const std::vector<Axis>& axes, int64_t in_channels,
+                                int64_t out_channels, absl::Span<const float> filter) {
+  int64_t phases = 1, offsets = 1, taps = 1;
+  for (const Axis& a : axes) {
+    phases *= a.stride;
+    offsets *= a.offsets();
+    taps *= a.kernel;
+  }
+  std::vector<float> result(static_cast<size_t>(phases * out_channels * in_channels * offsets), 0);
+  for (int64_t phase = 0; phase < phases; ++phase) {
+    for (int64_t offset = 0; offset < offsets; ++offset) {
+      int64_t tap = 0, p = phase, o = offset, scale = 1;
+      for (size_t d = axes.size(); d-- > 0 && tap >= 0;) {
+        const Axis& a = axes[d];
+        const int64_t k = a.tap(p % a.stride, a.first + o % a.offsets());
+        tap = k < 0 ? -1 : tap + k * scale;
+        scale *= a.kernel;
+        p /= a.stride;
+        o /= a.offsets();
+      }
+      if (tap < 0) continue;
+      for (int64_t c = 0; c < out_channels; ++c) {
+        for (int64_t i = 0; i < in_channels; ++i) {
+          const int64_t to = ((phase * out_channels + c) * in_channels + i) * offsets + offset;
+          result[static_cast<size_t>(to)] =
+              filter[static_cast<size_t>((i * out_channels + c) * taps + tap)];
+        }
+      }
+    }
+  }
+  return result;
+}
+
+class TransposedConvSteps {
+ public:
+  TransposedConvSteps(const RecipeSite& site, const TransposedConvProblem& p) : site_(site), p_(p) {
+    for (size_t d = 0; d < p.kernel.size(); ++d) {
+      axes_.emplace_back(p.kernel[d], p.stride[d], p.pad_low[d]);
+      places_.push_back(p.out[d] / Dim(p.stride[d]));
+    }
+  }
+
+  absl::StatusOr<NodeRecipe> take() {
+    const bool one_phase = product_of(p_.stride) == 1;
+    StepOperand x = input_operand(0);
+    if (!p_.channels_last) {
+      x = temporary(element_count(image(p_.in, p_.in_channels)));
+      MODELLIB_RETURN_IF_ERROR(bring_channels_together(x));
+    }
+    if (one_phase && p_.channels_last) {
+      add_convolution(x, output_operand());
+      return std::move(recipe_);
+    }
+    const StepOperand phases =
+        temporary(element_count(image(places_, product_of(p_.stride) * p_.out_channels)));
+    add_convolution(x, phases);
+    MODELLIB_RETURN_IF_ERROR(put_side_by_side(phases));
+    return std::move(recipe_);
+  }
+
+ private:
+  // Channels-last.
+  Shape image(const std::vector<Dim>& extents, int64_t channels) const {
+    Shape shape = {p_.batch};
+    shape.insert(shape.end(), extents.begin(), extents.end());
+    shape.push_back(channels);
+    return shape;
+  }
+  StepOperand temporary(const Dim& floats) {
+    recipe_.temporaries.push_back(floats * static_cast<int64_t>(sizeof(float)));
+    return {StepOperand::Kind::kTemporary, static_cast<int>(recipe_.temporaries.size()) - 1};
+  }
+  absl::Status add_copy(const Walk& walk, StepOperand from, StepOperand to) {
+    MODELLIB_ASSIGN_OR_RETURN(StepRecipe step, copy_step(site_, DType::kF32, walk, from, to));
+    recipe_.steps.push_back(std::move(step));
+    return absl::OkStatus();
+  }
+
+  absl::Status bring_channels_together(StepOperand to) {
+    Shape first = {p_.batch, p_.in_channels};
+    first.insert(first.end(), p_.in.begin(), p_.in.end());
+    Walk walk;
+    walk.extents = image(p_.in, p_.in_channels);
+    walk.target = dense_strides(walk.extents);
+    walk.source = dense_strides(first);
+    std::rotate(walk.source.begin() + 1, walk.source.begin() + 2, walk.source.end());
+    return add_copy(walk, input_operand(0), to);
+  }
+
+  void add_convolution(StepOperand x, StepOperand y) {
+    using S = ConvGemmScalars;
+    S scalars;
+    scalars.batch = site_.max(p_.batch);
+    scalars.in_channels = p_.in_channels;
+    scalars.out_channels = product_of(p_.stride) * p_.out_channels;
+    const size_t skip = kSpatial - axes_.size();
+    for (size_t d = 0; d < axes_.size(); ++d) {
+      scalars.in[skip + d] = site_.max(p_.in[d]);
+      scalars.out[skip + d] = site_.max(places_[d]);
+      scalars.kernel[skip + d] = axes_[d].offsets();
+      scalars.pad_low[skip + d] = -axes_[d].first;
+    }
+    choose_conv_gemm_grain(scalars);
+    ScalarFields<S> fields(scalars);
+    fields.set(&S::batch, p_.batch);
+    Dim rows = p_.batch;
+    for (size_t d = 0; d < axes_.size(); ++d) {
+      fields.set(&S::in, skip + d, p_.in[d]);
+      fields.set(&S::out, skip + d, places_[d]);
+      rows = rows * places_[d];
+    }
+    recipe_.constants.push_back(
+        {1,
+         absl::StrCat("transposed conv, strides ", absl::StrJoin(p_.stride, "x"), ", padding ",
+                      absl::StrJoin(p_.pad_low, "x"), ", panels ", kPanel, " k-block ",
+                      k_block(conv_gemm_depth(scalars))),
+         [axes = axes_, scalars, in = p_.in_channels,
+          out = p_.out_channels](const Tensor& filter) -> absl::StatusOr<Tensor> {
+           const std::vector<float> packed =
+               pack_conv_gemm_filter(scalars, phase_filter(axes, in, out, filter.as<float>()));
+           return Tensor::copy_of(DType::kF32, {static_cast<int64_t>(packed.size())}, packed.data(),
+                                  packed.size() * sizeof(float));
+         }});
+    StepRecipe step;
+    step.kernel = "cpu.conv_f32";
+    step.outputs = {y};
+    step.inputs = {x, {StepOperand::Kind::kConstant, 0}, {}, {}};
+    step.scalars = fields.take();
+    step.chunks = ceil_div(rows, Dim(scalars.m_grain)) *
+                  ((conv_gemm_width(scalars) + scalars.n_grain - 1) / scalars.n_grain);
+    recipe_.steps.push_back(std::move(step));
+  }
+
+  // [batch, places…, phases…, channels] -> the result: by axis a place, then its phase.
+  absl::Status put_side_by_side(StepOperand phases) {
+    const size_t axes = axes_.size();
+    Shape split = image(places_, 1);
+    split.insert(split.end() - 1, p_.stride.begin(), p_.stride.end());
+    split.back() = p_.out_channels;
+    const std::vector<Dim> from = dense_strides(split);
+    Shape result = image(p_.out, p_.out_channels);
+    std::vector<Dim> to = dense_strides(result);  // batch, spatial…, channels
+    if (!p_.channels_last) {
+      std::rotate(result.begin() + 1, result.end() - 1, result.end());
+      to = dense_strides(result);
+      std::rotate(to.begin() + 1, to.begin() + 2, to.end());
+    }
+    Walk walk;
+    const auto add = [&](const Dim& extent, const Dim& source, const Dim& target) {
+      walk.extents.push_back(extent);
+      walk.source.push_back(source);
+      walk.target.push_back(target);
+    };
+    add(p_.batch, from[0], to[0]);
+    for (size_t d = 0; d < axes; ++d) {
+      add(places_[d], from[1 + d], to[1 + d] * p_.stride[d]);
+      add(p_.stride[d], from[1 + axes + d], to[1 + d]);
+    }
+    add(p_.out_channels, from.back(), to.back());
+    return add_copy(walk, phases, output_operand());
+  }
+
+  const RecipeSite& site_;
+  const TransposedConvProblem& p_;
+  std::vector<Axis> axes_;
+  std::vector<Dim> places_;  // out / stride
+  NodeRecipe recipe_;
+};
+
+}  // namespace
+
+bool are_multiples(const std::vector<Dim>& out, const std::vector<int64_t>& stride) {
+  for (size_t d = 0; d < out.size(); ++d) {
+    if (!(out[d] / Dim(stride[d]) * stride[d] == out[d])) return false;
+  }
+  return true;
+}
+
+absl::StatusOr<NodeRecipe> transposed_conv_recipe(const RecipeSite& site,
+                                                  const TransposedConvProblem& problem) {
+  return TransposedConvSteps(site, problem).take();
+}
+
+}  // namespace modellib::cpu
