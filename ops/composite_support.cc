@@ -42,7 +42,12 @@ std::vector<int64_t> axes_but(int rank, int kept) {
 }
 
 Value per_channel(Value x, int rank) {
-  if (x.is_null()) return x;
+  if (x.is_null() || x.is_poisoned()) return x;
+  // After a mistake the rank is that of a poisoned value, 0; then the first message stands.
+  if (rank < 2) {
+    return x.builder()->poison(
+        absl::InvalidArgumentError(absl::StrCat("a value of rank ", rank, " has no channels")));
+  }
   Shape shape(static_cast<size_t>(rank), Dim(1));
   shape[1] = x.dim(0);
   return reshape(x, shape);

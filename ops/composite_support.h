@@ -31,6 +31,7 @@ std::vector<int64_t> trailing_axes(int rank, int n);
 std::vector<int64_t> axes_but(int rank, int kept);
 
 // [c] as [1, c, 1, …] of `rank`: aligned with axis 1 of [batch, channels, …].
+// Poisons the build if the rank is less than 2.
 Value per_channel(Value x, int rank);
 // a + b where null is zero; null if both are.
 Value add_gradients(Value a, Value b);

@@ -204,6 +204,18 @@ TEST(Importer, NamesTheNodeAtFault) {
   EXPECT_THAT(std::string(graph.status().message()), HasSubstr("node #1 'MatMul_y' (MatMul): "));
 }
 
+TEST(Importer, NamesAConvolutionAtFaultThatHasABias) {
+  TestModel m;
+  m.input("x", {"1", "3", "8"});
+  m.constant("w", {4, 2, 3}, std::vector<float>(24, 1));
+  m.constant("b", {4}, {1, 2, 3, 4});
+  m.node("Conv", {"x", "w", "b"}, {"y"});
+  m.output("y");
+  const auto graph = import(m);
+  EXPECT_EQ(graph.status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(graph.status().message()), HasSubstr("node #0 'Conv_y' (Conv): "));
+}
+
 TEST(Importer, ChecksAttributeTypes) {
   TestModel m;
   m.input("x", {"2", "3"});
