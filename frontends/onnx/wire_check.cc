@@ -9,29 +9,149 @@ namespace modellib::onnx {
 namespace {
 
 enum Message : uint8_t {
-  kNone,  // a number, a string, or a message into which nobody looks
+  kNone,  // a number or a string
   kModelProto,
   kGraphProto,
   kNodeProto,
   kAttributeProto,
   kTensorProto,
   kFunctionProto,
+  kSparseTensorProto,
+  kSegment,
+  kAnnotation,
+  kTrainingInfo,
+  kEntryProto,
+  kOpsetProto,
+  kValueInfoProto,
+  kTypeProto,
+  kTensorType,
+  kSparseType,
+  kSequenceType,
+  kMapType,
+  kOptionalType,
+  kOpaqueType,
+  kShapeProto,
+  kDimension,
+  kConfiguration,
+  kNodeConfiguration,
+  kSharding,
+  kGroupEntry,
+  kShardedDim,
+  kSimpleSharding,
+  // Lists of numbers without tags between them ("packed").
+  kVarints,
+  kNumbers4,  // of 4 bytes each
+  kNumbers8,
 };
-constexpr const char* kNames[] = {
-    "", "ModelProto", "GraphProto", "NodeProto", "AttributeProto", "TensorProto", "FunctionProto"};
+constexpr const char* kNames[] = {"",
+                                  "ModelProto",
+                                  "GraphProto",
+                                  "NodeProto",
+                                  "AttributeProto",
+                                  "TensorProto",
+                                  "FunctionProto",
+                                  "SparseTensorProto",
+                                  "TensorProto.Segment",
+                                  "TensorAnnotation",
+                                  "TrainingInfoProto",
+                                  "StringStringEntryProto",
+                                  "OperatorSetIdProto",
+                                  "ValueInfoProto",
+                                  "TypeProto",
+                                  "TypeProto.Tensor",
+                                  "TypeProto.SparseTensor",
+                                  "TypeProto.Sequence",
+                                  "TypeProto.Map",
+                                  "TypeProto.Optional",
+                                  "TypeProto.Opaque",
+                                  "TensorShapeProto",
+                                  "TensorShapeProto.Dimension",
+                                  "DeviceConfigurationProto",
+                                  "NodeDeviceConfigurationProto",
+                                  "ShardingSpecProto",
+                                  "IntIntListEntryProto",
+                                  "ShardedDimProto",
+                                  "SimpleShardedDimProto",
+                                  "list of numbers",
+                                  "list of numbers",
+                                  "list of numbers"};
 
-// The fields that hold messages, of the messages that nest.
+// The fields that hold messages, and lists of numbers, of every message of onnx-ml.proto.
 struct Field {
   Message message;
   uint64_t number;
   Message holds;
 };
 constexpr Field kFields[] = {
-    {kModelProto, 7, kGraphProto},      {kModelProto, 25, kFunctionProto},
-    {kGraphProto, 1, kNodeProto},       {kGraphProto, 5, kTensorProto},
-    {kNodeProto, 5, kAttributeProto},   {kAttributeProto, 5, kTensorProto},
-    {kAttributeProto, 6, kGraphProto},  {kAttributeProto, 10, kTensorProto},
-    {kAttributeProto, 11, kGraphProto}, {kFunctionProto, 7, kNodeProto},
+    {kModelProto, 7, kGraphProto},
+    {kModelProto, 8, kOpsetProto},
+    {kModelProto, 14, kEntryProto},
+    {kModelProto, 20, kTrainingInfo},
+    {kModelProto, 25, kFunctionProto},
+    {kModelProto, 26, kConfiguration},
+    {kTrainingInfo, 1, kGraphProto},
+    {kTrainingInfo, 2, kGraphProto},
+    {kTrainingInfo, 3, kEntryProto},
+    {kTrainingInfo, 4, kEntryProto},
+    {kGraphProto, 1, kNodeProto},
+    {kGraphProto, 5, kTensorProto},
+    {kGraphProto, 11, kValueInfoProto},
+    {kGraphProto, 12, kValueInfoProto},
+    {kGraphProto, 13, kValueInfoProto},
+    {kGraphProto, 14, kAnnotation},
+    {kGraphProto, 15, kSparseTensorProto},
+    {kGraphProto, 16, kEntryProto},
+    {kFunctionProto, 7, kNodeProto},
+    {kFunctionProto, 9, kOpsetProto},
+    {kFunctionProto, 11, kAttributeProto},
+    {kFunctionProto, 12, kValueInfoProto},
+    {kFunctionProto, 14, kEntryProto},
+    {kNodeProto, 5, kAttributeProto},
+    {kNodeProto, 9, kEntryProto},
+    {kNodeProto, 10, kNodeConfiguration},
+    {kAttributeProto, 5, kTensorProto},
+    {kAttributeProto, 6, kGraphProto},
+    {kAttributeProto, 7, kNumbers4},
+    {kAttributeProto, 8, kVarints},
+    {kAttributeProto, 10, kTensorProto},
+    {kAttributeProto, 11, kGraphProto},
+    {kAttributeProto, 14, kTypeProto},
+    {kAttributeProto, 15, kTypeProto},
+    {kAttributeProto, 22, kSparseTensorProto},
+    {kAttributeProto, 23, kSparseTensorProto},
+    {kTensorProto, 1, kVarints},
+    {kTensorProto, 3, kSegment},
+    {kTensorProto, 4, kNumbers4},
+    {kTensorProto, 5, kVarints},
+    {kTensorProto, 7, kVarints},
+    {kTensorProto, 10, kNumbers8},
+    {kTensorProto, 11, kVarints},
+    {kTensorProto, 13, kEntryProto},
+    {kTensorProto, 16, kEntryProto},
+    {kSparseTensorProto, 1, kTensorProto},
+    {kSparseTensorProto, 2, kTensorProto},
+    {kSparseTensorProto, 3, kVarints},
+    {kAnnotation, 2, kEntryProto},
+    {kValueInfoProto, 2, kTypeProto},
+    {kValueInfoProto, 4, kEntryProto},
+    {kTypeProto, 1, kTensorType},
+    {kTypeProto, 4, kSequenceType},
+    {kTypeProto, 5, kMapType},
+    {kTypeProto, 7, kOpaqueType},
+    {kTypeProto, 8, kSparseType},
+    {kTypeProto, 9, kOptionalType},
+    {kTensorType, 2, kShapeProto},
+    {kSparseType, 2, kShapeProto},
+    {kSequenceType, 1, kTypeProto},
+    {kMapType, 2, kTypeProto},
+    {kOptionalType, 1, kTypeProto},
+    {kShapeProto, 1, kDimension},
+    {kNodeConfiguration, 2, kSharding},
+    {kSharding, 2, kVarints},
+    {kSharding, 3, kGroupEntry},
+    {kSharding, 4, kShardedDim},
+    {kGroupEntry, 2, kVarints},
+    {kShardedDim, 2, kSimpleSharding},
 };
 
 Message held_by(Message message, uint64_t number) {
@@ -75,7 +195,22 @@ absl::Status check_wire(absl::string_view bytes, WireMessage message) {
     const char* name = kNames[frame.message];
     const size_t start = at;
     uint64_t tag, length;
+    if (frame.message == kVarints) {
+      if (!varint(frame.end, length)) return fail(start, name, "a number is cut short");
+      continue;
+    }
+    if (frame.message == kNumbers4 || frame.message == kNumbers8) {
+      const size_t size = frame.message == kNumbers4 ? 4 : 8;
+      if ((frame.end - at) % size != 0) {
+        return fail(start, name,
+                    absl::StrCat(frame.end - at, " bytes are no numbers of ", size, " bytes each"));
+      }
+      at = frame.end;
+      continue;
+    }
     if (!varint(frame.end, tag)) return fail(start, name, "the tag of a field is cut short");
+    constexpr size_t kLongestTag = 5;
+    if (at - start > kLongestTag) return fail(start, name, "the tag of a field is too long");
     const uint64_t number = tag >> 3;
     const auto left = [&] { return frame.end - at; };
     if (number == 0) return fail(start, name, "field 0 does not exist");
