@@ -1,0 +1,136 @@
+// Real models with something wrong: cut short, and with bytes changed. Each is imported and
+// compiled, or refused with a Status that names the place; soon, and without much memory.
+#include <gtest/gtest.h>
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdint>
+#include <cstdio>
+#include <string>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "modellib/formats/file_bytes.h"
+#include "modellib/frontends/onnx/importer.h"
+#include "modellib/tests/support/cpu_program.h"
+
+namespace modellib {
+namespace {
+
+// The structure of a model lies before its weights, and takes up few of its bytes: half of the
+// changes are made there.
+constexpr size_t kStructure = 40000;
+constexpr int kCuts = 24, kChanges = 96;
+constexpr int kCompileEach = 8;  // of those that can be imported
+
+// A linear congruential generator (Knuth, volume 2, 3.3.4).
+class Numbers {
+ public:
+  explicit Numbers(uint64_t seed) : state_(seed) {}
+  size_t below(size_t n) {
+    state_ = state_ * 6364136223846793005u + 1442695040888963407u;
+    return static_cast<size_t>(state_ >> 33) % n;
+  }
+
+ private:
+  uint64_t state_;
+};
+
+int64_t peak_bytes() {
+  rusage usage = {};
+  getrusage(RUSAGE_SELF, &usage);
+  return static_cast<int64_t>(usage.ru_maxrss) * 1024;
+}
+
+// Messages name one of these.
+bool names_a_place(absl::string_view message) {
+  for (const char* place : {"byte ", "node #", "initializer #", "input ", "output ", "operator set",
+                            "opset_import", "IR version", "ir_version", "no graph", "function "}) {
+    if (absl::StrContains(message, place)) return true;
+  }
+  return false;
+}
+
+class Mutations : public testing::TestWithParam<const char*> {
+ protected:
+  void SetUp() override {
+    auto bytes = read_file(absl::StrCat("external/models/", GetParam(), ".onnx"));
+    ASSERT_TRUE(bytes.ok()) << bytes.status();
+    bytes_ = *std::move(bytes);
+  }
+
+  // Whether it was taken.
+  bool check(const std::string& bytes, const std::string& what) {
+    const auto start = std::chrono::steady_clock::now();
+    const auto model = onnx::import_model_bytes(bytes);
+    absl::Status status = model.status();
+    if (status.ok() && ++imported_ % kCompileEach == 0) {
+      status = compile(model->program);
+    } else if (!status.ok()) {
+      EXPECT_TRUE(status.code() == absl::StatusCode::kInvalidArgument ||
+                  status.code() == absl::StatusCode::kUnimplemented)
+          << what << ": " << status;
+      EXPECT_TRUE(names_a_place(status.message())) << what << ": " << status;
+    }
+    EXPECT_NE(status.code(), absl::StatusCode::kInternal) << what << ": " << status;
+    EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(60)) << what;
+    return status.ok();
+  }
+
+  static absl::Status compile(const Program& program) {
+    CompileOptions options;
+    const Graph& graph = *program.entries[0].graph;
+    for (ValueId id : graph.inputs()) {
+      for (const Dim& d : graph.type(id).shape) {
+        for (const std::string& symbol : d.symbols()) {
+          const auto it = graph.ranges().find(symbol);
+          const DimRange range = it == graph.ranges().end() ? DimRange() : it->second;
+          if (range.max != DimRange::kUnbounded) continue;
+          options.dims[symbol] = {range.min, std::max<int64_t>(range.min, 8)};
+        }
+      }
+    }
+    return compile_for_cpu(program, options).status();
+  }
+
+  std::string bytes_;
+  int imported_ = 0;
+};
+
+TEST_P(Mutations, AreTakenOrRefused) {
+  ASSERT_TRUE(check(bytes_, "as it is"));
+  const int64_t peak = peak_bytes();
+  Numbers numbers(7);
+  for (int i = 0; i < kCuts; ++i) {
+    const size_t kept = i < kCuts / 2 ? numbers.below(std::min(kStructure, bytes_.size()))
+                                      : numbers.below(bytes_.size());
+    EXPECT_FALSE(check(bytes_.substr(0, kept), absl::StrCat("cut at ", kept)));
+  }
+  int taken = 0;
+  for (int i = 0; i < kChanges; ++i) {
+    std::string changed = bytes_;
+    std::string what = "changed at";
+    const size_t count = 1 + numbers.below(4);
+    for (size_t c = 0; c < count; ++c) {
+      const size_t at =
+          numbers.below(i % 2 == 0 ? std::min(kStructure, changed.size()) : changed.size());
+      changed[at] = static_cast<char>(numbers.below(256));
+      absl::StrAppend(&what, " ", at);
+    }
+    taken += check(changed, what) ? 1 : 0;
+  }
+  // Both happen: in the weights most bytes may be any.
+  EXPECT_GT(taken, 0);
+  EXPECT_LT(taken, kChanges);
+  EXPECT_LT(peak_bytes() - peak, int64_t{2} << 30);
+  std::printf("%s: %d of %d changed models were taken, %d cut ones refused\n", GetParam(), taken,
+              kChanges, kCuts);
+}
+
+INSTANTIATE_TEST_SUITE_P(All, Mutations,
+                         testing::Values("attacut", "ocr_cls", "silero_vad", "seizure"),
+                         [](const auto& info) { return std::string(info.param); });
+
+}  // namespace
+}  // namespace modellib
