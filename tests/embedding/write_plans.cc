@@ -1,6 +1,5 @@
-// Writes the plans that tests load where no compiler is: write_plans ONES WEIGHTS
-//   ONES     y = x w, x: f32[64,512], w all 1
-//   WEIGHTS  y = x w, x: f32[1,3600], w of 52 MB
+// Writes the plan that tests load where no compiler is: write_plans FILE. It is y = x w, x:
+// f32[64,512], w all 1.
 #include <cstdio>
 #include <string>
 #include <vector>
@@ -15,12 +14,12 @@
 namespace modellib {
 namespace {
 
-absl::Status write(const std::string& path, int64_t rows, int64_t width, float step) {
-  std::vector<float> w(static_cast<size_t>(width * width));
-  for (size_t i = 0; i < w.size(); ++i) w[i] = 1.0f + step * static_cast<float>(i % 1009);
+absl::Status write(const std::string& path) {
+  constexpr int64_t kRows = 64, kWidth = 512;
+  const std::vector<float> ones(static_cast<size_t>(kWidth * kWidth), 1.0F);
   GraphBuilder builder(builtin_ops(), "main");
-  const Value x = builder.input("x", {DType::kF32, {Dim(rows), Dim(width)}});
-  const Value weights = builder.constant(*Tensor::of<float>({width, width}, w));
+  const Value x = builder.input("x", {DType::kF32, {Dim(kRows), Dim(kWidth)}});
+  const Value weights = builder.constant(*Tensor::of<float>({kWidth, kWidth}, ones));
   builder.output("y", matmul(x, weights));
   const absl::StatusOr<GraphRef> graph = builder.build();
   if (!graph.ok()) return graph.status();
@@ -34,9 +33,8 @@ absl::Status write(const std::string& path, int64_t rows, int64_t width, float s
 }  // namespace modellib
 
 int main(int argc, char** argv) {
-  if (argc != 3) return 2;
-  absl::Status status = modellib::write(argv[1], 64, 512, 0);
-  if (status.ok()) status = modellib::write(argv[2], 1, 3600, 0.25f);
+  if (argc != 2) return 2;
+  const absl::Status status = modellib::write(argv[1]);
   if (!status.ok()) std::fprintf(stderr, "%s\n", status.ToString().c_str());
   return status.ok() ? 0 : 1;
 }
