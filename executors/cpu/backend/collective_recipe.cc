@@ -5,6 +5,7 @@
 #include "modellib/executors/cpu/backend/recipes.h"
 #include "modellib/executors/runtime/communicator.h"
 #include "modellib/graph/op_def.h"
+#include "modellib/graph/status_macros.h"
 #include "modellib/ops/collectives.h"
 
 namespace modellib::cpu {
@@ -59,25 +60,29 @@ absl::StatusOr<NodeRecipe> sharded_recipe(const RecipeSite& site) {
   const bool gathers = site.node.op->name == "all_gather";
   const TensorType& part = gathers ? site.in(0) : site.out(0);
   const auto axis = static_cast<size_t>(a.axis < 0 ? a.axis + part.rank() : a.axis);
-  NodeRecipe recipe =
-      one(gathers ? collective("comm.all_gather", site, {a.ranks})
-                  : collective("comm.reduce_scatter", site,
-                               {static_cast<int64_t>(runtime::Reduction::kSum), a.ranks}));
+  StepRecipe step = gathers ? collective("comm.all_gather", site, {a.ranks})
+                            : collective("comm.reduce_scatter", site,
+                                         {static_cast<int64_t>(runtime::Reduction::kSum), a.ranks});
   const Dim outer = element_count({part.shape.data(), axis});
-  if (outer == Dim(1)) return recipe;
+  if (outer == Dim(1)) return one(std::move(step));
   const Dim inner = element_count({part.shape.data() + axis, part.shape.size() - axis});
-  recipe.temporaries = {outer * inner * a.ranks * (bits_of(part.dtype) / 8)};
-  const StepOperand temporary = {StepOperand::Kind::kTemporary, 0};
+  NodeRecipe recipe;
+  const StepOperand temporary =
+      add_temporary(recipe, outer * inner * a.ranks * (bits_of(part.dtype) / 8));
   const Shape extents = {a.ranks, outer, inner};
   const std::vector<Dim> by_rank = {outer * inner, inner, 1}, joined = {inner, inner * a.ranks, 1};
   if (gathers) {
-    recipe.steps[0].outputs = {temporary};
-    return add_strided_copy(site, std::move(recipe), {extents, by_rank, joined}, temporary,
-                            {StepOperand::Kind::kOutput, 0}, false);
+    step.outputs = {temporary};
+    recipe.steps.push_back(std::move(step));
+    MODELLIB_RETURN_IF_ERROR(add_copy(site, recipe, part.dtype, {extents, by_rank, joined},
+                                      temporary, output_operand()));
+    return recipe;
   }
-  recipe.steps[0].inputs = {temporary};
-  return add_strided_copy(site, std::move(recipe), {extents, joined, by_rank},
-                          {StepOperand::Kind::kInput, 0}, temporary, true);
+  MODELLIB_RETURN_IF_ERROR(
+      add_copy(site, recipe, part.dtype, {extents, joined, by_rank}, input_operand(0), temporary));
+  step.inputs = {temporary};
+  recipe.steps.push_back(std::move(step));
+  return recipe;
 }
 
 }  // namespace modellib::cpu

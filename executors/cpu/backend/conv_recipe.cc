@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "modellib/executors/cpu/backend/conv_gemm_step.h"
 #include "modellib/executors/cpu/backend/recipes.h"
 #include "modellib/executors/cpu/backend/scalar_fields.h"
 #include "modellib/executors/cpu/backend/transposed_conv_recipe.h"
@@ -116,9 +117,6 @@ std::vector<Dim> channels_moved_last(std::vector<Dim> dims) {
   return dims;
 }
 
-constexpr StepOperand output_operand() { return {StepOperand::Kind::kOutput, 0}; }
-constexpr StepOperand input_operand(int i) { return {StepOperand::Kind::kInput, i}; }
-
 // Builds the steps of one convolution.
 class ConvSteps {
  public:
@@ -148,25 +146,10 @@ class ConvSteps {
   }
 
   StepOperand temporary(const Dim& floats) {
-    recipe_.temporaries.push_back(floats * static_cast<int64_t>(sizeof(float)));
-    return {StepOperand::Kind::kTemporary, static_cast<int>(recipe_.temporaries.size()) - 1};
+    return add_temporary(recipe_, floats * static_cast<int64_t>(sizeof(float)));
   }
-  StepOperand packed_filter(std::string layout,
-                            std::function<std::vector<float>(absl::Span<const float>)> pack) {
-    recipe_.constants.push_back(
-        {1, std::move(layout),
-         [pack = std::move(pack)](const Tensor& source) -> absl::StatusOr<Tensor> {
-           const std::vector<float> packed = pack(source.as<float>());
-           return Tensor::copy_of(DType::kF32, {static_cast<int64_t>(packed.size())}, packed.data(),
-                                  packed.size() * sizeof(float));
-         }});
-    return {StepOperand::Kind::kConstant, static_cast<int>(recipe_.constants.size()) - 1};
-  }
-
-  absl::Status add_copy(const Walk& walk, StepOperand from, StepOperand to) {
-    MODELLIB_ASSIGN_OR_RETURN(StepRecipe step, copy_step(site_, DType::kF32, walk, from, to));
-    recipe_.steps.push_back(std::move(step));
-    return absl::OkStatus();
+  absl::Status copy(const Walk& walk, StepOperand from, StepOperand to) {
+    return add_copy(site_, recipe_, DType::kF32, walk, from, to);
   }
   // A channels-first image as a channels-last one, and back.
   absl::Status to_channels_last(const TensorType& type, StepOperand from, StepOperand to) {
@@ -174,7 +157,7 @@ class ConvSteps {
     walk.extents = channels_moved_last(type.shape);
     walk.source = channels_moved_last(dense_strides(type.shape));
     walk.target = dense_strides(walk.extents);
-    return add_copy(walk, from, to);
+    return copy(walk, from, to);
   }
   absl::Status to_channels_first(const TensorType& type, StepOperand from, StepOperand to) {
     Walk walk;
@@ -183,7 +166,7 @@ class ConvSteps {
     std::vector<Dim> strides = dense_strides(channels_moved_last(type.shape));
     std::rotate(strides.begin() + 1, strides.end() - 1, strides.end());
     walk.source = std::move(strides);
-    return add_copy(walk, from, to);
+    return copy(walk, from, to);
   }
 
   static TensorType channels_first_type(TensorType type) {
@@ -232,11 +215,12 @@ absl::StatusOr<StepOperand> ConvSteps::gemm_filter(const ConvGemmScalars& scalar
   const int64_t depth = conv_gemm_depth(scalars), width = conv_gemm_width(scalars);
   const int64_t channels = scalars.in_channels / scalars.groups, taps = depth / channels;
   if (constant_filter()) {
-    return packed_filter(absl::StrCat("conv panels ", kPanel, " k-block ", k_block(depth),
-                                      " groups ", scalars.groups),
-                         [scalars](absl::Span<const float> filter) {
-                           return pack_conv_gemm_filter(scalars, filter);
-                         });
+    return add_constant(recipe_, 1,
+                        absl::StrCat("conv panels ", kPanel, " k-block ", k_block(depth),
+                                     " groups ", scalars.groups),
+                        [scalars](absl::Span<const float> filter) {
+                          return pack_conv_gemm_filter(scalars, filter);
+                        });
   }
   StepOperand matrix = input_operand(1);
   if (taps > 1 && channels > 1) {
@@ -245,7 +229,7 @@ absl::StatusOr<StepOperand> ConvSteps::gemm_filter(const ConvGemmScalars& scalar
     walk.source = {depth, 1, taps};
     walk.target = {depth, channels, 1};
     matrix = temporary(scalars.out_channels * depth);
-    MODELLIB_RETURN_IF_ERROR(add_copy(walk, input_operand(1), matrix));
+    MODELLIB_RETURN_IF_ERROR(copy(walk, input_operand(1), matrix));
   }
   PackBScalars pack;
   pack.n = width;
@@ -268,44 +252,28 @@ absl::StatusOr<StepOperand> ConvSteps::gemm_filter(const ConvGemmScalars& scalar
 }
 
 absl::StatusOr<NodeRecipe> ConvSteps::gemm() {
-  using S = ConvGemmScalars;
-  S scalars;
-  scalars.batch = site_.max(conv_.x.shape[0]);
+  ConvGemmScalars scalars;
   scalars.in_channels = conv_.in_channels().value();
   scalars.out_channels = conv_.out_channels().value();
   scalars.groups = conv_.a.groups;
   scalars.has_bias = conv_.has_bias;
   scalars.has_residual = conv_.has_residual;
   scalars.activation = static_cast<int64_t>(*activation_of(conv_.activation));
+  std::vector<Dim> in, out;
   for_each_axis(kSpatial, [&](size_t d, size_t i) {
-    scalars.in[d] = site_.max(x_extent(i));
-    scalars.out[d] = site_.max(y_extent(i));
     scalars.kernel[d] = kernel(i);
     scalars.stride[d] = entry(conv_.a.strides, i, 1);
     scalars.dilation[d] = entry(conv_.a.dilations, i, 1);
     scalars.pad_low[d] = entry(conv_.a.padding_low, i, 0);
+    in.push_back(x_extent(i));
+    out.push_back(y_extent(i));
   });
-  choose_conv_gemm_grain(scalars);
-  ScalarFields<S> fields(scalars);
-  fields.set(&S::batch, conv_.x.shape[0]);
-  Dim rows = conv_.x.shape[0];
-  for_each_axis(kSpatial, [&](size_t d, size_t i) {
-    fields.set(&S::in, d, x_extent(i));
-    fields.set(&S::out, d, y_extent(i));
-    rows = rows * y_extent(i);
-  });
-
   MODELLIB_ASSIGN_OR_RETURN(const Images images, this->images());
   MODELLIB_ASSIGN_OR_RETURN(const StepOperand filter, gemm_filter(scalars));
-  StepRecipe step;
-  step.kernel = "cpu.conv_f32";
+  StepRecipe step = conv_gemm_step(site_, scalars, conv_.x.shape[0], in, out);
   step.outputs = {images.y};
   step.inputs = {images.x, filter, conv_.has_bias ? input_operand(2) : StepOperand{},
                  images.residual};
-  step.scalars = fields.take();
-  step.chunks =
-      ceil_div(rows, Dim(scalars.m_grain)) *
-      (scalars.groups * ((conv_gemm_width(scalars) + scalars.n_grain - 1) / scalars.n_grain));
   if (conv_.has_residual) step.in_place = {{0, 3}};
   recipe_.steps.push_back(std::move(step));
   return finish(images);
@@ -330,21 +298,22 @@ absl::StatusOr<NodeRecipe> ConvSteps::depthwise() {
   const int64_t channels = scalars.channels, taps = scalars.kernel[0] * scalars.kernel[1];
   StepOperand filter;
   if (constant_filter()) {
-    filter = packed_filter("depthwise, channels last", [channels, taps](absl::Span<const float> f) {
-      std::vector<float> moved(f.size());
-      for (int64_t c = 0; c < channels; ++c) {
-        for (int64_t t = 0; t < taps; ++t)
-          moved[static_cast<size_t>(t * channels + c)] = f[static_cast<size_t>(c * taps + t)];
-      }
-      return moved;
-    });
+    filter = add_constant(
+        recipe_, 1, "depthwise, channels last", [channels, taps](absl::Span<const float> f) {
+          std::vector<float> moved(f.size());
+          for (int64_t c = 0; c < channels; ++c) {
+            for (int64_t t = 0; t < taps; ++t)
+              moved[static_cast<size_t>(t * channels + c)] = f[static_cast<size_t>(c * taps + t)];
+          }
+          return moved;
+        });
   } else {
     Walk walk;
     walk.extents = {taps, channels};
     walk.source = {1, taps};
     walk.target = {channels, 1};
     filter = temporary(taps * channels);
-    MODELLIB_RETURN_IF_ERROR(add_copy(walk, input_operand(1), filter));
+    MODELLIB_RETURN_IF_ERROR(copy(walk, input_operand(1), filter));
   }
   ScalarFields<S> fields(scalars);
   fields.set(&S::batch, conv_.x.shape[0]);

@@ -25,12 +25,10 @@ std::vector<int64_t> numbers(const std::vector<Dim>& dims) {
 }
 
 absl::StatusOr<NodeRecipe> one_copy(const RecipeSite& site, const Walk& walk) {
-  absl::StatusOr<StepRecipe> step =
-      copy_step(site, site.out(0).dtype, walk, {StepOperand::Kind::kInput, 0},
-                {StepOperand::Kind::kOutput, 0});
-  if (!step.ok()) return step.status();
   NodeRecipe recipe;
-  recipe.steps.push_back(*std::move(step));
+  const absl::Status added =
+      add_copy(site, recipe, site.out(0).dtype, walk, input_operand(0), output_operand());
+  if (!added.ok()) return added;
   return recipe;
 }
 
@@ -77,6 +75,14 @@ absl::StatusOr<StepRecipe> copy_step(const RecipeSite& site, DType dtype, const 
   return step;
 }
 
+absl::Status add_copy(const RecipeSite& site, NodeRecipe& recipe, DType dtype, const Walk& walk,
+                      StepOperand from, StepOperand to) {
+  absl::StatusOr<StepRecipe> step = copy_step(site, dtype, walk, from, to);
+  if (!step.ok()) return step.status();
+  recipe.steps.push_back(*std::move(step));
+  return absl::OkStatus();
+}
+
 absl::StatusOr<NodeRecipe> transpose_recipe(const RecipeSite& site) {
   std::vector<int64_t> perm = site.node.attributes.as<TransposeAttributes>().perm;
   const int rank = site.in(0).rank();
@@ -115,16 +121,6 @@ absl::StatusOr<NodeRecipe> broadcast_recipe(const RecipeSite& site) {
     if (!(site.in(0).shape[i] == Dim(1))) walk.source[skip + i] = strides[i];
   }
   return one_copy(site, walk);
-}
-
-absl::StatusOr<NodeRecipe> add_strided_copy(const RecipeSite& site, NodeRecipe recipe,
-                                            const CopyStrides& strides, StepOperand from,
-                                            StepOperand to, bool in_front) {
-  absl::StatusOr<StepRecipe> step = copy_step(
-      site, site.out(0).dtype, {strides.extents, strides.source, strides.target}, from, to);
-  if (!step.ok()) return step.status();
-  recipe.steps.insert(in_front ? recipe.steps.begin() : recipe.steps.end(), *std::move(step));
-  return recipe;
 }
 
 // Each operand is written into its place by a copy of its own.

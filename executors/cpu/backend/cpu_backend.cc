@@ -140,6 +140,23 @@ std::vector<StepOperand> all_inputs(const RecipeSite& site) {
   return operands;
 }
 
+StepOperand add_temporary(NodeRecipe& recipe, const Dim& bytes) {
+  recipe.temporaries.push_back(bytes);
+  return {StepOperand::Kind::kTemporary, static_cast<int>(recipe.temporaries.size()) - 1};
+}
+
+StepOperand add_constant(NodeRecipe& recipe, int input, std::string layout,
+                         std::function<std::vector<float>(absl::Span<const float>)> pack) {
+  recipe.constants.push_back(
+      {input, std::move(layout),
+       [pack = std::move(pack)](const Tensor& source) -> absl::StatusOr<Tensor> {
+         const std::vector<float> packed = pack(source.as<float>());
+         return Tensor::copy_of(DType::kF32, {static_cast<int64_t>(packed.size())}, packed.data(),
+                                packed.size() * sizeof(float));
+       }});
+  return {StepOperand::Kind::kConstant, static_cast<int>(recipe.constants.size()) - 1};
+}
+
 StepRecipe copy_bytes(const Dim& bytes) {
   const CopyBytesScalars scalars;
   StepRecipe step;

@@ -169,15 +169,15 @@ absl::StatusOr<NodeRecipe> matmul_recipe(const RecipeSite& site) {
       set(&PackBScalars::packed_batch1, one);
       for (const BatchAxis& axis : p.batch) batches = batches * axis.extent;
     }
-    recipe.temporaries.push_back(plan.packed_bytes * batches_of_b);
+    const StepOperand packed = add_temporary(recipe, plan.packed_bytes * batches_of_b);
     StepRecipe pack;
     pack.kernel = "cpu.pack_b_f32";
-    pack.outputs = {{StepOperand::Kind::kTemporary, 0}};
+    pack.outputs = {packed};
     pack.inputs = {b};
     pack.scalars = std::move(dims);
     pack.chunks = batches * ((shape.n + plan.pack_n_grain - 1) / plan.pack_n_grain);
     recipe.steps.push_back(std::move(pack));
-    b = {StepOperand::Kind::kTemporary, 0};
+    b = packed;
   }
 
   MatmulScalars scalars = matmul_scalars(shape, plan);

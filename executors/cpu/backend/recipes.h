@@ -3,11 +3,14 @@
 #ifndef MODELLIB_EXECUTORS_CPU_BACKEND_RECIPES_H_
 #define MODELLIB_EXECUTORS_CPU_BACKEND_RECIPES_H_
 
+#include <functional>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/types/span.h"
 #include "modellib/executors/cpu/kernels/matmul_params.h"
 #include "modellib/passes/backend.h"
 
@@ -49,6 +52,8 @@ int64_t conv_channels_last_gain(const Graph& graph, const Graph::Node& node);
 
 // "cpu: OP of TYPES": for ops that no kernel serves with these types.
 absl::Status no_kernel(const RecipeSite& site, absl::string_view why);
+constexpr StepOperand input_operand(int i) { return {StepOperand::Kind::kInput, i}; }
+constexpr StepOperand output_operand() { return {StepOperand::Kind::kOutput, 0}; }
 // Operands in the order of the node's outputs and inputs.
 std::vector<StepOperand> all_outputs(const RecipeSite& site);
 std::vector<StepOperand> all_inputs(const RecipeSite& site);
@@ -59,23 +64,22 @@ struct ReduceBlock {
 // Appends the steps that sum an f32 operand over the middle of `block`.
 void add_reduction(const RecipeSite& site, NodeRecipe& recipe, const ReduceBlock& block,
                    StepOperand from, StepOperand to);
-// How a copy goes through source and target, in elements of the node's type.
-struct CopyStrides {
-  Shape extents;
-  std::vector<Dim> source, target;
-};
-// `recipe` with such a copy before its steps, or behind them.
-absl::StatusOr<NodeRecipe> add_strided_copy(const RecipeSite& site, NodeRecipe recipe,
-                                            const CopyStrides& strides, StepOperand from,
-                                            StepOperand to, bool in_front);
 // The extents of a copy, and how source and target step through them (elements).
 struct Walk {
   Shape extents;
   std::vector<Dim> source, target;
   Dim source_base = 0, target_base = 0;
 };
+// Adds so many bytes that only steps of the recipe see.
+StepOperand add_temporary(NodeRecipe& recipe, const Dim& bytes);
+// Adds floats that are made of the node's constant input when the plan is: `layout` names how.
+StepOperand add_constant(NodeRecipe& recipe, int input, std::string layout,
+                         std::function<std::vector<float>(absl::Span<const float>)> pack);
 absl::StatusOr<StepRecipe> copy_step(const RecipeSite& site, DType dtype, const Walk& walk,
                                      StepOperand from, StepOperand to);
+// Appends such a step.
+absl::Status add_copy(const RecipeSite& site, NodeRecipe& recipe, DType dtype, const Walk& walk,
+                      StepOperand from, StepOperand to);
 // What the kernels call an activation of ops/epilogue.h; nothing if they have none of this name.
 std::optional<Activation> activation_of(absl::string_view name);
 // A copy of so many bytes, without operands; in place it does nothing.

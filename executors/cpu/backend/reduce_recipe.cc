@@ -77,10 +77,8 @@ void add_reduction(const RecipeSite& site, NodeRecipe& recipe, const ReduceBlock
     return;
   }
   const Dim parts = ceil_div(b.reduce, Dim(plan.first.rows_per_part));
-  recipe.temporaries.push_back(b.outer * parts * b.inner *
-                               (bits_of(static_cast<DType>(plan.first.dtype_out)) / 8));
-  const StepOperand partial{StepOperand::Kind::kTemporary,
-                            static_cast<int>(recipe.temporaries.size()) - 1};
+  const StepOperand partial = add_temporary(
+      recipe, b.outer * parts * b.inner * (bits_of(static_cast<DType>(plan.first.dtype_out)) / 8));
   recipe.steps.push_back(reduce_step(plan.first, b.outer, b.reduce, b.inner, 1, from, partial));
   recipe.steps.push_back(reduce_step(plan.combine, b.outer, parts, b.inner, 1, partial, to));
 }
@@ -113,9 +111,7 @@ absl::StatusOr<NodeRecipe> reduce_recipe(const RecipeSite& site) {
     const DType result = is_last ? dtype : wide;
     StepOperand to{StepOperand::Kind::kOutput, 0};
     const auto temporary = [&](const Dim& elements, DType type) {
-      recipe.temporaries.push_back(elements * (bits_of(type) / 8));
-      return StepOperand{StepOperand::Kind::kTemporary,
-                         static_cast<int>(recipe.temporaries.size()) - 1};
+      return add_temporary(recipe, elements * (bits_of(type) / 8));
     };
     if (!is_last) to = temporary(b.outer * b.inner, result);
     const Dim divisor = mean && is_last ? max(count, Dim(1)) : Dim(1);

@@ -1,23 +1,18 @@
 #include "modellib/executors/cpu/backend/transposed_conv_recipe.h"
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "modellib/executors/cpu/backend/conv_gemm_step.h"
 #include "modellib/executors/cpu/backend/recipes.h"
-#include "modellib/executors/cpu/backend/scalar_fields.h"
-#include "modellib/executors/cpu/kernels/conv_gemm.h"
 #include "modellib/graph/status_macros.h"
 
 namespace modellib::cpu {
 namespace {
-
-constexpr size_t kSpatial = 3;
-
-constexpr StepOperand input_operand(int i) { return {StepOperand::Kind::kInput, i}; }
-constexpr StepOperand output_operand() { return {StepOperand::Kind::kOutput, 0}; }
 
 int64_t product_of(const std::vector<int64_t>& numbers) {
   int64_t product = 1;
@@ -120,13 +115,10 @@ class TransposedConvSteps {
     return shape;
   }
   StepOperand temporary(const Dim& floats) {
-    recipe_.temporaries.push_back(floats * static_cast<int64_t>(sizeof(float)));
-    return {StepOperand::Kind::kTemporary, static_cast<int>(recipe_.temporaries.size()) - 1};
+    return add_temporary(recipe_, floats * static_cast<int64_t>(sizeof(float)));
   }
-  absl::Status add_copy(const Walk& walk, StepOperand from, StepOperand to) {
-    MODELLIB_ASSIGN_OR_RETURN(StepRecipe step, copy_step(site_, DType::kF32, walk, from, to));
-    recipe_.steps.push_back(std::move(step));
-    return absl::OkStatus();
+  absl::Status copy(const Walk& walk, StepOperand from, StepOperand to) {
+    return add_copy(site_, recipe_, DType::kF32, walk, from, to);
   }
 
   absl::Status bring_channels_together(StepOperand to) {
@@ -137,50 +129,30 @@ class TransposedConvSteps {
     walk.target = dense_strides(walk.extents);
     walk.source = dense_strides(first);
     std::rotate(walk.source.begin() + 1, walk.source.begin() + 2, walk.source.end());
-    return add_copy(walk, input_operand(0), to);
+    return copy(walk, input_operand(0), to);
   }
 
   void add_convolution(StepOperand x, StepOperand y) {
-    using S = ConvGemmScalars;
-    S scalars;
-    scalars.batch = site_.max(p_.batch);
+    ConvGemmScalars scalars;
     scalars.in_channels = p_.in_channels;
     scalars.out_channels = product_of(p_.stride) * p_.out_channels;
-    const size_t skip = kSpatial - axes_.size();
+    const size_t skip = std::size(scalars.kernel) - axes_.size();
     for (size_t d = 0; d < axes_.size(); ++d) {
-      scalars.in[skip + d] = site_.max(p_.in[d]);
-      scalars.out[skip + d] = site_.max(places_[d]);
       scalars.kernel[skip + d] = axes_[d].offsets();
       scalars.pad_low[skip + d] = -axes_[d].first;
     }
-    choose_conv_gemm_grain(scalars);
-    ScalarFields<S> fields(scalars);
-    fields.set(&S::batch, p_.batch);
-    Dim rows = p_.batch;
-    for (size_t d = 0; d < axes_.size(); ++d) {
-      fields.set(&S::in, skip + d, p_.in[d]);
-      fields.set(&S::out, skip + d, places_[d]);
-      rows = rows * places_[d];
-    }
-    recipe_.constants.push_back(
-        {1,
-         absl::StrCat("transposed conv, strides ", absl::StrJoin(p_.stride, "x"), ", padding ",
-                      absl::StrJoin(p_.pad_low, "x"), ", panels ", kPanel, " k-block ",
-                      k_block(conv_gemm_depth(scalars))),
-         [axes = axes_, scalars, in = p_.in_channels,
-          out = p_.out_channels](const Tensor& filter) -> absl::StatusOr<Tensor> {
-           const std::vector<float> packed =
-               pack_conv_gemm_filter(scalars, phase_filter(axes, in, out, filter.as<float>()));
-           return Tensor::copy_of(DType::kF32, {static_cast<int64_t>(packed.size())}, packed.data(),
-                                  packed.size() * sizeof(float));
-         }});
-    StepRecipe step;
-    step.kernel = "cpu.conv_f32";
+    const StepOperand filter =
+        add_constant(recipe_, 1,
+                     absl::StrCat("transposed conv, strides ", absl::StrJoin(p_.stride, "x"),
+                                  ", padding ", absl::StrJoin(p_.pad_low, "x"), ", panels ", kPanel,
+                                  " k-block ", k_block(conv_gemm_depth(scalars))),
+                     [axes = axes_, scalars, in = p_.in_channels,
+                      out = p_.out_channels](absl::Span<const float> f) {
+                       return pack_conv_gemm_filter(scalars, phase_filter(axes, in, out, f));
+                     });
+    StepRecipe step = conv_gemm_step(site_, scalars, p_.batch, p_.in, places_);
     step.outputs = {y};
-    step.inputs = {x, {StepOperand::Kind::kConstant, 0}, {}, {}};
-    step.scalars = fields.take();
-    step.chunks = ceil_div(rows, Dim(scalars.m_grain)) *
-                  ((conv_gemm_width(scalars) + scalars.n_grain - 1) / scalars.n_grain);
+    step.inputs = {x, filter, {}, {}};
     recipe_.steps.push_back(std::move(step));
   }
 
@@ -210,7 +182,7 @@ class TransposedConvSteps {
       add(p_.stride[d], from[1 + axes + d], to[1 + d]);
     }
     add(p_.out_channels, from.back(), to.back());
-    return add_copy(walk, phases, output_operand());
+    return copy(walk, phases, output_operand());
   }
 
   const RecipeSite& site_;

@@ -5,14 +5,13 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "modellib/executors/cpu/backend/recipes.h"
 #include "modellib/executors/cpu/backend/scalar_fields.h"
 #include "modellib/executors/cpu/kernels/matmul_params.h"
 #include "modellib/executors/cpu/kernels/winograd.h"
 
 namespace modellib::cpu {
 namespace {
-
-constexpr StepOperand input_operand(int i) { return {StepOperand::Kind::kInput, i}; }
 
 class WinogradSteps {
  public:
@@ -22,15 +21,12 @@ class WinogradSteps {
         tiles_(p.batch * (winograd_tiles(p.out[0]) * winograd_tiles(p.out[1]))) {}
 
   NodeRecipe take() {
-    recipe_.temporaries = {tile_bytes(p_.in_channels), tile_bytes(p_.out_channels)};
     const int64_t in = p_.in_channels, out = p_.out_channels;
-    recipe_.constants.push_back(
-        {1, absl::StrCat("winograd 4x4, panels ", kPanel, " k-block ", k_block(in)),
-         [in, out](const Tensor& filter) -> absl::StatusOr<Tensor> {
-           const std::vector<float> packed = pack_winograd_filter(in, out, filter.as<float>());
-           return Tensor::copy_of(DType::kF32, {static_cast<int64_t>(packed.size())}, packed.data(),
-                                  packed.size() * sizeof(float));
-         }});
+    seen_ = add_temporary(recipe_, tile_bytes(in));
+    products_ = add_temporary(recipe_, tile_bytes(out));
+    filter_ = add_constant(
+        recipe_, 1, absl::StrCat("winograd 4x4, panels ", kPanel, " k-block ", k_block(in)),
+        [in, out](absl::Span<const float> f) { return pack_winograd_filter(in, out, f); });
     add_input_transform();
     add_products();
     add_output_transform();
@@ -38,9 +34,6 @@ class WinogradSteps {
   }
 
  private:
-  static constexpr StepOperand kSeen = {StepOperand::Kind::kTemporary, 0};
-  static constexpr StepOperand kProducts = {StepOperand::Kind::kTemporary, 1};
-
   Dim tile_bytes(int64_t channels) const {
     return tiles_ * (kWinogradPlaces * channels * static_cast<int64_t>(sizeof(float)));
   }
@@ -61,7 +54,7 @@ class WinogradSteps {
     StepRecipe step;
     step.kernel = "cpu.winograd_in_f32";
     step.inputs = {input_operand(0)};
-    step.outputs = {kSeen};
+    step.outputs = {seen_};
     step.scalars = fields.take();
     step.chunks = ceil_div(tiles_, Dim(s.tiles_per_chunk));
     recipe_.steps.push_back(std::move(step));
@@ -84,8 +77,8 @@ class WinogradSteps {
     fields.set(&MatmulScalars::c_batch1, tiles_ * p_.out_channels);
     StepRecipe step;
     step.kernel = "cpu.matmul_f32";
-    step.inputs = {kSeen, {StepOperand::Kind::kConstant, 0}, {}, {}};
-    step.outputs = {kProducts};
+    step.inputs = {seen_, filter_, {}, {}};
+    step.outputs = {products_};
     step.scalars = fields.take();
     step.chunks = ceil_div(tiles_, Dim(plan.m_grain)) *
                   (kWinogradPlaces * ((shape.n + plan.n_grain - 1) / plan.n_grain));
@@ -104,9 +97,9 @@ class WinogradSteps {
     fields.set(&S::batch, p_.batch);
     StepRecipe step;
     step.kernel = "cpu.winograd_out_f32";
-    step.inputs = {kProducts, p_.has_bias ? input_operand(2) : StepOperand{},
+    step.inputs = {products_, p_.has_bias ? input_operand(2) : StepOperand{},
                    p_.has_residual ? input_operand(3) : StepOperand{}};
-    step.outputs = {{StepOperand::Kind::kOutput, 0}};
+    step.outputs = {output_operand()};
     step.scalars = fields.take();
     step.chunks = ceil_div(tiles_, Dim(s.tiles_per_chunk));
     if (p_.has_residual) step.in_place = {{0, 2}};
@@ -117,6 +110,8 @@ class WinogradSteps {
   const WinogradProblem& p_;
   Dim tiles_;
   NodeRecipe recipe_;
+  StepOperand seen_, products_;  // tiles, before and behind the products
+  StepOperand filter_;
 };
 
 }  // namespace

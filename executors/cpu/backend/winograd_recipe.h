@@ -4,7 +4,6 @@
 
 #include <cstdint>
 
-#include "absl/status/statusor.h"
 #include "modellib/graph/dim.h"
 #include "modellib/passes/backend.h"
 
