@@ -6,11 +6,11 @@
 // After foreach_target.h:
 #include <algorithm>
 #include <cmath>
-#include <limits>
 
 #include "hwy/highway.h"
 #include "modellib/executors/cpu/kernels/checked.h"
 #include "modellib/executors/cpu/kernels/grain.h"
+#include "modellib/executors/cpu/kernels/math-inl.h"
 #include "modellib/graph/status_macros.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -61,10 +61,7 @@ HWY_INLINE void pixels(const Step& s, const Taps& t, int64_t c, float* y) {
   const auto low = hn::Set(d, s.low), high = hn::Set(d, s.high);
   for (int p = 0; p < P; ++p) {
     for (int v = 0; v < V; ++v) {
-      const auto kept = sum[p][v];
-      const auto clamped = hn::Min(hn::Max(kept, low), high);
-      hn::StoreU(hn::IfThenElse(hn::IsNaN(kept), kept, clamped), d,
-                 y + p * s.channels + c + v * kLanes);
+      hn::StoreU(within(sum[p][v], low, high), d, y + p * s.channels + c + v * kLanes);
     }
   }
 }
@@ -163,22 +160,12 @@ void run_depthwise(const runtime::KernelArgs& args, int64_t chunk) {
 }
 
 void choose_depthwise_grain(DepthwiseScalars& s) {
-  const int64_t rows = std::max<int64_t>(1, s.batch * s.out[0]);
-  // About a vector of eight taps in a cycle; the least number of chunks keeps one below 0.1 ms.
-  const double row = static_cast<double>(s.out[1] * s.channels * s.kernel[0] * s.kernel[1]) / 8;
-  constexpr int64_t kMostPieces = 64;
+  // About a vector of eight taps in a cycle; no chunk takes more than 0.1 ms.
   constexpr double kMostCycles = 3e5;
-  const auto least = static_cast<int64_t>(std::min(
-      static_cast<double>(rows), std::ceil(row * static_cast<double>(rows) / kMostCycles)));
-  double best = std::numeric_limits<double>::infinity();
-  for (int64_t pieces = std::max<int64_t>(1, least); pieces <= std::min(rows, least + kMostPieces);
-       ++pieces) {
-    const int64_t grain = ceil_div(rows, pieces);
-    const double cost = cost_of_chunks(ceil_div(rows, grain), static_cast<double>(grain) * row);
-    if (cost >= best) continue;
-    best = cost;
-    s.rows_per_chunk = grain;
-  }
+  const double rows = static_cast<double>(s.batch * s.out[0]);
+  const double row = static_cast<double>(s.out[1] * s.channels * s.kernel[0] * s.kernel[1]) / 8;
+  const double least = std::min(rows, std::ceil(row * rows / kMostCycles));
+  s.rows_per_chunk = cheapest_grain(s.batch * s.out[0], row, static_cast<int64_t>(least));
 }
 int64_t depthwise_chunks(const DepthwiseScalars& s) {
   return ceil_div(s.batch * s.out[0], s.rows_per_chunk);

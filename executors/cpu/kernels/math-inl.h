@@ -30,6 +30,19 @@ HWY_BEFORE_NAMESPACE();
 namespace modellib::cpu {
 namespace HWY_NAMESPACE {
 
+// x cut off at both ends; NaN stays NaN.
+template <class V>
+HWY_INLINE V within(V x, V low, V high) {
+  namespace hn = hwy::HWY_NAMESPACE;
+#if HWY_TARGET == HWY_EMU128 || HWY_TARGET == HWY_SCALAR
+  x = hn::IfThenElse(hn::Lt(x, low), low, x);
+  return hn::IfThenElse(hn::Gt(x, high), high, x);
+#else
+  // Of a number and a NaN instructions give the second operand, or the NaN.
+  return hn::Min(high, hn::Max(low, x));
+#endif
+}
+
 // e^x. Below -103.97 the result is zero, above 88.72 infinity.
 template <class D, class V>
 HWY_INLINE V exp(D d, V x) {

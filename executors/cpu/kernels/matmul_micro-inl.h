@@ -126,18 +126,6 @@ inline constexpr size_t kSteps = 8;
 #define MODELLIB_PIN(vector)
 #endif
 
-// x cut off at both ends; NaN stays NaN.
-template <class V>
-HWY_INLINE V within(V x, V low, V high) {
-#if HWY_TARGET == HWY_EMU128 || HWY_TARGET == HWY_SCALAR
-  x = hn::IfThenElse(hn::Lt(x, low), low, x);
-  return hn::IfThenElse(hn::Gt(x, high), high, x);
-#else
-  // Of a number and a NaN instructions give the second operand, or the NaN.
-  return hn::Min(high, hn::Max(low, x));
-#endif
-}
-
 enum class AForm { kRows, kRuns };
 
 // kPacked: rows of B lie kPanel floats apart.

@@ -9,6 +9,7 @@
 #include "hwy/highway.h"
 #include "modellib/executors/cpu/kernels/checked.h"
 #include "modellib/executors/cpu/kernels/grain.h"
+#include "modellib/executors/cpu/kernels/math-inl.h"
 #include "modellib/executors/cpu/kernels/matmul.h"
 #include "modellib/graph/status_macros.h"
 
@@ -145,8 +146,7 @@ void winograd_out_chunk(const runtime::KernelArgs& args, int64_t chunk) {
           const int64_t at = origin + (h * s.out[1] + w) * s.channels + c;
           V sum = hn::Add(v[w], b);
           if (residual != nullptr) sum = hn::Add(sum, hn::LoadU(tag, residual + at));
-          const V clamped = hn::Min(hn::Max(sum, low), high);
-          hn::StoreU(hn::IfThenElse(hn::IsNaN(sum), sum, clamped), tag, y + at);
+          hn::StoreU(within(sum, low, high), tag, y + at);
         }
       }
     }
@@ -172,20 +172,8 @@ void run_winograd_out(const runtime::KernelArgs& args, int64_t chunk) {
 }
 
 int64_t winograd_tiles_per_chunk(int64_t tiles, int64_t channels) {
-  constexpr int64_t kMostPieces = 64;
-  tiles = std::max<int64_t>(1, tiles);
   // Each of 36 places of a channel takes about a cycle, memory included.
-  const double tile = static_cast<double>(kWinogradPlaces * channels);
-  int64_t chosen = tiles;
-  double best = std::numeric_limits<double>::infinity();
-  for (int64_t pieces = 1; pieces <= std::min(tiles, kMostPieces); ++pieces) {
-    const int64_t grain = ceil_div(tiles, pieces);
-    const double cost = cost_of_chunks(ceil_div(tiles, grain), static_cast<double>(grain) * tile);
-    if (cost >= best) continue;
-    best = cost;
-    chosen = grain;
-  }
-  return chosen;
+  return cheapest_grain(tiles, static_cast<double>(kWinogradPlaces * channels));
 }
 
 bool winograd_pays(const int64_t (&out)[2], int64_t in_channels, int64_t out_channels) {
