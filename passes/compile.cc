@@ -34,7 +34,7 @@ absl::Status dims_are_known(const Program& program, const DimRanges& dims) {
 }
 
 // The records of the plan: each pass with its work over all entries.
-void record_passes(const std::vector<std::vector<PassRun>>& runs, bool times, fb::PlanT& plan) {
+void record_passes(const std::vector<std::vector<PassRun>>& runs, fb::PlanT& plan) {
   for (const std::vector<PassRun>& entry : runs) {
     for (size_t i = 0; i < entry.size(); ++i) {
       if (i == plan.passes.size()) {
@@ -42,7 +42,6 @@ void record_passes(const std::vector<std::vector<PassRun>>& runs, bool times, fb
         plan.passes.back()->name = entry[i].name;
       }
       fb::PassRecordT& record = *plan.passes[i];
-      if (times) record.milliseconds += entry[i].milliseconds;
       record.nodes_before += static_cast<uint32_t>(entry[i].nodes_before);
       record.nodes_after += static_cast<uint32_t>(entry[i].nodes_after);
       record.rewrites += static_cast<uint32_t>(entry[i].rewrites);
@@ -85,7 +84,7 @@ absl::StatusOr<CompileResult> compile(const Program& program, const OpRegistry& 
     result.lowered.plan.entries[i]->pointwise =
         std::make_unique<fb::PointwiseCount>(count.in_regions, count.in_epilogues, count.outside);
   }
-  record_passes(result.runs, options.record_times, result.lowered.plan);
+  record_passes(result.runs, result.lowered.plan);
   return result;
 }
 

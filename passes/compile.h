@@ -23,9 +23,6 @@ struct CompileOptions {
   PipelineOptions pipeline;
   // In the place of pipeline.dump, if it is set; the first argument is the entry's name.
   std::function<void(absl::string_view, int, absl::string_view, const Graph&)> dump;
-  // Puts the time that each pass took into the plan. Off: equal programs make equal plans, byte for
-  // byte. CompileResult::runs has the times either way.
-  bool record_times = false;
 };
 
 struct CompileResult {

@@ -90,7 +90,6 @@ class PlanDescriber {
     each(plan_.features(), [&](uint32_t, const auto* f) { out["features"].push_back(text(f)); });
     each(plan_.passes(), [&](uint32_t, const fb::PassRecord* p) {
       out["passes"].push_back({{"name", text(p->name())},
-                               {"milliseconds", p->milliseconds()},
                                {"nodes_before", p->nodes_before()},
                                {"nodes_after", p->nodes_after()},
                                {"rewrites", p->rewrites()}});
