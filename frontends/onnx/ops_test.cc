@@ -8,6 +8,7 @@
 #include "modellib/executors/reference/reference_executor.h"
 #include "modellib/frontends/onnx/importer.h"
 #include "modellib/frontends/onnx/test_model.h"
+#include "modellib/graph/constant.h"
 #include "modellib/graph/op_def.h"
 
 namespace modellib::onnx {
@@ -182,6 +183,23 @@ TEST(SparseTensors, BecomeDense) {
       EXPECT_THAT(*y, ElementsAre(0, 5, 0, 0, 0, 7));
     }
   }
+}
+
+TEST(SparseTensors, OfPackedIntegersToo) {
+  SparseTensorProto w = sparse({5}, {0, 0}, {1, 4}, false);
+  w.mutable_values()->set_data_type(onnx_proto::TensorProto::INT4);
+  w.mutable_values()->set_raw_data("\xD5");  // 5, then -3
+  TestModel m(21);
+  *m.graph().add_sparse_initializer() = w;
+  m.node("Identity", {"w"}, {"y"});
+  m.output("y");
+  const auto model = import_model_bytes(m.bytes());
+  ASSERT_TRUE(model.ok()) << model.status();
+  const Graph& graph = *model->program.entries[0].graph;
+  const Tensor* y = constant_value(graph, graph.outputs()[0].value);
+  ASSERT_NE(y, nullptr);
+  const int64_t expected[] = {0, 5, 0, 0, -3};
+  for (int64_t i = 0; i < 5; ++i) EXPECT_EQ(y->int_at(i), expected[i]) << i;
 }
 
 TEST(SparseTensors, AreRefusedWhereTheyMakeNoSenseOrWouldFillTheMemory) {

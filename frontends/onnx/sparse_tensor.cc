@@ -44,9 +44,6 @@ absl::StatusOr<Tensor> dense_of(
   const std::vector<int64_t> shape(proto.dims().begin(), proto.dims().end());
   const auto counted = checked_elements(values.dtype(), shape);
   if (!counted.ok()) return absl::InvalidArgumentError(counted.status().message());
-  if (bits_of(values.dtype()) < 8) {
-    return absl::UnimplementedError("sparse tensors of elements below 8 bits are not supported");
-  }
   if (bytes_of(values.dtype(), *counted) > kMostBytes) {
     return absl::UnimplementedError(
         absl::StrCat("a sparse tensor that takes ", bytes_of(values.dtype(), *counted),
@@ -68,8 +65,12 @@ absl::StatusOr<Tensor> dense_of(
       return absl::InvalidArgumentError(absl::StrCat("index #", i, " is not above the one before"));
     }
     last = at;
-    std::memcpy(dense.mutable_data() + static_cast<size_t>(at) * size,
-                values.data() + static_cast<size_t>(i) * size, size);
+    if (size == 0) {  // packed integers
+      dense.set_int(at, values.int_at(i));
+    } else {
+      std::memcpy(dense.mutable_data() + static_cast<size_t>(at) * size,
+                  values.data() + static_cast<size_t>(i) * size, size);
+    }
   }
   return dense;
 }

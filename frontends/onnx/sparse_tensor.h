@@ -12,8 +12,7 @@ namespace modellib::onnx {
 
 // The dense tensor: nothing here computes on sparse ones. `content` gives that of its two parts.
 // InvalidArgument for indices that lie outside, are not ascending, or are not as many as the
-// values. Unimplemented for what would take more than 256 MiB, since a few bytes can ask for any
-// amount, and for elements of less than 8 bits.
+// values. Unimplemented for what would take more than 256 MiB: a few bytes can ask for any amount.
 absl::StatusOr<Tensor> dense_of(
     const onnx_proto::SparseTensorProto& proto,
     const std::function<absl::StatusOr<Tensor>(const onnx_proto::TensorProto&)>& content);
