@@ -18,8 +18,6 @@ absl::Status unavailable(cudaError_t error) {
 
 }  // namespace
 
-bool built_with_cuda() { return true; }
-
 absl::StatusOr<std::vector<Device>> devices() {
   int count = 0;
   const cudaError_t counted = cudaGetDeviceCount(&count);
@@ -40,10 +38,8 @@ absl::StatusOr<std::vector<Device>> devices() {
 
 #else
 
-bool built_with_cuda() { return false; }
-
 absl::StatusOr<std::vector<Device>> devices() {
-  return absl::UnimplementedError("this library was built without a CUDA toolkit");
+  return absl::UnavailableError("this library was built without a CUDA toolkit");
 }
 
 #endif

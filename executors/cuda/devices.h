@@ -20,11 +20,8 @@ struct Device {
   int multiprocessors = 0;  // streaming multiprocessors
 };
 
-// Whether the library was built with a CUDA toolkit.
-bool built_with_cuda();
-
-// The devices in the driver's order; none where the driver sees none. Unimplemented in a build
-// without a toolkit, Unavailable where the driver is missing, too old, or fails.
+// The devices in the driver's order; none where the driver sees none. Unavailable in a build
+// without a toolkit, and where the driver is missing, too old, or fails.
 absl::StatusOr<std::vector<Device>> devices();
 
 }  // namespace modellib::cuda

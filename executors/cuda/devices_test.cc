@@ -8,13 +8,9 @@ namespace {
 // With and without a toolkit, with and without a driver: the program starts, and the answer fits.
 TEST(DevicesTest, ListsDevicesOrSaysWhyNot) {
   const absl::StatusOr<std::vector<Device>> found = devices();
-  if (!built_with_cuda()) {
-    EXPECT_EQ(found.status().code(), absl::StatusCode::kUnimplemented) << found.status();
-    return;
-  }
   if (!found.ok()) {
     EXPECT_EQ(found.status().code(), absl::StatusCode::kUnavailable) << found.status();
-    EXPECT_GT(found.status().message().size(), std::string("CUDA: ").size());
+    EXPECT_GT(found.status().message().size(), std::string("CUDA: ").size()) << found.status();
     return;
   }
   for (const Device& device : *found) {
