@@ -14,6 +14,7 @@
 #include "modellib/executors/reference/reference_executor.h"
 #include "modellib/formats/plan_generated.h"
 #include "modellib/frontends/onnx/importer.h"
+#include "modellib/tests/onnx/free_dims.h"
 #include "modellib/tests/onnx/model_golden.h"
 #include "modellib/tests/support/cpu_program.h"
 
@@ -76,17 +77,7 @@ absl::StatusOr<CpuProgram> plan_for_any_extents(const std::string& name) {
   absl::Status status;
   for (const auto& [min, max] : {std::pair(0, 64), std::pair(64, 64), std::pair(256, 256)}) {
     CompileOptions options;
-    for (ValueId id : graph.inputs()) {
-      for (const Dim& d : graph.type(id).shape) {
-        for (const std::string& symbol : d.symbols()) {
-          const auto it = graph.ranges().find(symbol);
-          const DimRange range = it == graph.ranges().end() ? DimRange() : it->second;
-          if (range.max != DimRange::kUnbounded) continue;
-          options.dims[symbol] = {std::max<int64_t>(range.min, min),
-                                  std::max<int64_t>(range.min, max)};
-        }
-      }
-    }
+    options.dims = bounds_of_free_dims(graph, min, max);
     auto program = compile_for_cpu(model->program, options);
     if (program.ok()) return program;
     status = program.status();

@@ -13,6 +13,7 @@
 #include "absl/strings/str_cat.h"
 #include "modellib/formats/file_bytes.h"
 #include "modellib/frontends/onnx/importer.h"
+#include "modellib/tests/onnx/free_dims.h"
 #include "modellib/tests/support/cpu_program.h"
 
 namespace modellib {
@@ -80,17 +81,7 @@ class Mutations : public testing::TestWithParam<const char*> {
 
   static absl::Status compile(const Program& program) {
     CompileOptions options;
-    const Graph& graph = *program.entries[0].graph;
-    for (ValueId id : graph.inputs()) {
-      for (const Dim& d : graph.type(id).shape) {
-        for (const std::string& symbol : d.symbols()) {
-          const auto it = graph.ranges().find(symbol);
-          const DimRange range = it == graph.ranges().end() ? DimRange() : it->second;
-          if (range.max != DimRange::kUnbounded) continue;
-          options.dims[symbol] = {range.min, std::max<int64_t>(range.min, 8)};
-        }
-      }
-    }
+    options.dims = bounds_of_free_dims(*program.entries[0].graph, 0, 8);
     return compile_for_cpu(program, options).status();
   }
 

@@ -241,16 +241,11 @@ void copy_a(const MatmulScalars& s, const Block& block, const Pass& pass, float*
             static_cast<size_t>(pass.kc), static_cast<size_t>(pass.rows), to, kCopyStride);
 }
 
-// All rows of a block for one block of k and the columns [n0, n1).
-void run_stripe(const MatmulScalars& s, const Block& block, Pass pass, int64_t n0, int64_t n1,
-                const float* stack_b, float* stack_a) {
-  const bool copies = block.source != nullptr || s.transpose_a != 0;
-  const int64_t at_once = block.source != nullptr ? kGatheredRows
-                          : copies                ? kCopyRows
-                                                  : kRowsAtOnce;
+// Calls f for the pass over so many rows of the block at once, from the first to the last.
+template <class F>
+void for_each_part(const Block& block, Pass pass, int64_t at_once, F f) {
   const int64_t parts = (block.rows + at_once - 1) / at_once;
   const int64_t next_k0 = pass.next_k0, next_kc = pass.next_kc;
-  pass.runs = nullptr;
   int64_t row = 0;
   for (int64_t i = 0; i < parts; ++i) {
     const int64_t next = block.rows * (i + 1) / parts;
@@ -258,18 +253,31 @@ void run_stripe(const MatmulScalars& s, const Block& block, Pass pass, int64_t n
     pass.rows = next - row;
     pass.next_k0 = i + 1 < parts ? pass.k0 : next_k0;
     pass.next_kc = i + 1 < parts ? pass.kc : next_kc;
-    // With one copy, the stripe before left it there.
-    if (!copies) {
-      pass.a = block.a + pass.m0 * s.lda + pass.k0;
-      pass.a_stride = s.lda;
-    } else {
-      if (parts > 1 || n0 == block.n0) copy_a(s, block, pass, stack_a);
-      pass.a = stack_a;
-      pass.a_stride = kCopyStride;
-    }
-    run_columns(s, block, pass, n0, n1, stack_b);
+    f(pass);
     row = next;
   }
+}
+
+// All rows of a block for one block of k and the columns [n0, n1).
+void run_stripe(const MatmulScalars& s, const Block& block, Pass pass, int64_t n0, int64_t n1,
+                const float* stack_b, float* stack_a) {
+  const bool copies = block.source != nullptr || s.transpose_a != 0;
+  const int64_t at_once = block.source != nullptr ? kGatheredRows
+                          : copies                ? kCopyRows
+                                                  : kRowsAtOnce;
+  pass.runs = nullptr;
+  for_each_part(block, pass, at_once, [&](Pass part) {
+    if (!copies) {
+      part.a = block.a + part.m0 * s.lda + part.k0;
+      part.a_stride = s.lda;
+    } else {
+      // With one copy, the stripe before left it there.
+      if (part.rows < block.rows || n0 == block.n0) copy_a(s, block, part, stack_a);
+      part.a = stack_a;
+      part.a_stride = kCopyStride;
+    }
+    run_columns(s, block, part, n0, n1, stack_b);
+  });
 }
 
 // The same for A in runs.
@@ -281,19 +289,10 @@ void run_stripe_of_runs(const MatmulScalars& s, const Block& block, Pass pass) {
   pass.a = nullptr;
   pass.a_stride = 0;
   pass.first_run = source.run - pass.k0 % source.run;
-  const int64_t parts = (block.rows + kGatheredRows - 1) / kGatheredRows;
-  const int64_t next_k0 = pass.next_k0, next_kc = pass.next_kc;
-  int64_t row = 0;
-  for (int64_t i = 0; i < parts; ++i) {
-    const int64_t next = block.rows * (i + 1) / parts;
-    pass.m0 = block.m0 + row;
-    pass.rows = next - row;
-    pass.next_k0 = i + 1 < parts ? pass.k0 : next_k0;
-    pass.next_kc = i + 1 < parts ? pass.kc : next_kc;
-    source.find(source.context, pass.m0, pass.rows, pass.k0, pass.kc, runs, kGatheredRows, scratch);
-    run_columns(s, block, pass, block.n0, block.n0 + block.columns, nullptr);
-    row = next;
-  }
+  for_each_part(block, pass, kGatheredRows, [&](const Pass& part) {
+    source.find(source.context, part.m0, part.rows, part.k0, part.kc, runs, kGatheredRows, scratch);
+    run_columns(s, block, part, block.n0, block.n0 + block.columns, nullptr);
+  });
 }
 
 void pack_stripe(const MatmulScalars& s, const float* b, const Pass& pass, int64_t n0, int64_t n1,
