@@ -1,15 +1,26 @@
 """Rules of the project: headers are included as "modellib/PACKAGE/NAME.h", in the tree as once installed."""
 
-def modellib_cc_library(**kwargs):
+load("//tools/bazel:pch.bzl", "precompiled_copts")
+
+_LIBRARY_HEADERS = "//tools/bazel:library_headers"
+_TEST_HEADERS = "//tools/bazel:test_headers"
+
+def modellib_cc_library(testonly = False, copts = [], deps = [], **kwargs):
+    precompiled = _TEST_HEADERS if testonly else _LIBRARY_HEADERS
     native.cc_library(
         include_prefix = "modellib/" + native.package_name(),
+        testonly = testonly,
+        copts = copts + precompiled_copts(precompiled),
+        deps = deps + [precompiled],
         **kwargs
     )
 
-def modellib_cc_test(data = [], size = "small", **kwargs):
+def modellib_cc_test(copts = [], deps = [], data = [], size = "small", **kwargs):
     """A gtest. Tag it "san" if it belongs to the parsers, the runtime or the op table: ./test then runs it under the
     sanitizers too. Tag it "exclusive" if it measures time."""
     native.cc_test(
+        copts = copts + precompiled_copts(_TEST_HEADERS),
+        deps = deps + [_TEST_HEADERS],
         data = data + ["//third_party:tsan.supp"],
         size = size,
         **kwargs

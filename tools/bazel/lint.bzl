@@ -31,10 +31,15 @@ def _format(ctx, files):
     )
     return stamp
 
+def _own_copts(ctx):
+    """The target's copts without a precompiled header: a file must do with what it includes."""
+    copts = getattr(ctx.rule.attr, "copts", [])
+    return [flag for flag in copts if "$" not in flag and flag != "-include-pch"]
+
 def _tidy(ctx, source, files, compilation):
     stamp = ctx.actions.declare_file(ctx.rule.attr.name + "." + source.basename + ".tidy.ok")
     flags = ["-std=c++20", "-Wall", "-Wextra", "-Wno-unused-parameter", "-iquote", "."]
-    flags += [flag for flag in getattr(ctx.rule.attr, "copts", []) if "$" not in flag]
+    flags += _own_copts(ctx)
     flags += ["-D" + define for define in compilation.defines.to_list()]
     flags += ["-I" + path for path in compilation.includes.to_list()]
     for path in compilation.quote_includes.to_list():
@@ -47,12 +52,13 @@ def _tidy(ctx, source, files, compilation):
         mnemonic = "ClangTidy",
         progress_message = "Linting " + source.short_path,
         inputs = depset(
-            files + [ctx.file._tidy_config, ctx.file._tidy],
+            files + [ctx.file._tidy_config, ctx.file._tidy, ctx.file._own_code],
             transitive = [compilation.headers],
         ),
         outputs = [stamp],
-        command = "%s --quiet --config-file=%s %s -- %s >%s 2>&1 || { cat %s; exit 1; }" % (
+        command = "%s --load=%s --quiet --config-file=%s %s -- %s >%s 2>&1 || { cat %s; exit 1; }" % (
             ctx.file._tidy.path,
+            ctx.file._own_code.path,
             ctx.file._tidy_config.path,
             source.path,
             " ".join(["'%s'" % flag for flag in flags]),
@@ -78,6 +84,7 @@ lint = aspect(
     attrs = {
         "_format": attr.label(default = "@sys//:bin/clang-format-16", allow_single_file = True),
         "_format_config": attr.label(default = "//:.clang-format", allow_single_file = True),
+        "_own_code": attr.label(default = "//tools/lint:own_code.so", allow_single_file = True, cfg = "host"),
         "_tidy": attr.label(default = "@sys//:bin/clang-tidy-16", allow_single_file = True),
         "_tidy_config": attr.label(default = "//:.clang-tidy", allow_single_file = True),
     },

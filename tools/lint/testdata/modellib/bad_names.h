@@ -1,0 +1,5 @@
+#pragma once
+
+struct bad_struct {
+  int value;
+};
