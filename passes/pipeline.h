@@ -58,8 +58,8 @@ struct PipelineResult {
 };
 
 // InvalidArgument for an unknown name; a pass's own failure names the pass; Internal if a pass
-// breaks the IR's rules or lies about having changed the graph. The message ends with the text of
-// the graph that the pass was given, if it is not large.
+// breaks the IR's rules or changes the graph and reports no rewrite. The message ends with the text
+// of the graph that the pass was given, if it is not large.
 absl::StatusOr<PipelineResult> run_pipeline(GraphRef graph, const OpRegistry& registry,
                                             const Backend* backend,
                                             const PipelineOptions& options = {});

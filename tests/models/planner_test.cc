@@ -32,9 +32,10 @@ namespace {
 constexpr int64_t kSequence = 128;
 // Planned bytes by the largest sum of live bytes.
 constexpr double kPlannedLimit = 1.10;
-// Peak of the schedule by that of topological order, for training steps of one sample. Topological
-// order is the best of four: nodes as the model and its gradients wrote them, or in canonical
-// order, each taken in that order or as they become ready.
+// Peak of the schedule by that of topological order, for training steps of one sample: of the nodes
+// as the model and its gradients wrote them, updates last, taken as they stand or as they become
+// ready, whichever is lower. (Nodes in canonical order can do better; docs/performance.md has that
+// too.)
 constexpr double kScheduleLimit = 0.7;
 
 struct Case {
