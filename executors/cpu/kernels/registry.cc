@@ -30,7 +30,6 @@ absl::Span<const runtime::Kernel> cpu_kernels() {
       {"cpu.cumsum", validate_cumsum, run_cumsum},
       {"cpu.copy", validate_copy, run_copy},
       {"cpu.pad", validate_pad, run_pad},
-      {"cpu.fill", validate_fill, run_fill},
       {"cpu.gather", validate_gather, run_gather},
       {"cpu.scatter_add", validate_scatter_add, run_scatter_add},
       {"cpu.gather_elements", validate_gather_elements, run_gather_elements},

@@ -372,35 +372,4 @@ void run_pad(const runtime::KernelArgs& args, int64_t chunk) {
   }
 }
 
-absl::Status validate_fill(const runtime::StepView& step) {
-  constexpr char kName[] = "cpu.fill";
-  using S = FillScalars;
-  MODELLIB_RETURN_IF_ERROR(check_counts<S>(kName, step, 1, 0));
-  MODELLIB_RETURN_IF_ERROR(
-      check_element_bytes(kName, step.scalars[MODELLIB_SCALAR(S, element_bytes)]));
-  MODELLIB_CHECK_SCALAR(kName, step, S, count, 0, kMaxElements);
-  MODELLIB_CHECK_SCALAR(kName, step, S, per_chunk, 1, int64_t{1} << 31);
-  if (!in_range(step.chunks, 0, int64_t{1} << 31)) {
-    return range_error(kName, "chunks", step.chunks, 0, int64_t{1} << 31);
-  }
-  const int64_t count = step.scalars[MODELLIB_SCALAR(S, count)].max;
-  if (!dense_fits({count}, step.scalars[MODELLIB_SCALAR(S, element_bytes)].min,
-                  step.output_bytes[0])) {
-    return operand_error(kName, "the output", step.output_bytes[0]);
-  }
-  return absl::OkStatus();
-}
-
-void run_fill(const runtime::KernelArgs& args, int64_t chunk) {
-  const auto& s = scalars_of<FillScalars>(args);
-  const int64_t begin = chunk * s.per_chunk;
-  const int64_t end = std::min(s.count, begin + s.per_chunk);
-  if (begin >= end) return;
-  with_type(s.element_bytes, [&](auto t) {
-    using T = decltype(t);
-    std::fill(reinterpret_cast<T*>(args.buffers[0]) + begin,
-              reinterpret_cast<T*>(args.buffers[0]) + end, static_cast<T>(s.value));
-  });
-}
-
 }  // namespace modellib::cpu

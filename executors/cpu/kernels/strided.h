@@ -1,5 +1,5 @@
 // Kernels that move elements and compute nothing: strided copies (transpose, slice, expand, flip, a
-// part of a concat, the interior of a pad), padding and filling.
+// part of a concat, the interior of a pad) and padding.
 #ifndef MODELLIB_EXECUTORS_CPU_KERNELS_STRIDED_H_
 #define MODELLIB_EXECUTORS_CPU_KERNELS_STRIDED_H_
 
@@ -58,20 +58,10 @@ int64_t pad_rows(const PadScalars& scalars);  // of the output
 void choose_pad_grain(PadScalars& scalars);
 int64_t pad_chunks(const PadScalars& scalars);
 
-// "cpu.fill": one dense output. chunks = ceil(count / per_chunk).
-struct FillScalars {
-  int64_t element_bytes = 4;
-  int64_t value = 0;  // the bits of an element
-  int64_t count = 0;
-  int64_t per_chunk = 65536;
-};
-
 absl::Status validate_copy(const runtime::StepView& step);
 void run_copy(const runtime::KernelArgs& args, int64_t chunk);
 absl::Status validate_pad(const runtime::StepView& step);
 void run_pad(const runtime::KernelArgs& args, int64_t chunk);
-absl::Status validate_fill(const runtime::StepView& step);
-void run_fill(const runtime::KernelArgs& args, int64_t chunk);
 
 }  // namespace modellib::cpu
 

@@ -15,7 +15,6 @@ using ::testing::HasSubstr;
 
 constexpr runtime::Kernel kCopy = {"cpu.copy", validate_copy, run_copy};
 constexpr runtime::Kernel kPad = {"cpu.pad", validate_pad, run_pad};
-constexpr runtime::Kernel kFill = {"cpu.fill", validate_fill, run_fill};
 
 template <class T>
 std::vector<T> counted(int64_t n) {
@@ -217,25 +216,6 @@ TEST(Pad, EveryMode) {
   k.add_output<float>(1);
   k.add_input(std::vector<float>(1));
   EXPECT_THAT(k.validate(validate_pad).ToString(), HasSubstr("negative"));
-}
-
-TEST(Fill, WritesTheCountAndNoMore) {
-  FillScalars s;
-  s.element_bytes = 2;
-  s.value = 0x1234;
-  s.count = 1000;
-  s.per_chunk = 300;
-  KernelCase k;
-  k.set_scalars(s);
-  k.chunks = 4;
-  k.add_output<uint16_t>(1001);
-  ASSERT_TRUE(k.run(kFill).ok());
-  const auto y = k.output<uint16_t>(0);
-  EXPECT_EQ(std::count(y.begin(), y.end() - 1, 0x1234), 1000);
-  EXPECT_EQ(y.back(), 0xCDCD);
-  s.count = 1002;
-  k.set_scalars(s);
-  EXPECT_FALSE(k.validate(validate_fill).ok());
 }
 
 TEST(Registry, NamesAreUniqueAndKernelsComplete) {
