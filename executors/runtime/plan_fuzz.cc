@@ -91,7 +91,8 @@ void mend(std::vector<std::byte>& bytes) {
 }
 
 void load_metadata(absl::Span<const std::byte> metadata, const KernelTable& kernels) {
-  static const std::vector<std::byte> segment(4096);
+  // As large as the constants of any plan of the corpora that comes without them.
+  static const std::vector<std::byte> segment(256 << 10);
   const auto writer = ContainerWriter::in_memory(ContainerKind::kPlan);
   if (!writer->add_segment(segment).ok() || !writer->finish(metadata).ok()) return;
   load_and_run(writer->bytes(), kernels);
