@@ -1,18 +1,13 @@
 #include "modellib/formats/container_writer.h"
 
-#include <fcntl.h>
-#include <unistd.h>
 #include <xxhash.h>
 
 #include <algorithm>
-#include <atomic>
-#include <cerrno>
-#include <cstdio>
 #include <cstring>
 #include <utility>
 
-#include "absl/strings/str_cat.h"
 #include "modellib/formats/container_layout.h"
+#include "modellib/formats/output_file.h"
 #include "modellib/graph/status_macros.h"
 
 namespace modellib {
@@ -31,62 +26,17 @@ absl::Span<const std::byte> bytes_of_object(const T& object) {
 
 class FileWriter final : public ContainerWriter {
  public:
-  FileWriter(ContainerKind kind, std::string path, std::string temporary, int descriptor)
-      : ContainerWriter(kind),
-        path_(std::move(path)),
-        temporary_(std::move(temporary)),
-        descriptor_(descriptor) {}
-  ~FileWriter() override {
-    if (descriptor_ >= 0) ::close(descriptor_);
-    if (!renamed_) ::unlink(temporary_.c_str());
-  }
+  FileWriter(ContainerKind kind, OutputFile file) : ContainerWriter(kind), file_(std::move(file)) {}
 
  protected:
-  absl::Status write(absl::Span<const std::byte> bytes) override {
-    while (!bytes.empty()) {
-      const ssize_t n =
-          ::write(descriptor_, bytes.data(), std::min<size_t>(bytes.size(), size_t{1} << 30));
-      if (n < 0 && errno == EINTR) continue;
-      if (n < 0) return absl::ErrnoToStatus(errno, absl::StrCat("writing ", temporary_));
-      bytes.remove_prefix(static_cast<size_t>(n));
-    }
-    return absl::OkStatus();
-  }
-
+  absl::Status write(absl::Span<const std::byte> bytes) override { return file_.write(bytes); }
   absl::Status overwrite_start(absl::Span<const std::byte> bytes) override {
-    if (::lseek(descriptor_, 0, SEEK_SET) != 0) {
-      return absl::ErrnoToStatus(errno, absl::StrCat("writing ", temporary_));
-    }
-    return write(bytes);
+    return file_.overwrite_start(bytes);
   }
-
-  absl::Status close() override {
-    if (::fsync(descriptor_) != 0) {
-      return absl::ErrnoToStatus(errno, absl::StrCat("writing ", temporary_));
-    }
-    if (::close(std::exchange(descriptor_, -1)) != 0) {
-      return absl::ErrnoToStatus(errno, absl::StrCat("closing ", temporary_));
-    }
-    if (std::rename(temporary_.c_str(), path_.c_str()) != 0) {
-      return absl::ErrnoToStatus(errno, absl::StrCat("renaming ", temporary_, " to ", path_));
-    }
-    renamed_ = true;
-    // The rename itself reaches the disk with its folder.
-    const size_t slash = path_.rfind('/');
-    const std::string folder = slash == std::string::npos ? "." : path_.substr(0, slash + 1);
-    const int directory = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (directory >= 0) {
-      ::fsync(directory);
-      ::close(directory);
-    }
-    return absl::OkStatus();
-  }
+  absl::Status close() override { return file_.commit(OutputFile::Durability::kOnDisk); }
 
  private:
-  std::string path_;
-  std::string temporary_;
-  int descriptor_;
-  bool renamed_ = false;
+  OutputFile file_;
 };
 
 class MemoryWriter final : public ContainerWriter {
@@ -124,12 +74,8 @@ ContainerWriter::ContainerWriter(ContainerKind kind) : kind_(kind), hash_(new Ha
 
 absl::StatusOr<std::unique_ptr<ContainerWriter>> ContainerWriter::create(const std::string& path,
                                                                          ContainerKind kind) {
-  static std::atomic<uint64_t> serial{0};
-  const std::string temporary =
-      absl::StrCat(path, ".", ::getpid(), ".", serial.fetch_add(1), ".tmp");
-  const int descriptor = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-  if (descriptor < 0) return absl::ErrnoToStatus(errno, absl::StrCat("creating ", temporary));
-  return std::make_unique<FileWriter>(kind, path, temporary, descriptor);
+  MODELLIB_ASSIGN_OR_RETURN(OutputFile file, OutputFile::create(path));
+  return std::make_unique<FileWriter>(kind, std::move(file));
 }
 
 std::unique_ptr<ContainerWriter> ContainerWriter::in_memory(ContainerKind kind) {

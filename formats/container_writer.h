@@ -5,9 +5,8 @@
 //   MODELLIB_ASSIGN_OR_RETURN(uint32_t weights, writer->add_segment(bytes));
 //   MODELLIB_RETURN_IF_ERROR(writer->finish(metadata));
 //
-// The bytes go to a temporary file in the same folder, which takes the place of `path` when all is
-// on disk: whoever reads `path` sees the old file or the new one, never half of one. A writer that
-// is destroyed without finish() leaves nothing behind.
+// A file takes its place when all is on disk, and a writer that is destroyed without finish()
+// leaves nothing behind; output_file.h tells what becomes of links, pipes and devices.
 #ifndef MODELLIB_FORMATS_CONTAINER_WRITER_H_
 #define MODELLIB_FORMATS_CONTAINER_WRITER_H_
 

@@ -5,10 +5,12 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstdio>
+#include <cstddef>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "modellib/formats/output_file.h"
+#include "modellib/graph/status_macros.h"
 
 namespace modellib {
 namespace {
@@ -27,14 +29,9 @@ class File {
   File(const File&) = delete;
   File& operator=(const File&) = delete;
   int fd() const { return fd_; }
-  bool close() {
-    const int result = ::close(fd_);
-    fd_ = -1;
-    return result == 0;
-  }
 
  private:
-  int fd_;
+  const int fd_;
 };
 
 }  // namespace
@@ -59,23 +56,10 @@ absl::StatusOr<std::string> read_file(const std::string& path) {
 }
 
 absl::Status write_file(const std::string& path, absl::string_view bytes) {
-  // The process's number keeps two writers of one path apart.
-  const std::string temporary = absl::StrCat(path, ".tmp", ::getpid());
-  File file(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666));
-  if (file.fd() < 0) return system_error(path, "cannot write");
-  const auto fail = [&] {
-    const absl::Status status = system_error(path, "cannot write");
-    ::unlink(temporary.c_str());
-    return status;
-  };
-  while (!bytes.empty()) {
-    const ssize_t wrote = ::write(file.fd(), bytes.data(), bytes.size());
-    if (wrote < 0 && errno == EINTR) continue;
-    if (wrote < 0) return fail();
-    bytes.remove_prefix(static_cast<size_t>(wrote));
-  }
-  if (!file.close() || std::rename(temporary.c_str(), path.c_str()) != 0) return fail();
-  return absl::OkStatus();
+  MODELLIB_ASSIGN_OR_RETURN(OutputFile file, OutputFile::create(path));
+  MODELLIB_RETURN_IF_ERROR(
+      file.write({reinterpret_cast<const std::byte*>(bytes.data()), bytes.size()}));
+  return file.commit(OutputFile::Durability::kCached);
 }
 
 }  // namespace modellib

@@ -12,7 +12,7 @@ namespace modellib {
 
 // NotFound, PermissionDenied or Unknown, with the path and what the system says.
 absl::StatusOr<std::string> read_file(const std::string& path);
-// Writes a temporary file in the same folder and renames it, so that nobody sees half a file.
+// As output_file.h does: nobody sees half a file, links stay, pipes and devices are written to.
 absl::Status write_file(const std::string& path, absl::string_view bytes);
 
 }  // namespace modellib

@@ -287,6 +287,27 @@ expect 1 "1 inputs, B 2" "$modellib" diff "$model" pair.mlplan
 expect 2 "no pass 'magic'" "$modellib" diff "$model" "$model" --disable-b magic
 expect 2 "B" "$modellib" diff "$model"
 
+# --- Outputs that are no regular files: pipes are written to, links stay.
+mkfifo pipe.mlplan
+timeout 20 cat pipe.mlplan >from_pipe.mlplan &
+expect 0 "" "$modellib" compile "$model" -o pipe.mlplan
+wait $!
+[[ -p pipe.mlplan ]] || fail "the pipe was replaced"
+cmp mlp.mlplan from_pipe.mlplan || fail "another plan came through the pipe"
+mkdir -p elsewhere && ln -s elsewhere/target.mlplan link.mlplan && ln -s pipe.mlplan to_pipe.mlplan
+for ((i = 0; i < 2; ++i)); do
+  expect 0 "" "$modellib" compile "$model" -o link.mlplan
+  [[ -L link.mlplan && -f elsewhere/target.mlplan ]] || fail "the link was replaced"
+  cmp mlp.mlplan elsewhere/target.mlplan || fail "another plan is where the link points to"
+done
+timeout 20 cat pipe.mlplan >memory_from_pipe.svg &
+expect 0 "" "$modellib" inspect mlp.mlplan --memory to_pipe.mlplan
+wait $!
+[[ -L to_pipe.mlplan && -p pipe.mlplan ]] || fail "the pipe or the link to it was replaced"
+cmp memory.svg memory_from_pipe.svg || fail "another drawing came through the pipe"
+"$modellib" compile "$model" -o "/proc/self/fd/3" 3>&1 | cmp mlp.mlplan || fail "another plan came through a descriptor"
+ls ./*.tmp* elsewhere/*.tmp* 2>/dev/null && fail "temporary files are left"
+
 # --- Inputs that do not fit.
 expect 1 "'x' is missing" "$modellib" run "$model" --output out
 expect 1 "one input too many" "$modellib" run "$model" "$input" "$input" --output out
