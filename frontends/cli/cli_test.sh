@@ -239,7 +239,10 @@ if command -v dot >/dev/null; then
   expect 0 "" "$modellib" inspect "$model" --graph graph.svg
   expect 0 "<svg" cat graph.svg
 fi
-expect 3 "Graphviz" env PATH=/nowhere "$modellib" inspect "$model" --graph graph.svg
+echo mine >graph.svg.dot
+expect 3 "Graphviz" env PATH=/nowhere TMPDIR="$PWD" "$modellib" inspect "$model" --graph graph.svg
+[[ $(cat graph.svg.dot) == mine ]] || fail "a file of the user's own beside the drawing is gone"
+ls modellib-* 2>/dev/null && fail "the source of the drawing is left"
 
 # --- Measuring.
 for key in median_ms min_ms p90_ms load_ms planned_bytes lower_bound_bytes peak_rss_bytes; do

@@ -5,18 +5,29 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdlib>
+#include <filesystem>
+#include <system_error>
 
 #include "absl/strings/str_cat.h"
 #include "modellib/formats/file_bytes.h"
-#include "modellib/graph/status_macros.h"
 
 extern char** environ;
 
 namespace modellib::cli {
 
 absl::Status write_svg(absl::string_view dot, const std::string& path) {
-  std::string source = path + ".dot";
-  MODELLIB_RETURN_IF_ERROR(write_file(source, dot));
+  std::error_code no_folder;
+  std::string source =
+      (std::filesystem::temp_directory_path(no_folder) / "modellib-XXXXXX").string();
+  const int file = ::mkstemp(source.data());
+  if (file < 0) return absl::ErrnoToStatus(errno, absl::StrCat("cannot write ", source));
+  ::close(file);
+  const absl::Status written = write_file(source, dot);
+  if (!written.ok()) {
+    ::unlink(source.c_str());
+    return written;
+  }
   std::string program = "dot", format = "-Tsvg", out = "-o", target = path;
   char* arguments[] = {program.data(), format.data(), out.data(),
                        target.data(),  source.data(), nullptr};
