@@ -178,6 +178,35 @@ assert ours["planned_bytes"] > 0 and ours["steps"] and ours["nodes"] > 0
 assert pair["planned_for"] == [{"name": "m", "min": 0, "max": 64}] and "planned_for" not in model
 CHECK
 expect 1 "batch" "$modellib" inspect "$model" --dim batch=9
+# What the compiler takes and no kernel will: no plan is written, and inspect tells why, as a run would.
+cat >narrow.mltxt <<'MODEL'
+graph "g" (x: f32[1,1,n], w: f32[1,1,3]) {
+  y = conv(x, w)
+  return reduce_sum(y) {axes: [2]}
+}
+MODEL
+expect 1 "extent" "$modellib" bench narrow.mltxt --dim n=1..8 --seconds 0.01
+expect 1 "extent" "$modellib" compile narrow.mltxt -o narrow.mlplan --dim n=1..8
+[[ ! -e narrow.mlplan ]] || fail "a plan that no kernel runs was written"
+expect 1 "it will not run here: " "$modellib" inspect narrow.mltxt --dim n=1..8
+"$modellib" inspect narrow.mltxt --dim n=1..8 --json >narrow.json 2>narrow.error
+python3 - <<'CHECK' || fail "inspect does not list what the kernels refuse"
+import json
+told = json.load(open("narrow.json"))
+assert len(told["will_not_run"]) == 1 and told["will_not_run"][0] in open("narrow.error").read(), told["will_not_run"]
+assert "extent" in told["will_not_run"][0] and told["entries"][0]["steps"]
+CHECK
+expect 0 "" "$modellib" compile narrow.mltxt -o narrow.mlplan --dim n=3..8
+# A size that the model takes is found where none was given.
+"$modellib" inspect narrow.mltxt --json >narrow.json || fail "inspect of a model that takes not all sizes"
+sed 's/1,1,3/1,1,99/' narrow.mltxt >wide.mltxt
+"$modellib" inspect wide.mltxt --json >wide.json || fail "inspect of a model that takes large inputs alone"
+python3 - <<'CHECK' || fail "inspect assumes other sizes than those that the model takes"
+import json
+narrow, wide = (json.load(open(name)) for name in ("narrow.json", "wide.json"))
+assert narrow["planned_for"] == [{"name": "n", "min": 64, "max": 64}] and narrow["will_not_run"] == []
+assert wide["planned_for"] == [{"name": "n", "min": 256, "max": 256}] and wide["will_not_run"] == []
+CHECK
 # A training step's convolution goes through oneDNN, which may allocate.
 printf 'graph "g" (x: f32[1,3,8,8], w: f32[4,3,3,3]) { return conv(x, w) }' >conv.mltxt
 expect 0 "" "$modellib" compile conv.mltxt -o conv.mlplan

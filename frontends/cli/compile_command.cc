@@ -83,6 +83,8 @@ absl::Status compile_model(const Options& options) {
   MODELLIB_ASSIGN_OR_RETURN(const CompiledModel compiled, compile_for_cpu(*file.model, compile));
   MODELLIB_RETURN_IF_ERROR(dumped);
   if (options.explain) print_text(explanation(compiled));
+  // A plan that would be refused when it is run is none to write.
+  MODELLIB_RETURN_IF_ERROR(load_on_cpu(compiled.plan).status());
   return compiled.plan->write(options.output);
 }
 

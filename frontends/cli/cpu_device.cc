@@ -34,12 +34,17 @@ absl::StatusOr<std::shared_ptr<const PlanFile>> plan_for_cpu(const LoadedFile& f
   return std::move(compiled.plan);
 }
 
+absl::StatusOr<std::shared_ptr<const runtime::Executable>> load_on_cpu(
+    std::shared_ptr<const PlanFile> plan) {
+  auto executable = runtime::Executable::load(std::move(plan), cpu::cpu_kernel_table());
+  if (!executable.ok()) return as_unsupported(executable.status());
+  return executable;
+}
+
 absl::StatusOr<CpuSession> start_on_cpu(std::shared_ptr<const PlanFile> plan,
                                         runtime::SessionOptions options) {
   CpuSession cpu;
-  auto executable = runtime::Executable::load(std::move(plan), cpu::cpu_kernel_table());
-  if (!executable.ok()) return as_unsupported(executable.status());
-  cpu.executable = *std::move(executable);
+  MODELLIB_ASSIGN_OR_RETURN(cpu.executable, load_on_cpu(std::move(plan)));
   MODELLIB_ASSIGN_OR_RETURN(
       std::shared_ptr<runtime::VariableStore> store,
       runtime::VariableStore::create(cpu.executable, {.seed = 0, .threads = options.threads}));

@@ -30,7 +30,13 @@ absl::StatusOr<CompiledModel> compile_for_cpu(const Model& model, const CompileO
 absl::StatusOr<std::shared_ptr<const PlanFile>> plan_for_cpu(const LoadedFile& file,
                                                              const DimRanges& dims);
 
-// A session over the plan. Unimplemented, listing them, for kernels or features that are missing.
+// Whether the plan will run here, found out by loading it. Unimplemented, listing them, for kernels
+// or features that are missing; InvalidArgument for steps that no kernel could run, at some of the
+// sizes that were planned for.
+absl::StatusOr<std::shared_ptr<const runtime::Executable>> load_on_cpu(
+    std::shared_ptr<const PlanFile> plan);
+
+// A session over the plan. Errors are also those of load_on_cpu.
 struct CpuSession {
   std::shared_ptr<const runtime::Executable> executable;
   std::unique_ptr<runtime::Session> session;

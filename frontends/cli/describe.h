@@ -6,7 +6,6 @@
 #include <string>
 
 #include "absl/status/status.h"
-#include "absl/status/statusor.h"
 #include "modellib/executors/runtime/kernel_table.h"
 #include "modellib/formats/native_model.h"
 #include "modellib/formats/plan_file.h"
@@ -15,19 +14,23 @@
 
 namespace modellib::cli {
 
+struct PlanToDescribe {
+  std::shared_ptr<const PlanFile> plan;  // null: there is none
+  // Why there is no plan, or why it will not run here; its lines are "will_not_run".
+  absl::Status runs;
+  // For a model: sizes that nobody asked for, of dimensions that have no maximum.
+  DimRanges assumed;
+};
+
 // Passes, variables, constants, entries with their steps; which kernels `kernels` lacks, which are
-// plain and which may allocate.
-Json describe_plan(const PlanFile& plan, const runtime::KernelTable& kernels);
+// plain and which may allocate. There is a plan.
+Json describe_plan(const PlanToDescribe& plan, const runtime::KernelTable& kernels);
 // Entries with inputs, outputs and counts of ops; variables; and all that describe_plan tells of
-// its plan, or why there is none. `assumed`: see below.
-Json describe_model(const Model& model, const absl::StatusOr<std::shared_ptr<const PlanFile>>& plan,
-                    const DimRanges& assumed, const runtime::KernelTable& kernels);
+// its plan, or why there is none.
+Json describe_model(const Model& model, const PlanToDescribe& plan,
+                    const runtime::KernelTable& kernels);
 
-// Bounds for the free dimensions that neither the model nor `dims` bound: from their minimum to 64.
-// Where that is no plan, the largest of them.
-DimRanges assumed_dims(const Model& model, const DimRanges& dims);
-
-// The lines of a status's message, for "will_not_run".
+// The lines of an error's message, none of OK.
 Json lines_of(const absl::Status& status);
 
 // Tables and lists instead of brackets.

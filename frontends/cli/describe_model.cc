@@ -1,4 +1,3 @@
-#include <algorithm>
 #include <map>
 #include <string>
 #include <utility>
@@ -69,31 +68,19 @@ void add_missing(Json from, Json& to) {
 
 Json lines_of(const absl::Status& status) {
   Json lines = Json::array();
+  if (status.ok()) return lines;
   for (absl::string_view line : absl::StrSplit(status.message(), '\n')) {
     lines.push_back(std::string(absl::StripAsciiWhitespace(line)));
   }
   return lines;
 }
 
-DimRanges assumed_dims(const Model& model, const DimRanges& dims) {
-  constexpr int64_t kAssumed = 64;
-  DimRanges assumed;
-  for (const Program::Entry& e : model.program.entries) {
-    for (const auto& [symbol, range] : free_dims(*e.graph)) {
-      if (range.max == DimRange::kUnbounded && dims.count(symbol) == 0) {
-        assumed[symbol] = {range.min, std::max(range.min, kAssumed)};
-      }
-    }
-  }
-  return assumed;
-}
-
-Json describe_model(const Model& model, const absl::StatusOr<std::shared_ptr<const PlanFile>>& plan,
-                    const DimRanges& assumed, const runtime::KernelTable& kernels) {
+Json describe_model(const Model& model, const PlanToDescribe& plan,
+                    const runtime::KernelTable& kernels) {
   Json out = {{"format", "model"}};
-  if (plan.ok() && !assumed.empty()) {
+  if (plan.plan != nullptr && !plan.assumed.empty()) {
     out["planned_for"] = Json::array();
-    for (const auto& [symbol, range] : assumed) {
+    for (const auto& [symbol, range] : plan.assumed) {
       out["planned_for"].push_back({{"name", symbol}, {"min", range.min}, {"max", range.max}});
     }
   }
@@ -108,14 +95,10 @@ Json describe_model(const Model& model, const absl::StatusOr<std::shared_ptr<con
   }
   out["entries"] = Json::array();
   for (const Program::Entry& e : model.program.entries) out["entries"].push_back(entry(e));
-  out["will_not_run"] = Json::array();
-  if (!plan.ok()) {
-    out["will_not_run"] = lines_of(plan.status());
-    return out;
-  }
+  out["will_not_run"] = lines_of(plan.runs);
+  if (plan.plan == nullptr) return out;
   // What both tell, such as inputs and dimensions, stands as in the model.
-  Json planned = describe_plan(**plan, kernels);
-  out["will_not_run"] = planned["will_not_run"];
+  Json planned = describe_plan(plan, kernels);
   for (size_t i = 0; i < out["entries"].size(); ++i) {
     add_missing(std::move(planned["entries"][i]), out["entries"][i]);
   }

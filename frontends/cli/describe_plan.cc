@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -74,8 +73,8 @@ Json tensor(const fb::Entry& entry, const fb::TensorDesc& t) {
 
 class PlanDescriber {
  public:
-  PlanDescriber(const fb::Plan& plan, const runtime::KernelTable& kernels)
-      : plan_(plan), kernels_(kernels) {}
+  PlanDescriber(const PlanToDescribe& plan, const runtime::KernelTable& kernels)
+      : plan_(plan.plan->plan()), runs_(plan.runs), kernels_(kernels) {}
 
   Json describe() {
     Json out = {{"format", "plan"},
@@ -86,7 +85,7 @@ class PlanDescriber {
                 {"variables", Json::array()},
                 {"constants", Json::object()},
                 {"entries", Json::array()},
-                {"will_not_run", Json::array()}};
+                {"will_not_run", lines_of(runs_)}};
     each(plan_.features(), [&](uint32_t, const auto* f) { out["features"].push_back(text(f)); });
     each(plan_.passes(), [&](uint32_t, const fb::PassRecord* p) {
       out["passes"].push_back({{"name", text(p->name())},
@@ -115,9 +114,6 @@ class PlanDescriber {
     });
     each(plan_.entries(),
          [&](uint32_t, const fb::Entry* e) { out["entries"].push_back(entry(*e)); });
-    for (const std::string& name : missing_) {
-      out["will_not_run"].push_back(absl::StrCat("kernel '", name, "' is not in this build"));
-    }
     return out;
   }
 
@@ -190,7 +186,6 @@ class PlanDescriber {
     }
     const runtime::Kernel* found = kernels_.find(kernel);
     if (found == nullptr) {
-      missing_.insert(kernel);
       out["missing"] = true;
       return out;
     }
@@ -200,14 +195,14 @@ class PlanDescriber {
   }
 
   const fb::Plan& plan_;
+  const absl::Status& runs_;
   const runtime::KernelTable& kernels_;
-  std::set<std::string> missing_;
 };
 
 }  // namespace
 
-Json describe_plan(const PlanFile& plan, const runtime::KernelTable& kernels) {
-  return PlanDescriber(plan.plan(), kernels).describe();
+Json describe_plan(const PlanToDescribe& plan, const runtime::KernelTable& kernels) {
+  return PlanDescriber(plan, kernels).describe();
 }
 
 }  // namespace modellib::cli

@@ -1,5 +1,6 @@
 #include <CLI/CLI.hpp>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -17,6 +18,7 @@
 #include "modellib/frontends/cli/output.h"
 #include "modellib/frontends/cli/plan_timeline.h"
 #include "modellib/graph/drawing.h"
+#include "modellib/graph/free_dims.h"
 #include "modellib/graph/status_macros.h"
 
 namespace modellib::cli {
@@ -44,26 +46,34 @@ void print(const Json& description, bool json) {
   print_text((json ? json_text(description) : as_text(description)) + "\n");
 }
 
-// Why a model will not run, or the plan of it. Free dimensions without a maximum are no fault: they
-// can be bounded when it is compiled, and `assumed` says how large they are taken to be here.
-absl::StatusOr<std::shared_ptr<const PlanFile>> plan_of(const LoadedFile& file,
-                                                        const DimRanges& dims, DimRanges& assumed) {
-  if (file.plan != nullptr) return file.plan;
-  const auto with = [&](const DimRanges& more) {
+// `bounds` for the dimensions that neither the model nor `given` bounds.
+DimRanges assumed_dims(const Model& model, const DimRanges& given, const DimRange& bounds) {
+  DimRanges assumed;
+  for (const Program::Entry& entry : model.program.entries) {
+    for (const auto& [symbol, range] : bounds_of_free_dims(*entry.graph, bounds)) {
+      if (!given.contains(symbol)) assumed[symbol] = range;
+    }
+  }
+  return assumed;
+}
+
+// The plan in the file, or that of the model in it. Free dimensions without a maximum are no fault:
+// they can be bounded when it is compiled, and some size is assumed here.
+PlanToDescribe plan_of(const LoadedFile& file, const DimRanges& dims) {
+  if (file.plan != nullptr) return {file.plan, load_on_cpu(file.plan).status(), {}};
+  std::optional<PlanToDescribe> first;
+  for (const DimRange& bounds : kAssumedBounds) {
+    PlanToDescribe tried;
+    tried.assumed = assumed_dims(*file.model, dims, bounds);
     DimRanges all = dims;
-    for (const auto& [symbol, range] : more) all[symbol] = range;
-    return plan_for_cpu(file, all);
-  };
-  assumed = assumed_dims(*file.model, dims);
-  auto plan = with(assumed);
-  if (plan.ok() || assumed.empty()) return plan;
-  // Not all models take the smallest images.
-  DimRanges largest = assumed;
-  for (auto& [symbol, range] : largest) range.min = range.max;
-  auto again = with(largest);
-  if (!again.ok()) return plan;
-  assumed = std::move(largest);
-  return again;
+    all.insert(tried.assumed.begin(), tried.assumed.end());
+    auto plan = plan_for_cpu(file, all);
+    tried.runs = plan.ok() ? load_on_cpu(*plan).status() : plan.status();
+    if (plan.ok()) tried.plan = *std::move(plan);
+    if (tried.runs.ok() || tried.assumed.empty()) return tried;
+    if (!first.has_value()) first = std::move(tried);
+  }
+  return *std::move(first);
 }
 
 absl::Status inspect(const Options& options) {
@@ -78,21 +88,19 @@ absl::Status inspect(const Options& options) {
     return wrong_usage("--dim: dimensions of a plan were bound when it was compiled");
   }
   MODELLIB_RETURN_IF_ERROR(check_dims(file, options.dims));
-  DimRanges assumed;
-  const auto plan = plan_of(file, options.dims, assumed);
-  // Sizes that the model refuses are no lack of ours.
-  if (!options.dims.empty() && plan.status().code() == absl::StatusCode::kInvalidArgument) {
-    return plan.status();
+  const PlanToDescribe plan = plan_of(file, options.dims);
+  print(file.plan != nullptr ? describe_plan(plan, cpu::cpu_kernel_table())
+                             : describe_model(*file.model, plan, cpu::cpu_kernel_table()),
+        options.json);
+  if (!plan.runs.ok()) {
+    // Sizes that were given and that the model refuses are no lack of ours, those assumed are.
+    const bool at_fault = plan.runs.code() == absl::StatusCode::kInvalidArgument &&
+                          (plan.assumed.empty() || !options.dims.empty());
+    return absl::Status(
+        at_fault ? absl::StatusCode::kInvalidArgument : absl::StatusCode::kUnimplemented,
+        absl::StrCat("it will not run here: ", lines_of(plan.runs)[0].get<std::string>()));
   }
-  const Json description =
-      file.plan != nullptr ? describe_plan(*file.plan, cpu::cpu_kernel_table())
-                           : describe_model(*file.model, plan, assumed, cpu::cpu_kernel_table());
-  print(description, options.json);
-  if (const size_t count = description["will_not_run"].size(); count > 0) {
-    return absl::UnimplementedError(
-        absl::StrCat("it will not run here: ", description["will_not_run"][0].get<std::string>()));
-  }
-  if (!options.memory.empty()) MODELLIB_RETURN_IF_ERROR(draw_memory(**plan, options));
+  if (!options.memory.empty()) MODELLIB_RETURN_IF_ERROR(draw_memory(*plan.plan, options));
   if (!options.graph.empty()) {
     if (!file.model.has_value()) {
       return absl::UnimplementedError("a plan has no graph to draw; draw the model it came from");

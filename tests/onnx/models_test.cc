@@ -6,7 +6,6 @@
 #include <cstdio>
 #include <map>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -14,7 +13,7 @@
 #include "modellib/executors/reference/reference_executor.h"
 #include "modellib/formats/plan_generated.h"
 #include "modellib/frontends/onnx/importer.h"
-#include "modellib/tests/onnx/free_dims.h"
+#include "modellib/graph/free_dims.h"
 #include "modellib/tests/onnx/model_golden.h"
 #include "modellib/tests/support/cpu_program.h"
 
@@ -68,16 +67,15 @@ TEST_P(RealModels, EqualOnnxRuntime) {
   }
 }
 
-// A plan for all extents, up to 64 where the model gives no maximum; where it takes nothing as
-// small as that, for 64 or for 256 alone.
+// A plan for all extents, as far as the model gives no maximum for those of free_dims.h.
 absl::StatusOr<CpuProgram> plan_for_any_extents(const std::string& name) {
   const auto model = onnx::import_model(absl::StrCat("external/models/", name, ".onnx"));
   if (!model.ok()) return model.status();
   const Graph& graph = *model->program.entries[0].graph;
   absl::Status status;
-  for (const auto& [min, max] : {std::pair(0, 64), std::pair(64, 64), std::pair(256, 256)}) {
+  for (const DimRange& bounds : kAssumedBounds) {
     CompileOptions options;
-    options.dims = bounds_of_free_dims(graph, min, max);
+    options.dims = bounds_of_free_dims(graph, bounds);
     auto program = compile_for_cpu(model->program, options);
     if (program.ok()) return program;
     status = program.status();

@@ -13,7 +13,7 @@
 #include "absl/strings/str_cat.h"
 #include "modellib/formats/file_bytes.h"
 #include "modellib/frontends/onnx/importer.h"
-#include "modellib/tests/onnx/free_dims.h"
+#include "modellib/graph/free_dims.h"
 #include "modellib/tests/support/cpu_program.h"
 
 namespace modellib {
@@ -81,7 +81,7 @@ class Mutations : public testing::TestWithParam<const char*> {
 
   static absl::Status compile(const Program& program) {
     CompileOptions options;
-    options.dims = bounds_of_free_dims(*program.entries[0].graph, 0, 8);
+    options.dims = bounds_of_free_dims(*program.entries[0].graph, {0, 8});
     return compile_for_cpu(program, options).status();
   }
 
