@@ -55,6 +55,8 @@ Session::~Session() {
     static_cast<void>(impl_.release());
 }
 
+absl::Status Session::check_process() const { return impl_->check_process(); }
+
 absl::Status Session::Impl::connect_store(const Executable& executable) {
   if (store != nullptr) {
     MODELLIB_RETURN_IF_ERROR(check_generation(store->generation_, "variable store"));
@@ -176,7 +178,7 @@ void Session::Impl::make_entry(size_t index, const SessionOptions& options) {
 }
 
 absl::StatusOr<SessionEntry*> Session::Impl::find(EntryId id) {
-  MODELLIB_RETURN_IF_ERROR(check_generation(generation, "session"));
+  MODELLIB_RETURN_IF_ERROR(check_process());
   if (id.index() < 0 || static_cast<size_t>(id.index()) >= entries.size()) {
     return absl::InvalidArgumentError(
         absl::StrCat("no entry ", id.index(), "; the executable has ", entries.size()));
@@ -254,7 +256,7 @@ absl::Status Session::run(EntryId id, const RunOptions& options) {
 
 const OutputState* Session::Impl::find_output(EntryId id, int output) const {
   const auto entry = static_cast<size_t>(id.index());
-  if (id.index() < 0 || entry >= entries.size() || output < 0 ||
+  if (!check_process().ok() || id.index() < 0 || entry >= entries.size() || output < 0 ||
       static_cast<size_t>(output) >= entries[entry].outputs.size()) {
     return nullptr;
   }
@@ -303,7 +305,7 @@ int Session::Impl::session_variable(absl::string_view name) const {
 }
 
 absl::StatusOr<Tensor> Session::get_variable(absl::string_view name) const {
-  MODELLIB_RETURN_IF_ERROR(check_generation(impl_->generation, "session"));
+  MODELLIB_RETURN_IF_ERROR(check_process());
   const int index = impl_->session_variable(name);
   if (index < 0) return absl::NotFoundError(absl::StrCat("no session variable '", name, "'"));
   const auto i = static_cast<size_t>(index);
@@ -314,7 +316,7 @@ absl::StatusOr<Tensor> Session::get_variable(absl::string_view name) const {
 }
 
 absl::Status Session::set_variable(absl::string_view name, const Tensor& value) {
-  MODELLIB_RETURN_IF_ERROR(check_generation(impl_->generation, "session"));
+  MODELLIB_RETURN_IF_ERROR(check_process());
   const int index = impl_->session_variable(name);
   if (index < 0) return absl::NotFoundError(absl::StrCat("no session variable '", name, "'"));
   const auto i = static_cast<size_t>(index);
@@ -332,7 +334,11 @@ absl::Status Session::set_variable(absl::string_view name, const Tensor& value) 
   return absl::OkStatus();
 }
 
-void Session::reset_variables() { impl_->reset_variables(); }
+absl::Status Session::reset_variables() {
+  MODELLIB_RETURN_IF_ERROR(check_process());
+  impl_->reset_variables();
+  return absl::OkStatus();
+}
 
 absl::Span<const StepTime> Session::profile(EntryId id) const {
   const auto entry = static_cast<size_t>(id.index());

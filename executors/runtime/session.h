@@ -106,6 +106,8 @@ class Session {
   ~Session();
 
   const Executable& executable() const { return *executable_; }
+  // FailedPrecondition in a process that was forked from the one that made the session.
+  absl::Status check_process() const;
 
   // The next runs read from `data`, which the caller keeps and may change between them. `extents`
   // are those of the tensor, outermost first. InvalidArgument for a wrong rank or extent, or for
@@ -130,8 +132,8 @@ class Session {
   // error the outputs, and the variables that the entry writes, hold something unspecified.
   absl::Status run(EntryId entry, const RunOptions& options = {});
 
-  // Of the last run or prepare; empty and null before, and for an output that is none. The data is
-  // that of bind_output or the session's own.
+  // Of the last run or prepare; empty and null before, for an output that is none and in a forked
+  // process. The data is that of bind_output or the session's own.
   absl::Span<const int64_t> output_extents(EntryId entry, int output) const;
   const std::byte* output_data(EntryId entry, int output) const;
 
@@ -143,7 +145,7 @@ class Session {
   absl::StatusOr<Tensor> get_variable(absl::string_view name) const;
   absl::Status set_variable(absl::string_view name, const Tensor& value);
   // As they were when the session was made.
-  void reset_variables();
+  absl::Status reset_variables();
 
   // Empty unless SessionOptions::profile. Steps in the order of the plan.
   absl::Span<const StepTime> profile(EntryId entry) const;

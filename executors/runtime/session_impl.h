@@ -74,6 +74,7 @@ struct Session::Impl {
   const uint64_t generation = process_generation();
   std::shared_ptr<Allocator> allocator;
 
+  absl::Status check_process() const { return check_generation(generation, "session"); }
   absl::Status connect_store(const Executable& executable);
   absl::Status take_memory(const SessionOptions& options);
   absl::StatusOr<OwnedBytes> allocate(uint64_t bytes, absl::string_view what);
@@ -82,7 +83,7 @@ struct Session::Impl {
   int session_variable(absl::string_view name) const;
 
   absl::StatusOr<SessionEntry*> find(EntryId id);
-  // Null for an index that is none.
+  // Null for an index that is none, and in a forked process.
   const OutputState* find_output(EntryId id, int output) const;
   absl::StatusOr<InputState*> bind(EntryId id, int input, const void* data,
                                    absl::Span<const int64_t> extents);

@@ -72,11 +72,12 @@ absl::StatusOr<runtime::SessionOptions> translate(const modellib_session_options
   return options;
 }
 
-// What most functions do: `body` gets the session.
+// What all functions do with a session: `body` gets it, unless a forked child has it of its parent.
 template <class Body>
 modellib_status with(const modellib_session* session, const Body& body) {
   return guarded([&]() -> absl::Status {
     MODELLIB_RETURN_IF_ERROR(require(session != nullptr, "session"));
+    MODELLIB_RETURN_IF_ERROR(session->session->check_process());
     return body(*session->session);
   });
 }
@@ -233,8 +234,5 @@ modellib_status modellib_session_set_variable(modellib_session* session, const c
 }
 
 modellib_status modellib_session_reset_variables(modellib_session* session) {
-  return with(session, [](Session& s) {
-    s.reset_variables();
-    return absl::OkStatus();
-  });
+  return with(session, [](Session& s) { return s.reset_variables(); });
 }

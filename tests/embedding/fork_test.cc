@@ -9,8 +9,10 @@
 #include <functional>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
+#include "modellib/compiler.h"
 #include "modellib/modellib.h"
 #include "modellib/tests/embedding/host_program.h"
 
@@ -66,6 +68,84 @@ TEST(Fork, AChildStartsAnew) {
             0);
   EXPECT_EQ(run_busy(session), expected) << "the parent goes on";
   modellib_session_free(session);
+  modellib_plan_free(plan);
+}
+
+// Each function of sessions and of variables, on those of the parent.
+TEST(Fork, AllFunctionsRefuseWhatIsTheParents) {
+  constexpr char kModel[] = R"(graph "count" (x: f32[2]) {
+  total: var f32[2] "total"
+  mine: session var f32[2] "mine"
+  t = add(total, x)
+  m = add(mine, x)
+  assign "total" = t
+  assign "mine" = m
+  return t, m
+}
+graph "initialize" (seed: i64[]) {
+  total: var f32[2] "total"
+  zero = constant() {value: f32[2] [0, 0]}
+  assign "total" = zero
+})";
+  modellib_plan* plan = nullptr;
+  ASSERT_EQ(modellib_compile_memory(kModel, sizeof(kModel) - 1, nullptr, &plan), MODELLIB_OK)
+      << modellib_error_message();
+  modellib_variables* variables = nullptr;
+  ASSERT_EQ(modellib_variables_create(&plan, 1, nullptr, &variables), MODELLIB_OK);
+  modellib_session_options options = {};
+  options.size = sizeof(options);
+  options.variables = variables;
+  modellib_session* session = nullptr;
+  ASSERT_EQ(modellib_session_create(plan, &options, &session), MODELLIB_OK);
+  int32_t entry = -1;
+  ASSERT_EQ(modellib_plan_find_entry(plan, "count", &entry), MODELLIB_OK);
+
+  float x[2] = {1, 10}, y[2] = {};
+  const int64_t two[] = {2};
+  const std::vector<std::pair<const char*, std::function<modellib_status()>>> calls = {
+      {"bind_input", [&] { return modellib_session_bind_input(session, entry, 0, x, two, 1); }},
+      {"bind_output",
+       [&] { return modellib_session_bind_output(session, entry, 0, y, sizeof(y)); }},
+      {"release_output", [&] { return modellib_session_release_output(session, entry, 0); }},
+      {"prepare", [&] { return modellib_session_prepare(session, entry); }},
+      {"run", [&] { return modellib_session_run(session, entry, nullptr); }},
+      {"output",
+       [&] {
+         modellib_tensor tensor = {};
+         tensor.size = sizeof(tensor);
+         return modellib_session_output(session, entry, 0, &tensor);
+       }},
+      {"get_variable",
+       [&] { return modellib_session_get_variable(session, "mine", y, sizeof(y)); }},
+      {"set_variable",
+       [&] { return modellib_session_set_variable(session, "mine", x, sizeof(x)); }},
+      {"reset_variables", [&] { return modellib_session_reset_variables(session); }},
+      {"variables_get", [&] { return modellib_variables_get(variables, "total", y, sizeof(y)); }},
+      {"variables_set", [&] { return modellib_variables_set(variables, "total", x, sizeof(x)); }},
+      {"variables_publish", [&] { return modellib_variables_publish(variables); }},
+  };
+  for (const auto& [name, call] : calls) {
+    EXPECT_EQ(call(), MODELLIB_OK) << name << ": " << modellib_error_message();
+  }
+  for (const auto& [name, call] : calls) {
+    EXPECT_EQ(in_child([&call = call] {
+                if (call() != MODELLIB_FAILED_PRECONDITION) return 1;
+                const std::string message = modellib_error_message();
+                return message.find("forked") == std::string::npos ? 2 : 0;
+              }),
+              0)
+        << name;
+  }
+  // It has no dimension to set: for the parent's process it is no mistake of the number.
+  EXPECT_NE(modellib_session_set_dim(session, entry, 0, 1), MODELLIB_FAILED_PRECONDITION);
+  EXPECT_EQ(in_child([&] {
+              return modellib_session_set_dim(session, entry, 0, 1) == MODELLIB_FAILED_PRECONDITION
+                         ? 0
+                         : 1;
+            }),
+            0);
+  modellib_session_free(session);
+  modellib_variables_free(variables);
   modellib_plan_free(plan);
 }
 
