@@ -89,7 +89,7 @@ void add_bench_command(CLI::App& app, Outcome& outcome) {
       ->check(CLI::Range(0, 1024))
       ->type_name("N");
   command->add_option("--seconds", options->seconds, "How long to measure")
-      ->check(CLI::Range(0.0, 3600.0))
+      ->check(finite_number(0, 3600))
       ->type_name("S");
   command->add_flag("--json", options->json, "For programs to read");
   set_examples(*command, {"modellib bench model.mltxt --dim batch=4 --threads 1 --seconds 0.1",

@@ -39,6 +39,28 @@ expect 2 "--dim" "$modellib" compile "$model" -o a.mlplan --dim batch
 expect 2 "--dim" "$modellib" compile "$model" -o a.mlplan --dim batch=9..3
 expect 2 "no pass 'magic'; there are: order, canonicalize" "$modellib" compile "$model" -o a.mlplan --disable magic
 
+# --- Numbers that are none, or out of range, are refused by a message that people can read.
+number() {
+  local output
+  output=$("${@:2}" 2>&1)
+  [[ $? == 2 && $output == *"$1"* && ${#output} -lt 200 ]] || fail "not refused with '$1': ${*:2} (${output:0:300})"
+}
+for value in nan -nan inf 1e999 -1 abc 3601; do
+  number "--seconds: expected a number from 0 to 3600, got '$value'" "$modellib" bench "$model" "--seconds=$value"
+done
+for option in --rtol --atol; do
+  for value in nan -nan inf -inf 1e999 -1 abc; do
+    number "$option: expected a number of at least 0, got '$value'" "$modellib" diff "$model" "$model" "$option=$value"
+  done
+done
+for value in -1 nan abc; do
+  number "--stop-after: expected a number of at least 0, got '$value'" \
+    "$modellib" compile "$model" -o a.mlplan "--stop-after=$value"
+done
+number "--stop-after" "$modellib" compile "$model" -o a.mlplan --stop-after=1.5
+expect 0 "" "$modellib" compile "$model" -o a.mlplan --stop-after=0
+expect 0 "" "$modellib" diff "$model" "$model" --rtol=1e-3 --atol=0
+
 # --- Options that have no effect on what they are given with.
 expect 2 "no pass 'autocast-f16'" "$modellib" compile "$model" -o a.mlplan --disable autocast-f16
 expect 2 "no free dimension 'seq'; there are: batch" "$modellib" compile "$model" -o a.mlplan --dim seq=3

@@ -47,6 +47,19 @@ int exit_code(const absl::Status& status) {
   return status.code() == absl::StatusCode::kUnimplemented ? 3 : 1;
 }
 
+CLI::Validator finite_number(double min, double max) {
+  const bool bounded = max < std::numeric_limits<double>::max();
+  const std::string wanted = bounded ? absl::StrCat("a number from ", min, " to ", max)
+                                     : absl::StrCat("a number of at least ", min);
+  const auto check = [=](const std::string& text) -> std::string {
+    double number = 0;
+    // NaN is in no range.
+    const bool fits = absl::SimpleAtod(text, &number) && number >= min && number <= max;
+    return fits ? "" : absl::StrCat("expected ", wanted, ", got '", text, "'");
+  };
+  return CLI::Validator(check, "");
+}
+
 void add_dim_option(CLI::App& command, DimRanges& dims) {
   command
       .add_option_function<std::vector<std::string>>(

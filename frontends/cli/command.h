@@ -4,6 +4,7 @@
 #define MODELLIB_FRONTENDS_CLI_COMMAND_H_
 
 #include <functional>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -13,6 +14,7 @@
 
 namespace CLI {  // NOLINT(readability-identifier-naming): the library's
 class App;
+class Validator;
 }  // namespace CLI
 
 namespace modellib::cli {
@@ -36,6 +38,9 @@ absl::Status wrong_usage(absl::string_view message);
 // 0 for OK; 2 for wrong usage; 3 for Unimplemented: something in the input is not supported; 1 for
 // any other: the input is at fault.
 int exit_code(const absl::Status& status);
+
+// Refuses what is no number from `min` to `max`, both included: NaN and infinity, too.
+CLI::Validator finite_number(double min, double max = std::numeric_limits<double>::max());
 
 // Adds "--dim", which may be given several times: "batch=8" or "batch=1..1000".
 void add_dim_option(CLI::App& command, DimRanges& dims);

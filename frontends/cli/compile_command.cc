@@ -105,7 +105,7 @@ void add_compile_command(CLI::App& app, Outcome& outcome) {
   add_disable_option(*command, "--disable", "Leaves a pass out", options->disabled);
   command->add_option("--stop-after", options->stop_after, "Stops after N rewrites, to bisect")
       ->type_name("N")
-      ->check(CLI::NonNegativeNumber);
+      ->check(finite_number(0));
   set_examples(*command,
                {"modellib compile model.mltxt -o model.mlplan",
                 "modellib compile model.mltxt -o fixed.mlplan --dim batch=2",

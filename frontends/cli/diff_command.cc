@@ -55,10 +55,10 @@ void add_diff_command(CLI::App& app, Outcome& outcome) {
   }
   add_dim_option(*command, diff.dims);
   command->add_option("--rtol", diff.tolerance.relative, "How far apart, relative to the value")
-      ->check(CLI::NonNegativeNumber)
+      ->check(finite_number(0))
       ->type_name("X");
   command->add_option("--atol", diff.tolerance.absolute, "How far apart beside that")
-      ->check(CLI::NonNegativeNumber)
+      ->check(finite_number(0))
       ->type_name("X");
   command->add_option("--seed", diff.samples.seed, "Of the random inputs")
       ->type_name("N")
