@@ -335,7 +335,9 @@ printf 'graph "g" (x: f32[2,2]) {\n  m = neg(x)\n  l = log(m)\n  t = tanh(l)\n  
 expect 0 "first NaN of A: 'l' at [0,0]" "$modellib" diff nan.mltxt nan.mltxt --disable-a all --device-b reference
 expect 0 "first NaN of B: 't'" "$modellib" diff nan.mltxt nan.mltxt --disable-a all
 expect 2 "its passes ran already" "$modellib" diff mlp.mlplan "$model" --disable-a fusion
-expect 1 "the reference executor runs models" "$modellib" diff mlp.mlplan "$model" --device-a reference
+expect 3 "the reference executor runs models" "$modellib" diff mlp.mlplan "$model" --device-a reference
+expect 3 "the reference executor runs models" "$modellib" diff "$model" mlp.mlplan --device-b reference
+expect 3 "the reference executor runs models" "$modellib" run mlp.mlplan "$input" --output out --device reference
 expect 1 "give inputs" "$modellib" diff "$model" "$model" --device-a reference --device-b reference
 expect 1 "1 inputs, B 2" "$modellib" diff "$model" pair.mlplan
 expect 2 "no pass 'magic'" "$modellib" diff "$model" "$model" --disable-b magic

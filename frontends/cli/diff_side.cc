@@ -127,15 +127,12 @@ class CpuSide final : public RunSide {
 
 class ReferenceSide final : public RunSide {
  public:
-  absl::Status open(LoadedFile file, const DiffSide& side, const DiffOptions& options) {
-    if (!file.model.has_value()) {
-      return absl::InvalidArgumentError(
-          absl::StrCat(side.file, " is a plan; the reference executor runs models"));
-    }
+  absl::Status open(const LoadedFile& file, const DiffSide& side, const DiffOptions& options) {
+    MODELLIB_ASSIGN_OR_RETURN(const Model* model, model_for_reference(file, side.file));
     if (!side.disabled.empty()) {
       return wrong_usage("the reference executor runs no passes to leave out");
     }
-    model_ = *std::move(file.model);
+    model_ = *model;
     MODELLIB_ASSIGN_OR_RETURN(model_.program, name_values(model_.program));
     MODELLIB_ASSIGN_OR_RETURN(const Program::Entry entry, entry_of(model_, options.entry));
     graph_ = entry.graph;
@@ -202,7 +199,7 @@ absl::StatusOr<std::unique_ptr<RunSide>> open_side(LoadedFile file, const DiffSi
                                                    const DiffOptions& options) {
   if (side.device == "reference") {
     auto reference = std::make_unique<ReferenceSide>();
-    MODELLIB_RETURN_IF_ERROR(reference->open(std::move(file), side, options));
+    MODELLIB_RETURN_IF_ERROR(reference->open(file, side, options));
     return reference;
   }
   auto cpu = std::make_unique<CpuSide>();

@@ -2,11 +2,19 @@
 
 #include <utility>
 
-#include "modellib/frontends/cli/load_file.h"
+#include "absl/strings/str_cat.h"
 #include "modellib/graph/program.h"
 #include "modellib/graph/status_macros.h"
 
 namespace modellib::cli {
+
+absl::StatusOr<const Model*> model_for_reference(const LoadedFile& file, const std::string& path) {
+  if (file.model.has_value()) return &*file.model;
+  return absl::UnimplementedError(
+      absl::StrCat(path,
+                   " is a plan, which runs on the device that it was compiled for; the "
+                   "reference executor runs models"));
+}
 
 absl::StatusOr<Program::Entry> entry_of(const Model& model, const std::string& wanted) {
   std::vector<std::string> names;

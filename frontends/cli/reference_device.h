@@ -8,10 +8,15 @@
 #include "absl/status/statusor.h"
 #include "modellib/executors/reference/reference_executor.h"
 #include "modellib/formats/native_model.h"
+#include "modellib/frontends/cli/load_file.h"
 #include "modellib/frontends/cli/tensors_in_files.h"
 #include "modellib/graph/tensor.h"
 
 namespace modellib::cli {
+
+// The model in the file at `path`. Unimplemented for a plan: it runs on the device that it was
+// compiled for.
+absl::StatusOr<const Model*> model_for_reference(const LoadedFile& file, const std::string& path);
 
 // The entry that is meant (see choose_entry).
 absl::StatusOr<Program::Entry> entry_of(const Model& model, const std::string& wanted);

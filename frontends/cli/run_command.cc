@@ -24,15 +24,11 @@ struct RunOptions {
 
 absl::StatusOr<std::vector<Tensor>> outputs_of_reference(const LoadedFile& file,
                                                          const RunOptions& options) {
-  if (!file.model.has_value()) {
-    return absl::UnimplementedError(
-        "a plan runs on the device that it was compiled for; the reference executor runs models");
-  }
-  MODELLIB_ASSIGN_OR_RETURN(const Program::Entry entry, entry_of(*file.model, options.entry));
+  MODELLIB_ASSIGN_OR_RETURN(const Model* model, model_for_reference(file, options.model));
+  MODELLIB_ASSIGN_OR_RETURN(const Program::Entry entry, entry_of(*model, options.entry));
   MODELLIB_ASSIGN_OR_RETURN(const std::vector<Tensor> inputs,
                             read_inputs(options.inputs, input_slots(*entry.graph)));
-  MODELLIB_ASSIGN_OR_RETURN(ReferenceResult result,
-                            run_on_reference(*file.model, entry.graph, inputs));
+  MODELLIB_ASSIGN_OR_RETURN(ReferenceResult result, run_on_reference(*model, entry.graph, inputs));
   return std::move(result.outputs);
 }
 
