@@ -65,9 +65,29 @@ bool has_data(const TensorProto& proto) {
                                      0;
 }
 
+// What the message holds beside tensors, read as an optional or as a sequence: both have the same
+// fields, and what elem_type says agrees with the field that is there. Empty: nothing of that.
+absl::string_view other_content(const std::string& bytes) {
+  using onnx_proto::OptionalProto;
+  OptionalProto held;
+  if (!parse(held, bytes)) return "";
+  switch (held.elem_type()) {
+    case OptionalProto::SPARSE_TENSOR:
+      return held.has_sparse_tensor_value() ? "a sparse tensor" : "";
+    case OptionalProto::SEQUENCE:
+      return held.has_sequence_value() ? "a sequence" : "";
+    case OptionalProto::MAP:
+      return held.has_map_value() ? "a map" : "";
+    case OptionalProto::OPTIONAL:
+      return held.has_optional_value() ? "an optional" : "";
+    default:
+      return "";
+  }
+}
+
 // The file does not say which message it holds. OptionalProto and SequenceProto have the same
 // fields, and where they have tensors TensorProto has segments, which nobody writes.
-absl::StatusOr<Tensor> tensor_of_bytes(const std::string& bytes) {
+absl::StatusOr<Tensor> tensor_in(const std::string& bytes) {
   TensorProto proto;
   if (!parse(proto, bytes)) {
     const absl::Status where = check_wire(bytes, WireMessage::kTensor);
@@ -87,6 +107,16 @@ absl::StatusOr<Tensor> tensor_of_bytes(const std::string& bytes) {
         "it holds no tensor: an optional or a sequence that is empty");
   }
   return tensor_of(proto, "");
+}
+
+// What is no tensor for having other content is told so, and not how it fails to be one.
+absl::StatusOr<Tensor> tensor_of_bytes(const std::string& bytes) {
+  auto tensor = tensor_in(bytes);
+  if (tensor.ok()) return tensor;
+  const absl::string_view other = other_content(bytes);
+  if (other.empty()) return tensor;
+  return absl::UnimplementedError(
+      absl::StrCat("it holds ", other, " in an optional or a sequence; inputs are tensors"));
 }
 
 }  // namespace
