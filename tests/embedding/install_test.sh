@@ -41,6 +41,15 @@ check() {
   expect "$name, C" "x of 512 bytes: 5 0" "$(LD_LIBRARY_PATH=$library "./$name.c" "$name.mlplan" 2>/dev/null)"
   if LD_LIBRARY_PATH=$library "./$name.c" net.mltxt 2>error; then echo "$name: ran a text"; exit 1; fi
   grep -q INVALID_ARGUMENT error
+  for file in share/doc/modellib/copyright share/man/man1/modellib.1.gz share/bash-completion/completions/modellib; do
+    [[ -s $prefix/$file ]] || { echo "$name: no $file"; exit 1; }
+    expect "$name, mode of $file" 644 "$(stat -c %a "$prefix/$file")"
+  done
+  for notice in "Apache License" "University of Cincinnati" "Niels Lohmann" "Abseil"; do
+    grep -q "$notice" "$prefix/share/doc/modellib/copyright" || { echo "$name: no notice of $notice"; exit 1; }
+  done
+  gzip -dc "$prefix/share/man/man1/modellib.1.gz" | grep '^\.TH ' >/dev/null || { echo "$name: no manual page"; exit 1; }
+  grep -q 'complete -F' "$prefix/share/bash-completion/completions/modellib" || { echo "$name: no completion"; exit 1; }
   # The command line reads and writes the same plans.
   "$prefix/bin/modellib" inspect "$name.mlplan" >/dev/null
 }
