@@ -7,14 +7,15 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
 #include "modellib/frontends/onnx/input_types.h"
+#include "modellib/frontends/onnx/model_parts.h"
 #include "modellib/frontends/onnx/node_view.h"
 #include "modellib/frontends/onnx/numbers.h"
 #include "modellib/frontends/onnx/op_table.h"
 #include "modellib/frontends/onnx/scopes.h"
 #include "modellib/frontends/onnx/sparse_tensor.h"
 #include "modellib/frontends/onnx/tensor_store.h"
+#include "modellib/frontends/onnx/unsupported.h"
 #include "modellib/graph/builder.h"
 #include "modellib/graph/status_macros.h"
 
@@ -34,37 +35,9 @@ absl::Status at(absl::string_view where, const absl::Status& status) {
   return absl::Status(status.code(), absl::StrCat(where, ": ", status.message()));
 }
 
-std::string domain_of(const std::string& domain) { return domain == "ai.onnx" ? "" : domain; }
-
-std::string shown(const std::string& domain) { return domain.empty() ? "ai.onnx" : domain; }
-
-// "node #3 'conv1' (Conv)"
-std::string describe(int index, const NodeProto& node) {
-  std::string out = absl::StrCat("node #", index);
-  if (!node.name().empty()) absl::StrAppend(&out, " '", node.name(), "'");
-  return absl::StrCat(out, " (", node.op_type(), ")");
-}
-
-template <class Imports>
-absl::StatusOr<Opsets> opsets_of(const Imports& imports) {
-  Opsets result;
-  for (const auto& import : imports) {
-    const std::string domain = domain_of(import.domain());
-    if (import.version() < 1) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("opset_import of ", shown(domain), " has version ", import.version()));
-    }
-    if (domain.empty() && import.version() > kNewestOpset) {
-      return absl::UnimplementedError(absl::StrCat("it needs operator set ", import.version(),
-                                                   " of ai.onnx; supported are those up to ",
-                                                   kNewestOpset));
-    }
-    if (!result.emplace(domain, import.version()).second) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("opset_import names ", shown(domain), " twice"));
-    }
-  }
-  return result;
+// What comes out of a part that is not supported. The part itself has been listed.
+absl::Status inside_is_unsupported() {
+  return absl::CancelledError("a node inside is not supported");
 }
 
 class GraphImporter final : public ImportContext {
@@ -72,6 +45,7 @@ class GraphImporter final : public ImportContext {
   GraphImporter(const ModelProto& model, TensorStore& tensors, const OpRegistry& registry,
                 const DimRanges& ranges, const std::map<std::string, Tensor>& known_inputs)
       : model_(&model),
+        functions_(model),
         tensors_(tensors),
         ranges_(ranges),
         known_inputs_(known_inputs),
@@ -85,37 +59,45 @@ class GraphImporter final : public ImportContext {
   }
   absl::StatusOr<Values> body(const GraphProto& graph, GraphBuilder& builder,
                               absl::Span<const Value> inputs) override;
+  void leave_out(const GraphProto& graph) override { unsupported_.leave_out(graph); }
   DimRange range_of(const Dim& dim) override { return dim.range(builder_.so_far().ranges()); }
 
  private:
-  // How far a node got.
+  // How far a node got. What is not supported has been listed.
   enum class Outcome { kDone, kUnsupported };
+  // Where the import is: a node and the scope it stands in.
+  struct Site {
+    const NodeProto* node = nullptr;
+    Scope* scope = nullptr;
+  };
 
   absl::Status check_model() const;
   absl::Status add_initializers(const GraphProto& graph, Scope& scope);
+  absl::Status add_constant(const google::protobuf::MessageLite& part, const std::string& where,
+                            const std::string& name, absl::StatusOr<Tensor> content, Scope& scope);
   absl::Status add_inputs(const GraphProto& graph, Scope& scope);
+  Value add_input(const std::string& name, TensorType type);
   template <class Nodes>
   absl::Status add_nodes(const Nodes& nodes, Scope& scope);
-  absl::StatusOr<Outcome> add_node(const NodeProto& node, const std::string& where, Scope& scope);
+  absl::StatusOr<Outcome> add_node(const NodeProto& node, Scope& scope);
   absl::StatusOr<Values> convert(const OpEntry& entry, const NodeProto& node, int version,
                                  Values operands, Scope& scope);
   absl::StatusOr<Values> call(const FunctionProto& function, const NodeProto& node,
                               const Values& operands, const Scope& caller);
-  absl::StatusOr<Outcome> report(const std::string& where, const NodeProto& node,
-                                 const Scope& scope, absl::string_view why);
+  Outcome report(const google::protobuf::MessageLite& part, absl::string_view why);
   absl::StatusOr<Value> value_of(const std::string& name, Scope& scope);
-  const FunctionProto* function_of(const NodeProto& node) const;
 
   const ModelProto* const model_;
+  const Functions functions_;
   TensorStore& tensors_;
   const DimRanges& ranges_;
   const std::map<std::string, Tensor>& known_inputs_;
   GraphBuilder builder_;
   Contents contents_;
-  Scope* scope_ = nullptr;  // of the node that is converted
+  Site site_;  // of the node that is converted
   int64_t nodes_ = 0;
   int depth_ = 0;
-  std::vector<std::string> unsupported_;
+  Unsupported unsupported_;
 };
 
 absl::Status GraphImporter::check_model() const {
@@ -138,24 +120,32 @@ absl::Status GraphImporter::check_model() const {
 absl::Status GraphImporter::add_initializers(const GraphProto& graph, Scope& scope) {
   for (int i = 0; i < graph.initializer_size(); ++i) {
     const auto& proto = graph.initializer(i);
-    const std::string where = absl::StrCat("initializer #", i, " '", proto.name(), "'");
-    auto content = tensors_.take(proto);
-    if (!content.ok()) return at(where, content.status());
-    if (!scope.define(proto.name(), scope.builder().constant(*std::move(content)))) {
-      return absl::InvalidArgumentError(absl::StrCat(where, ": the name is taken"));
-    }
+    MODELLIB_RETURN_IF_ERROR(add_constant(proto, label("initializer", i, proto.name()),
+                                          proto.name(), tensors_.take(proto), scope));
   }
   for (int i = 0; i < graph.sparse_initializer_size(); ++i) {
     const auto& proto = graph.sparse_initializer(i);
     const std::string& name = proto.values().name();
-    const std::string where = absl::StrCat("sparse initializer #", i, " '", name, "'");
-    auto content = dense_of(proto, [&](const auto& part) { return tensors_.take(part); });
-    if (!content.ok()) return at(where, content.status());
-    if (!scope.define(name, scope.builder().constant(*std::move(content)))) {
-      return absl::InvalidArgumentError(absl::StrCat(where, ": the name is taken"));
-    }
+    MODELLIB_RETURN_IF_ERROR(add_constant(
+        proto, label("sparse initializer", i, name), name,
+        dense_of(proto, [&](const auto& part) { return tensors_.take(part); }), scope));
   }
   return absl::OkStatus();
+}
+
+absl::Status GraphImporter::add_constant(const google::protobuf::MessageLite& part,
+                                         const std::string& where, const std::string& name,
+                                         absl::StatusOr<Tensor> content, Scope& scope) {
+  Value value;
+  if (content.ok()) {
+    value = scope.builder().constant(*std::move(content));
+  } else if (absl::IsUnimplemented(content.status())) {
+    report(part, content.status().message());
+  } else {
+    return at(where, content.status());
+  }
+  if (scope.define(name, value)) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(where, ": the name is taken"));
 }
 
 absl::Status GraphImporter::add_inputs(const GraphProto& graph, Scope& scope) {
@@ -167,20 +157,15 @@ absl::Status GraphImporter::add_inputs(const GraphProto& graph, Scope& scope) {
     const auto& input = graph.input(i);
     // Until IR version 4 each initializer stood among the inputs: a default, taken as constant.
     if (constants.contains(input.name())) continue;
-    const std::string where = absl::StrCat("input #", i, " '", input.name(), "'");
+    const std::string where = label("input", i, input.name());
+    Value value;
     auto type = input_type(input, symbols);
-    if (!type.ok()) return at(where, type.status());
-    for (const Dim& d : type->shape) {
-      if (d.is_static()) continue;
-      DimRange range{1, DimRange::kUnbounded};
-      if (const auto it = ranges_.find(d.symbol_name()); it != ranges_.end()) {
-        range.max = it->second.max;
-      }
-      builder_.set_range(d.symbol_name(), range);
-    }
-    Value value = builder_.input(input.name(), *std::move(type));
-    if (const auto it = known_inputs_.find(input.name()); it != known_inputs_.end()) {
-      value = builder_.constant(it->second);
+    if (absl::IsUnimplemented(type.status())) {
+      report(input, type.status().message());
+    } else if (!type.ok()) {
+      return at(where, type.status());
+    } else {
+      value = add_input(input.name(), *std::move(type));
     }
     if (!scope.define(input.name(), value)) {
       return absl::InvalidArgumentError(absl::StrCat(where, ": the name is taken"));
@@ -189,32 +174,36 @@ absl::Status GraphImporter::add_inputs(const GraphProto& graph, Scope& scope) {
   return builder_.status();
 }
 
+Value GraphImporter::add_input(const std::string& name, TensorType type) {
+  for (const Dim& d : type.shape) {
+    if (d.is_static()) continue;
+    DimRange range{1, DimRange::kUnbounded};
+    if (const auto it = ranges_.find(d.symbol_name()); it != ranges_.end()) {
+      range.max = it->second.max;
+    }
+    builder_.set_range(d.symbol_name(), range);
+  }
+  const Value value = builder_.input(name, std::move(type));
+  const auto known = known_inputs_.find(name);
+  return known == known_inputs_.end() ? value : builder_.constant(known->second);
+}
+
 absl::StatusOr<Value> GraphImporter::value_of(const std::string& name, Scope& scope) {
   const Value* value = scope.find(name, contents_);
   if (value != nullptr) return *value;
   return absl::InvalidArgumentError(absl::StrCat("nothing before it gives the value '", name, "'"));
 }
 
-const FunctionProto* GraphImporter::function_of(const NodeProto& node) const {
-  for (const FunctionProto& f : model_->functions()) {
-    if (f.name() == node.op_type() && domain_of(f.domain()) == domain_of(node.domain()) &&
-        f.overload() == node.overload()) {
-      return &f;
-    }
-  }
-  return nullptr;
-}
-
 template <class Nodes>
 absl::Status GraphImporter::add_nodes(const Nodes& nodes, Scope& scope) {
   for (int i = 0; i < nodes.size(); ++i) {
     const NodeProto& node = nodes.Get(i);
-    const std::string where = describe(i, node);
+    const std::string where = label(i, node);
     if (++nodes_ > kMostNodes) {
       return absl::ResourceExhaustedError(
           absl::StrCat(where, ": the model comes to more than ", kMostNodes, " nodes"));
     }
-    const auto outcome = add_node(node, where, scope);
+    const auto outcome = add_node(node, scope);
     if (!outcome.ok()) return at(where, outcome.status());
     if (*outcome == Outcome::kDone) continue;
     for (const std::string& name : node.output()) {
@@ -224,40 +213,23 @@ absl::Status GraphImporter::add_nodes(const Nodes& nodes, Scope& scope) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<GraphImporter::Outcome> GraphImporter::report(const std::string& where,
-                                                             const NodeProto& node,
-                                                             const Scope& scope,
-                                                             absl::string_view why) {
-  const std::string domain = domain_of(node.domain());
-  const auto opset = scope.opsets().find(domain);
-  std::string line = absl::StrCat(where, ": ", shown(domain), " ", node.op_type(), ", opset ",
-                                  opset == scope.opsets().end() ? 0 : opset->second);
-  if (!why.empty()) {
-    absl::StrAppend(&line, ": ", why);
-  } else {
-    const std::string nearest = nearest_op(domain, node.op_type());
-    absl::StrAppend(&line, "; nearest: ", nearest.empty() ? "none" : nearest);
-  }
-  unsupported_.push_back(std::move(line));
+GraphImporter::Outcome GraphImporter::report(const google::protobuf::MessageLite& part,
+                                             absl::string_view why) {
+  unsupported_.add(part, why);
   return Outcome::kUnsupported;
 }
 
 absl::StatusOr<GraphImporter::Outcome> GraphImporter::add_node(const NodeProto& node,
-                                                               const std::string& where,
                                                                Scope& scope) {
   const std::string domain = domain_of(node.domain());
-  const FunctionProto* function = function_of(node);
-  const auto opset = scope.opsets().find(domain);
-  if (opset == scope.opsets().end() && function == nullptr) {
+  const FunctionProto* function = functions_.find(node);
+  const int version = version_of(node, scope.opsets());
+  if (version == 0 && function == nullptr) {
     return absl::InvalidArgumentError(
-        absl::StrCat("its domain ", shown(domain), " is not in opset_import"));
+        absl::StrCat("its domain ", shown_domain(domain), " is not in opset_import"));
   }
-  const int version =
-      opset == scope.opsets().end()
-          ? 1
-          : static_cast<int>(std::min<int64_t>(opset->second, std::numeric_limits<int>::max() - 1));
   const OpEntry* entry = function == nullptr ? find_op(domain, node.op_type(), version) : nullptr;
-  if (function == nullptr && entry == nullptr) return report(where, node, scope, "");
+  if (function == nullptr && entry == nullptr) return report(node, "");
 
   Values operands;
   size_t cost = 1;  // of the number of elements of an operand, as an expression
@@ -275,22 +247,18 @@ absl::StatusOr<GraphImporter::Outcome> GraphImporter::add_node(const NodeProto& 
     operands.push_back(value);
   }
   constexpr size_t kMostCost = 1 << 20;
-  if (cost > kMostCost) return report(where, node, scope, "the extents are too complicated");
+  if (cost > kMostCost) return report(node, "the extents are too complicated");
 
-  const size_t listed = unsupported_.size();
   auto results = function != nullptr ? call(*function, node, operands, scope)
                                      : convert(*entry, node, version, std::move(operands), scope);
-  if (!results.ok()) {
-    if (results.status().code() != absl::StatusCode::kUnimplemented) return results.status();
-    // A node inside it may have been listed; then it is not at fault itself.
-    if (unsupported_.size() > listed) return Outcome::kUnsupported;
-    return report(where, node, scope, results.status().message());
-  }
+  if (absl::IsCancelled(results.status())) return Outcome::kUnsupported;
+  if (absl::IsUnimplemented(results.status())) return report(node, results.status().message());
+  if (!results.ok()) return results.status();
   for (int i = 0; i < node.output_size(); ++i) {
     if (node.output(i).empty()) continue;
     const bool given =
         static_cast<size_t>(i) < results->size() && !(*results)[static_cast<size_t>(i)].is_null();
-    if (!given) return report(where, node, scope, absl::StrCat("its output ", i));
+    if (!given) return report(node, absl::StrCat("its output ", i));
     const Value value = (*results)[static_cast<size_t>(i)];
     scope.builder().set_name(value, node.output(i));
     if (!scope.define(node.output(i), value)) {
@@ -316,10 +284,10 @@ absl::StatusOr<Values> GraphImporter::convert(const OpEntry& entry, const NodePr
     return absl::UnimplementedError(absl::StrCat("operand 0 is ", to_string(operands[0].type()),
                                                  "; supported are ", to_string(entry.takes)));
   }
-  Scope* const outer = std::exchange(scope_, &scope);
+  const Site outer = std::exchange(site_, Site{&node, &scope});
   NodeView view(node, version, scope.builder(), std::move(operands), scope.call(), *this);
   auto results = entry.import(view);
-  scope_ = outer;
+  site_ = outer;
   // Earlier mistakes first: of an attribute, of the conversion, of an op's operands.
   MODELLIB_RETURN_IF_ERROR(view.status());
   if (!results.ok()) return results;
@@ -360,8 +328,6 @@ absl::StatusOr<Values> GraphImporter::call(const FunctionProto& function, const 
     attributes[given.name()] = source;
   }
   Scope scope(caller.builder(), nullptr, opsets, &attributes);
-  // An operand that is not given is absent inside too: its name stands for nothing.
-  absl::flat_hash_set<std::string> absent;
   for (int i = 0; i < function.input_size(); ++i) {
     const auto at = static_cast<size_t>(i);
     if (at < operands.size() && !operands[at].is_null()) {
@@ -374,12 +340,12 @@ absl::StatusOr<Values> GraphImporter::call(const FunctionProto& function, const 
   ++depth_;
   const absl::Status added = add_nodes(function.node(), scope);
   --depth_;
-  if (!added.ok()) return at(absl::StrCat("function ", function.name()), added);
+  if (!added.ok()) return at(label(function), added);
   Values results;
   for (const std::string& name : function.output()) {
     auto value = value_of(name, scope);
-    if (!value.ok()) return at(absl::StrCat("function ", function.name()), value.status());
-    if (value->is_null()) return absl::UnimplementedError("a node inside is not supported");
+    if (!value.ok()) return at(label(function), value.status());
+    if (value->is_null()) return inside_is_unsupported();
     results.push_back(*value);
   }
   return results;
@@ -393,8 +359,9 @@ absl::StatusOr<Values> GraphImporter::body(const GraphProto& graph, GraphBuilder
     return absl::InvalidArgumentError(
         absl::StrCat(where, " takes ", graph.input_size(), " values, expected ", inputs.size()));
   }
-  Scope* const outer = scope_;
-  Scope scope(builder, outer, outer->opsets(), outer->call());
+  unsupported_.enter(graph);
+  const Site outer = site_;
+  Scope scope(builder, outer.scope, outer.scope->opsets(), outer.scope->call());
   for (int i = 0; i < graph.input_size(); ++i) {
     scope.define(graph.input(i).name(), inputs[static_cast<size_t>(i)]);
   }
@@ -402,13 +369,13 @@ absl::StatusOr<Values> GraphImporter::body(const GraphProto& graph, GraphBuilder
   absl::Status added = add_initializers(graph, scope);
   if (added.ok()) added = add_nodes(graph.node(), scope);
   --depth_;
-  scope_ = outer;
+  site_ = outer;
   if (!added.ok()) return at(where, added);
   Values results;
   for (const auto& output : graph.output()) {
     auto value = value_of(output.name(), scope);
     if (!value.ok()) return at(where, value.status());
-    if (value->is_null()) return absl::UnimplementedError("a node inside is not supported");
+    if (value->is_null()) return inside_is_unsupported();
     results.push_back(*value);
   }
   return results;
@@ -422,19 +389,9 @@ absl::StatusOr<GraphRef> GraphImporter::run() {
   MODELLIB_RETURN_IF_ERROR(add_initializers(graph, scope));
   MODELLIB_RETURN_IF_ERROR(add_inputs(graph, scope));
   MODELLIB_RETURN_IF_ERROR(add_nodes(graph.node(), scope));
-  if (!unsupported_.empty()) {
-    constexpr size_t kMostLines = 200;
-    const size_t lines = std::min(unsupported_.size(), kMostLines);
-    std::string message =
-        absl::StrCat(unsupported_.size(), " of ", nodes_, " nodes are not supported:\n  ",
-                     absl::StrJoin(absl::MakeConstSpan(unsupported_).first(lines), "\n  "));
-    if (lines < unsupported_.size()) {
-      absl::StrAppend(&message, "\n  and ", unsupported_.size() - lines, " more");
-    }
-    return absl::UnimplementedError(message);
-  }
+  if (!unsupported_.empty()) return unsupported_.listed(*model_, functions_, opsets);
   for (int i = 0; i < graph.output_size(); ++i) {
-    const std::string where = absl::StrCat("output #", i, " '", graph.output(i).name(), "'");
+    const std::string where = label("output", i, graph.output(i).name());
     auto value = value_of(graph.output(i).name(), scope);
     if (!value.ok()) return at(where, value.status());
     if (absl::Status s = check_output_type(graph.output(i), *value); !s.ok()) return at(where, s);

@@ -39,9 +39,12 @@ class ImportContext {
   virtual Contents& contents() = 0;
   virtual absl::StatusOr<Tensor> tensor(const onnx_proto::TensorProto& proto) = 0;
   // The outputs of a subgraph, in `builder`: that of the node or of a region in it. `inputs` are
-  // for the subgraph's own inputs.
+  // for the subgraph's own inputs. Cancelled if something inside it is not supported, which the
+  // importer knows.
   virtual absl::StatusOr<Values> body(const onnx_proto::GraphProto& graph, GraphBuilder& builder,
                                       absl::Span<const Value> inputs) = 0;
+  // A subgraph of a node that never runs: what it needs does not matter.
+  virtual void leave_out(const onnx_proto::GraphProto& graph) = 0;
   // The range that a symbol was declared to lie in.
   virtual DimRange range_of(const Dim& dim) = 0;
 };

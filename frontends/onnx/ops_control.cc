@@ -110,10 +110,17 @@ absl::StatusOr<Values> choose_graph(NodeView& n) {
     return absl::InvalidArgumentError("it needs then_branch and else_branch");
   }
   const auto known = n.known_real(0);
-  if (known.ok()) return n.context().body(*known != 0 ? *yes : *no, n.builder(), {});
+  if (known.ok()) {
+    n.context().leave_out(*known != 0 ? *no : *yes);
+    return n.context().body(*known != 0 ? *yes : *no, n.builder(), {});
+  }
 
-  MODELLIB_ASSIGN_OR_RETURN(Branch then, branch_of(n, "then", *yes, nullptr));
-  MODELLIB_ASSIGN_OR_RETURN(Branch other, branch_of(n, "else", *no, &then.types));
+  absl::StatusOr<Branch> first = branch_of(n, "then", *yes, nullptr);
+  if (!first.ok() && !absl::IsCancelled(first.status())) return first.status();
+  // What is not supported in one branch is found beside what is not in the other.
+  MODELLIB_ASSIGN_OR_RETURN(Branch other,
+                            branch_of(n, "else", *no, first.ok() ? &first->types : nullptr));
+  MODELLIB_ASSIGN_OR_RETURN(Branch then, std::move(first));
   if (!same_ranks(then.types, other.types)) {
     const auto condition = condition_on_extents(n);
     if (condition.has_value()) {
