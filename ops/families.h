@@ -36,6 +36,7 @@
   FAMILY(random) \
   FAMILY(recurrent) \
   FAMILY(reduce) \
+  FAMILY(repeat) \
   FAMILY(scan) \
   FAMILY(shape) \
   FAMILY(softmax) \

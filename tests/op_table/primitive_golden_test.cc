@@ -7,6 +7,7 @@
 #include "modellib/ops/pointwise.h"
 #include "modellib/ops/pool.h"
 #include "modellib/ops/reduce.h"
+#include "modellib/ops/repeat.h"
 #include "modellib/ops/shape.h"
 #include "modellib/tests/op_table/golden_check.h"
 
@@ -194,6 +195,8 @@ const std::vector<GoldenEntry>& entries() {
       {"expand",
        [](GoldenCall& c) { return Values{broadcast_to(c.in("x"), shape_of(c.integers("size")))}; }},
       {"transpose", [](GoldenCall& c) { return Values{transpose(c.in("x"), c.integers("dims"))}; }},
+      {"repeat_interleave",
+       [](GoldenCall& c) { return Values{repeat_interleave(c.in("x"), c.integers("repeats"))}; }},
       {"tile", [](GoldenCall& c) { return Values{tile(c.in("x"), c.integers("dims"))}; }},
       {"tril", of_diagonal(tril)},
       {"triu", of_diagonal(triu)},

@@ -1,4 +1,4 @@
-// Ops that move elements: transpose, slice, concat, pad, broadcast.
+// Ops that move elements: transpose, slice, concat, pad, broadcast, repeat.
 #include <bit>
 #include <cstring>
 #include <utility>
@@ -8,6 +8,7 @@
 #include "modellib/executors/cpu/backend/scalar_fields.h"
 #include "modellib/executors/cpu/kernels/strided.h"
 #include "modellib/graph/op_def.h"
+#include "modellib/ops/repeat.h"
 #include "modellib/ops/shape.h"
 
 namespace modellib::cpu {
@@ -32,7 +33,38 @@ absl::StatusOr<NodeRecipe> one_copy(const RecipeSite& site, const Walk& walk) {
   return recipe;
 }
 
+// Each axis that is repeated is two: the elements, and the places of each.
+Walk repeat_walk(const Graph& graph, const Graph::Node& node) {
+  const Shape& from = graph.type(node.inputs[0]).shape;
+  const auto& repeats = node.attributes.as<RepeatInterleaveAttributes>().repeats;
+  const std::vector<Dim> source = dense_strides(from);
+  const std::vector<Dim> target = dense_strides(graph.type(node.output(0)).shape);
+  Walk walk;
+  for (size_t i = 0; i < from.size(); ++i) {
+    if (!(from[i] == Dim(1))) {
+      walk.extents.push_back(from[i]);
+      walk.source.push_back(source[i]);
+      walk.target.push_back(target[i] * repeats[i]);
+    }
+    if (repeats[i] != 1) {
+      walk.extents.emplace_back(repeats[i]);
+      walk.source.emplace_back(0);
+      walk.target.push_back(target[i]);
+    }
+  }
+  return walk;
+}
+
 }  // namespace
+
+bool takes_repeat(const Graph& graph, const Graph::Node& node) {
+  const int bits = bits_of(graph.type(node.inputs[0]).dtype);
+  return bits % 8 == 0 && bits <= 64 && repeat_walk(graph, node).extents.size() <= kCopyDims;
+}
+
+absl::StatusOr<NodeRecipe> repeat_recipe(const RecipeSite& site) {
+  return one_copy(site, repeat_walk(site.graph, site.node));
+}
 
 absl::StatusOr<StepRecipe> copy_step(const RecipeSite& site, DType dtype, const Walk& walk,
                                      StepOperand from, StepOperand to) {

@@ -90,6 +90,7 @@ constexpr Entry kRecipes[] = {
     {"max_pool_select", pool_recipe},
     {"pad", pad_recipe},
     {"reduce_scatter", sharded_recipe},
+    {"repeat_interleave", repeat_recipe, takes_repeat},
     {"scatter_add", scatter_add_recipe},
     {"scatter_elements", scatter_elements_recipe},
     {"slice", slice_recipe},

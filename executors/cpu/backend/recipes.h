@@ -32,6 +32,7 @@ absl::StatusOr<NodeRecipe> matmul_recipe(const RecipeSite& site);
 absl::StatusOr<NodeRecipe> pad_recipe(const RecipeSite& site);
 absl::StatusOr<NodeRecipe> pool_recipe(const RecipeSite& site);
 absl::StatusOr<NodeRecipe> reduce_recipe(const RecipeSite& site);
+absl::StatusOr<NodeRecipe> repeat_recipe(const RecipeSite& site);
 absl::StatusOr<NodeRecipe> scatter_add_recipe(const RecipeSite& site);
 absl::StatusOr<NodeRecipe> scatter_elements_recipe(const RecipeSite& site);
 absl::StatusOr<NodeRecipe> sharded_recipe(const RecipeSite& site);
@@ -42,6 +43,9 @@ absl::StatusOr<NodeRecipe> update_slice_recipe(const RecipeSite& site);
 
 // Whether the kernel takes this node of op "attention" or "attention_grad"; else it is decomposed.
 bool takes_attention(const Graph& graph, const Graph::Node& node);
+
+// Whether repeat_recipe can do this node of op "repeat_interleave"; else it is decomposed.
+bool takes_repeat(const Graph& graph, const Graph::Node& node);
 
 // Whether conv_recipe can do the convolution `node` with the epilogue.
 bool takes_conv_epilogue(const Graph& graph, const Graph::Node& node, const Epilogue& epilogue);

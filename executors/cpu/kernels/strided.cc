@@ -103,6 +103,30 @@ void transpose_plane(const T* src, int64_t src_col, T* dst, int64_t dst_row, int
   }
 }
 
+// dst[times * r + t] = src[r] for t < times.
+template <int64_t times, class T>
+void repeat_each(const T* __restrict src, T* __restrict dst, int64_t rows) {
+  for (int64_t r = 0; r < rows; ++r) {
+    const T value = src[r];
+    for (int64_t t = 0; t < times; ++t) dst[times * r + t] = value;
+  }
+}
+template <class T>
+void repeat_each(const T* src, T* dst, int64_t rows, int64_t times) {
+  switch (times) {
+    case 2:
+      return repeat_each<2>(src, dst, rows);
+    case 3:
+      return repeat_each<3>(src, dst, rows);
+    case 4:
+      return repeat_each<4>(src, dst, rows);
+    case 8:
+      return repeat_each<8>(src, dst, rows);
+    default:
+      for (int64_t r = 0; r < rows; ++r) std::fill_n(dst + r * times, times, src[r]);
+  }
+}
+
 // A plane [rows, cols] with any strides.
 template <class T>
 void copy_plane(const T* src, int64_t src_row, int64_t src_col, T* dst, int64_t dst_row,
@@ -111,6 +135,8 @@ void copy_plane(const T* src, int64_t src_row, int64_t src_col, T* dst, int64_t 
     for (int64_t r = 0; r < rows; ++r) {
       std::memcpy(dst + r * dst_row, src + r * src_row, static_cast<size_t>(cols) * sizeof(T));
     }
+  } else if (src_col == 0 && src_row == 1 && dst_col == 1 && dst_row == cols) {
+    repeat_each(src, dst, rows, cols);
   } else if (src_row == 1 && dst_col == 1) {
     transpose_plane(src, src_col, dst, dst_row, rows, cols);
   } else if (src_col == 0) {
@@ -125,6 +151,46 @@ void copy_plane(const T* src, int64_t src_row, int64_t src_col, T* dst, int64_t 
     }
   }
 }
+
+// Goes through the units of a copy in their order, from one to the next without a division: a unit
+// may be as small as a few elements.
+class CopyUnits {
+ public:
+  CopyUnits(const CopyScalars& s, int64_t unit) : s_(s), src_(s.src_base), dst_(s.dst_base) {
+    const int64_t tiles = ceil_div(s.extent[6], s.tile_rows);
+    row_ = unit % tiles * s.tile_rows;
+    int64_t outer = unit / tiles;
+    for (size_t d = 6; d-- > 0;) {
+      index_[d] = outer % s.extent[d];
+      outer /= s.extent[d];
+      src_ += index_[d] * s.src_stride[d];
+      dst_ += index_[d] * s.dst_stride[d];
+    }
+  }
+
+  int64_t src() const { return src_ + row_ * s_.src_stride[6]; }
+  int64_t dst() const { return dst_ + row_ * s_.dst_stride[6]; }
+  int64_t rows() const { return std::min(s_.tile_rows, s_.extent[6] - row_); }
+
+  void next() {
+    row_ += s_.tile_rows;
+    if (row_ < s_.extent[6]) return;
+    row_ = 0;
+    for (size_t d = 6; d-- > 0;) {
+      src_ += s_.src_stride[d];
+      dst_ += s_.dst_stride[d];
+      if (++index_[d] < s_.extent[d]) return;
+      src_ -= index_[d] * s_.src_stride[d];
+      dst_ -= index_[d] * s_.dst_stride[d];
+      index_[d] = 0;
+    }
+  }
+
+ private:
+  const CopyScalars& s_;
+  int64_t index_[6];
+  int64_t src_, dst_, row_;
+};
 
 int64_t copy_units(const CopyScalars& s) {
   int64_t outer = 1;
@@ -258,28 +324,19 @@ void run_copy(const runtime::KernelArgs& args, int64_t chunk) {
   for (const int64_t e : s.extent) {
     if (e == 0) return;
   }
-  const int64_t tiles = ceil_div(s.extent[6], s.tile_rows);
-  const int64_t units = copy_units(s);
-  const int64_t end = std::min(units, (chunk + 1) * s.units_per_chunk);
-  for (int64_t unit = chunk * s.units_per_chunk; unit < end; ++unit) {
-    int64_t outer = unit / tiles;
-    const int64_t row = unit % tiles * s.tile_rows;
-    int64_t src = s.src_base + row * s.src_stride[6];
-    int64_t dst = s.dst_base + row * s.dst_stride[6];
-    for (int d = 5; d >= 0; --d) {
-      const int64_t i = outer % s.extent[d];
-      outer /= s.extent[d];
-      src += i * s.src_stride[d];
-      dst += i * s.dst_stride[d];
+  const int64_t begin = chunk * s.units_per_chunk;
+  const int64_t end = std::min(copy_units(s), begin + s.units_per_chunk);
+  if (begin >= end) return;
+  with_type(s.element_bytes, [&](auto t) {
+    using T = decltype(t);
+    const T* src = reinterpret_cast<const T*>(args.buffers[1]);
+    T* dst = reinterpret_cast<T*>(args.buffers[0]);
+    CopyUnits at(s, begin);
+    for (int64_t unit = begin; unit < end; ++unit, at.next()) {
+      copy_plane(src + at.src(), s.src_stride[6], s.src_stride[7], dst + at.dst(), s.dst_stride[6],
+                 s.dst_stride[7], at.rows(), s.extent[7]);
     }
-    const int64_t rows = std::min(s.tile_rows, s.extent[6] - row);
-    with_type(s.element_bytes, [&](auto t) {
-      using T = decltype(t);
-      copy_plane(reinterpret_cast<const T*>(args.buffers[1]) + src, s.src_stride[6],
-                 s.src_stride[7], reinterpret_cast<T*>(args.buffers[0]) + dst, s.dst_stride[6],
-                 s.dst_stride[7], rows, s.extent[7]);
-    });
-  }
+  });
 }
 
 int64_t pad_rows(const PadScalars& s) {

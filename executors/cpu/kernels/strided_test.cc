@@ -119,6 +119,46 @@ TEST(Copy, BringsThreeChannelsTogether) {
   }
 }
 
+// An image, each of whose pixels becomes `times` by `times`; channels first and last.
+template <class T>
+void copy_upsampled(int64_t times, int64_t width, int64_t channels, bool channels_last) {
+  const int64_t height = 5, inner = channels_last ? channels : 1;
+  const int64_t outer = channels_last ? 1 : channels;
+  const int64_t row = width * inner, up_row = row * times;
+  const auto x = counted<T>(outer * height * row);
+  const CopyScalars s = plan_copy(
+      sizeof(T), {outer, height, times, width, times, inner}, {height * row, row, 0, inner, 0, 1},
+      {height * times * up_row, times * up_row, up_row, times * inner, inner, 1});
+  KernelCase k;
+  k.set_scalars(s);
+  k.chunks = copy_chunks(s);
+  const size_t count = x.size() * static_cast<size_t>(times * times);
+  k.add_output<T>(count);
+  k.add_input(x);
+  ASSERT_TRUE(k.run(kCopy).ok());
+  const auto y = k.output<T>(0);
+  for (size_t i = 0; i < count; ++i) {
+    const auto at = static_cast<int64_t>(i);
+    const int64_t c = at % inner, col = at / inner % (width * times);
+    const int64_t line = at / up_row;  // of all images
+    const int64_t from = line / times * row + col / times * inner + c;
+    ASSERT_EQ(y[i], x[static_cast<size_t>(from)]) << times << " times, at " << i;
+  }
+}
+
+TEST(Copy, RepeatsElementsAndRuns) {
+  for (const bool channels_last : {false, true}) {
+    for (const int64_t times : {2, 3, 4, 5, 8}) {
+      for (const int64_t width : {1, 7, 300}) {
+        copy_upsampled<uint8_t>(times, width, 3, channels_last);
+        copy_upsampled<uint16_t>(times, width, 3, channels_last);
+        copy_upsampled<uint32_t>(times, width, 24, channels_last);
+        copy_upsampled<uint64_t>(times, width, 1, channels_last);
+      }
+    }
+  }
+}
+
 TEST(Copy, WritesAPartOfTheOutput) {
   // Concat of [2, 2] into columns 1 and 2 of [2, 4].
   const CopyScalars s = plan_copy(4, {2, 2}, {2, 1}, {4, 1}, 0, 1);

@@ -90,6 +90,18 @@ def viewing():
         expand.case(name, lambda t, s=size: t["x"].expand(s), [real("x", shape)], {"size": size})
     tile = Recorder("tile", "torch.tile")
     tile.case("two_axes", lambda t: torch.tile(t["x"], (2, 3)), [real("x", (2, 2))], {"dims": [2, 3]})
+    repeat = Recorder("repeat_interleave", "torch.repeat_interleave, axis by axis, and interpolate(mode=nearest)")
+    def repeated(t, repeats):
+        x = t["x"]
+        for dim, times in enumerate(repeats):
+            x = torch.repeat_interleave(x, times, dim)
+        return x
+    for name, shape, repeats in (("rows", (3, 2), [2, 1]), ("both", (2, 3), [3, 2]), ("batch", (2, 1, 2), [2, 1, 2])):
+        repeat.case(name, lambda t, r=repeats: repeated(t, r), [real("x", shape)], {"repeats": repeats})
+    for name, shape, scale in (("sequence", (2, 2, 3), [3]), ("image", (1, 2, 2, 3), [2, 4]),
+                               ("volume", (1, 1, 2, 1, 2), [2, 3, 1])):
+        repeat.case(name, lambda t, s=scale: F.interpolate(t["x"], scale_factor=s, mode="nearest"),
+                    [real("x", shape)], {"repeats": [1, 1, *scale]})
     reshape = Recorder("reshape", "torch.reshape")
     for name, shape in (("plain", [2, 6]), ("inferred", [2, -1, 2]), ("flat", [-1])):
         reshape.case(name, lambda t, s=shape: torch.reshape(t["x"], s), [real("x", (4, 3))], {"shape": shape})
