@@ -9,6 +9,7 @@
 #include "modellib/ops/conv_epilogue.h"
 #include "modellib/ops/pool.h"
 #include "modellib/ops/reduce.h"
+#include "modellib/ops/repeat.h"
 #include "modellib/ops/shape.h"
 
 namespace modellib {
@@ -100,6 +101,21 @@ Attributes pad_layout(const Graph::Node& node) {
   return Attributes::of(std::move(a));
 }
 
+Attributes repeat_layout(const Graph::Node& node) {
+  return Attributes::of(
+      RepeatInterleaveAttributes{moved(node.attributes.as<RepeatInterleaveAttributes>().repeats)});
+}
+
+// Along one axis of the image, by a list of places.
+std::optional<Form> gather_form(const Graph& graph, const Graph::Node& node) {
+  if (graph.type(node.inputs[1]).rank() != 1) return std::nullopt;
+  Form form;
+  form.rank = result_type(graph, node).rank();
+  form.inputs = {ImageRole::kImage, ImageRole::kPlain};
+  form.outputs = {ImageRole::kImage};
+  return form;
+}
+
 std::optional<Form> transpose_form(const Graph& graph, const Graph::Node& node) {
   const int rank = result_type(graph, node).rank();
   const auto& perm = node.attributes.as<TransposeAttributes>().perm;
@@ -157,11 +173,13 @@ std::optional<Form> channels_last_form(const Graph& graph, const Graph::Node& no
     return all_images(graph, node);
   }
   if (op == "transpose") return transpose_form(graph, node);
+  if (op == "gather") return gather_form(graph, node);
   if (node.attributes.is<ReduceAttributes>()) {
     if (!node.attributes.as<ReduceAttributes>().keepdims) return std::nullopt;
     return all_images(graph, node);
   }
-  const bool by_axis = op == "concat" || op == "slice" || op == "pad" || op == "broadcast_to";
+  const bool by_axis = op == "concat" || op == "slice" || op == "pad" || op == "broadcast_to" ||
+                       op == "repeat_interleave";
   if (node.op->pointwise || by_axis) return all_images(graph, node);
   return std::nullopt;
 }
@@ -180,13 +198,15 @@ std::vector<Value> emit_channels_last(GraphBuilder& builder, const Graph& graph,
     attributes = pool_layout(node);
   } else if (node.attributes.is<ReduceAttributes>()) {
     attributes = reduce_layout(node, rank);
-  } else if (op == "concat") {
+  } else if (op == "concat" || op == "gather") {
     const int64_t axis = node.attributes.as<AxisAttributes>().axis;
     attributes = Attributes::of(AxisAttributes{moved_axis(axis, rank)});
   } else if (op == "slice") {
     attributes = slice_layout(node);
   } else if (op == "pad") {
     attributes = pad_layout(node);
+  } else if (op == "repeat_interleave") {
+    attributes = repeat_layout(node);
   } else if (op == "broadcast_to") {
     attributes = Attributes::of(
         BroadcastToAttributes{moved(node.attributes.as<BroadcastToAttributes>().shape)});

@@ -10,8 +10,9 @@ namespace modellib {
 // nodes of different layouts an image must be copied. The choice with the largest sum is a minimum
 // cut, so it is found exactly: a chain of convolutions has its copies at entry and exit alone, and
 // one that gains less than its copies cost stays as it is. Pointwise ops, reductions, pooling,
-// concat, slice and pad follow their neighbours. Runs after legalisation, on canonical graphs
-// (reductions keep their axes).
+// concat, slice, pad, repeat_interleave and gather along an axis (which is what images are resized
+// by) follow their neighbours. Runs after legalisation, on canonical graphs (reductions keep their
+// axes).
 absl::StatusOr<GraphRef> choose_layout(const GraphRef& graph, PassContext& context);
 
 }  // namespace modellib

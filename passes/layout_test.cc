@@ -129,6 +129,51 @@ TEST(Layout, TurnsTheGradientsToo) {
   })"));
 }
 
+TEST(Layout, ResizesImagesAsTheyLie) {
+  // Upsampling by a whole factor, and along an axis by a list of places and weights.
+  EXPECT_EQ(after(R"(graph "g" (x: f32[2,4,8,8], w: f32[4,4,1,1], at: i64[12], part: f32[12]) {
+    c = conv(x, w)
+    n = repeat_interleave(c) {repeats: [1, 1, 2, 3]}
+    h = gather(n, at) {axis: 2}
+    p = reshape(part) {shape: [12, 1]}
+    l = mul(h, p)
+    e = conv(l, w)
+    m = reduce_max(e) {axes: [2, 3], keepdims: true}
+    return m
+  })",
+                  1 << 20),
+            printed(
+                R"(graph "g" (x: f32[2,4,8,8], w: f32[4,4,1,1], at: i64[12], part: f32[12]) {
+    %0 = transpose(x) {perm: [0, 2, 3, 1]}
+    c_channels_last "c@channels-last" = conv(%0, w) {layout: "NHWC"}
+    n_channels_last "n@channels-last" = repeat_interleave(c_channels_last) {repeats: [1, 2, 3, 1]}
+    h_channels_last "h@channels-last" = gather(n_channels_last, at) {axis: 1}
+    %1 = reshape(part) {shape: [1, 12, 1, 1]}
+    l_channels_last "l@channels-last" = mul(h_channels_last, %1)
+    e_channels_last "e@channels-last" = conv(l_channels_last, w) {layout: "NHWC"}
+    m_channels_last "m@channels-last" = reduce_max(e_channels_last) {axes: [1, 2], keepdims: true}
+    m = reshape(m_channels_last) {shape: [2, 4, 1, 1]}
+    return m
+  })"));
+}
+
+TEST(Layout, LeavesAGatherOfWholeImages) {
+  // Two axes of places, where one was: the result is no image of the operand's rank.
+  EXPECT_EQ(after(R"(graph "g" (x: f32[2,4,8], w: f32[4,4,1], at: i64[3,2]) {
+    c = conv(x, w)
+    g = gather(c, at) {axis: 2}
+    return g
+  })",
+                  1 << 20),
+            printed(R"(graph "g" (x: f32[2,4,8], w: f32[4,4,1], at: i64[3,2]) {
+    %0 = transpose(x) {perm: [0, 2, 1]}
+    c_channels_last "c@channels-last" = conv(%0, w) {layout: "NHWC"}
+    c = transpose(c_channels_last) {perm: [0, 2, 1]}
+    g = gather(c, at) {axis: 2}
+    return g
+  })"));
+}
+
 TEST(Layout, BringsBroadcastOperandsAlong) {
   EXPECT_EQ(after(R"(graph "g" (x: f32[2,4,8,8], w: f32[4,4,1,1], row: f32[8]) {
     c = conv(x, w)
