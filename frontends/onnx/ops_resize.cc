@@ -1,6 +1,8 @@
-// Resize and its predecessor Upsample: axis by axis, weighted sums of gathered elements.
+// Resize and its predecessor Upsample: repeated elements where that is all it comes to; else, axis
+// by axis, weighted sums of gathered elements.
 #include <algorithm>
 #include <cmath>
+#include <optional>
 #include <utility>
 
 #include "modellib/frontends/onnx/conversions.h"
@@ -9,6 +11,7 @@
 #include "modellib/ops/index.h"
 #include "modellib/ops/op_support.h"
 #include "modellib/ops/pointwise.h"
+#include "modellib/ops/repeat.h"
 #include "modellib/ops/shape.h"
 
 namespace modellib::onnx {
@@ -72,22 +75,35 @@ Value resize_static(Value x, int axis, const ResizeAxis& a, const ResizeMode& mo
   return sum;
 }
 
-// Each element `times` times.
-Value repeated(Value x, int axis, int64_t times) {
-  Shape apart = x.shape(), spread = x.shape(), joined = x.shape();
-  apart.insert(apart.begin() + axis + 1, 1);
-  spread.insert(spread.begin() + axis + 1, times);
-  joined[static_cast<size_t>(axis)] = joined[static_cast<size_t>(axis)] * times;
-  return reshape(broadcast_to(reshape(x, std::move(apart)), std::move(spread)), std::move(joined));
+// By how much an axis grows, if it is by a whole factor.
+std::optional<int64_t> whole_factor(const Dim& in, const Target& target) {
+  const auto fits = [&](int64_t factor) { return target.out == in * factor; };
+  if (target.scale_known) {
+    const double scale = target.scale;
+    if (scale < 1 || scale > 1e6 || scale != std::floor(scale)) return std::nullopt;
+    const auto factor = static_cast<int64_t>(scale);
+    return fits(factor) ? std::optional(factor) : std::nullopt;
+  }
+  if (in.is_static() && target.out.is_static()) {
+    if (in.value() < 1 || target.out.value() < in.value()) return std::nullopt;
+    const int64_t factor = target.out.value() / in.value();
+    return fits(factor) ? std::optional(factor) : std::nullopt;
+  }
+  constexpr int64_t kMost = 64;
+  for (int64_t factor = 1; factor <= kMost; ++factor) {
+    if (fits(factor)) return factor;
+  }
+  return std::nullopt;
 }
 
-// True if "nearest" comes to repeating elements.
-bool repeats(const Target& target, const ResizeMode& mode) {
-  const bool whole =
-      target.scale_known && target.scale >= 1 && target.scale == std::floor(target.scale);
-  if (mode.interpolation != "nearest" || !whole) return false;
-  return (mode.coordinates == "asymmetric" && mode.nearest == "floor") ||
-         (mode.coordinates == "half_pixel" && mode.nearest.rfind("round", 0) == 0);
+// Whether "nearest" by a whole factor comes to repeating elements: each coordinate must be taken to
+// the element that it lies in.
+bool repeats_elements(const ResizeMode& mode) {
+  if (mode.interpolation != "nearest") return false;
+  if (mode.coordinates == "half_pixel" || mode.coordinates == "pytorch_half_pixel")
+    return mode.nearest.rfind("round", 0) == 0;
+  return mode.nearest == "floor" &&
+         (mode.coordinates == "asymmetric" || mode.coordinates == "tf_half_pixel_for_nn");
 }
 
 // With extents that are known when they are bound: the coordinates are computed in the graph.
@@ -150,6 +166,7 @@ absl::StatusOr<Values> resize_axes(NodeView& n, const std::vector<Target>& targe
     return absl::UnimplementedError(
         absl::StrCat("mode ", mode.interpolation, " of ", to_string(dtype)));
   }
+  std::vector<int64_t> repeats(static_cast<size_t>(x.rank()), 1);
   for (int axis = 0; axis < x.rank(); ++axis) {
     const Target& target = targets[static_cast<size_t>(axis)];
     const Dim in = x.dim(axis);
@@ -158,8 +175,8 @@ absl::StatusOr<Values> resize_axes(NodeView& n, const std::vector<Target>& targe
     if (same || (crops && target.out == in && target.roi_start == 0 && target.roi_end == 1)) {
       continue;
     }
-    if (repeats(target, mode) && target.out == in * static_cast<int64_t>(target.scale)) {
-      x = repeated(x, axis, static_cast<int64_t>(target.scale));
+    if (const auto factor = whole_factor(in, target); factor && repeats_elements(mode)) {
+      repeats[static_cast<size_t>(axis)] = *factor;
     } else if (in.is_static() && target.out.is_static()) {
       constexpr int64_t kMost = 1 << 20;
       if (target.out.value() > kMost || target.out.value() < 1 || in.value() < 1) {
@@ -176,7 +193,8 @@ absl::StatusOr<Values> resize_axes(NodeView& n, const std::vector<Target>& targe
       MODELLIB_ASSIGN_OR_RETURN(x, resize_free(x, axis, target, mode));
     }
   }
-  return Values{x};
+  // Last: what else there is to do has less to do before.
+  return Values{repeat_interleave(x, std::move(repeats))};
 }
 
 absl::StatusOr<std::vector<Target>> by_scales(const Value& x, const std::vector<double>& scales,

@@ -67,6 +67,58 @@ TEST(Range, OfFloatsNeedNotBeWhole) {
   EXPECT_THAT(*y, ElementsAre(0.5, 0, -0.5));
 }
 
+// ---- Resize
+
+// Names of the ops that it becomes, but constants, for an image [1, 2, "h", 3] grown to twice and
+// three times.
+std::string resized(const std::string& coordinates, const std::string& nearest, bool by_sizes) {
+  TestModel m;
+  m.input("x", {"1", "2", by_sizes ? "4" : "h", "3"});
+  m.constant("none", {0}, {});
+  m.constant("scales", {4}, {1, 1, 2, 3});
+  m.integers("sizes", {1, 2, 8, 9});
+  auto& node = by_sizes ? m.node("Resize", {"x", "none", "none", "sizes"}, {"y"})
+                        : m.node("Resize", {"x", "none", "scales"}, {"y"});
+  set_attribute(node, "mode", "nearest");
+  set_attribute(node, "coordinate_transformation_mode", coordinates);
+  set_attribute(node, "nearest_mode", nearest);
+  m.output("y");
+  const auto model = import_model_bytes(m.bytes());
+  if (!model.ok()) return std::string(model.status().message());
+  const Graph& graph = *model->program.entries[0].graph;
+  std::string ops;
+  for (const Graph::Node& n : graph.nodes()) {
+    if (n.op->name != "constant") ops += n.op->name + " ";
+  }
+  std::vector<float> numbers(24);
+  for (size_t i = 0; i < numbers.size(); ++i) numbers[i] = static_cast<float>(i);
+  const auto result =
+      run_reference(model->program.entries[0].graph, {floats({1, 2, 4, 3}, numbers)});
+  if (!result.ok()) return std::string(result.status().message());
+  const Tensor& y = result->outputs[0];
+  if (y.shape() != std::vector<int64_t>{1, 2, 8, 9}) return ops + "of another shape";
+  for (int64_t i = 0; i < y.elements(); ++i) {
+    const int64_t from = i / 72 * 12 + i / 9 % 8 / 2 * 3 + i % 9 / 3;
+    if (y.at(i) != static_cast<double>(from)) return ops + "of other elements";
+  }
+  return ops;
+}
+
+TEST(Resize, ByWholeFactorsRepeatsElements) {
+  const std::string repeat = "repeat_interleave ";
+  for (const bool by_sizes : {false, true}) {
+    EXPECT_EQ(resized("asymmetric", "floor", by_sizes), repeat);
+    EXPECT_EQ(resized("half_pixel", "round_prefer_floor", by_sizes), repeat);
+    EXPECT_EQ(resized("half_pixel", "round_prefer_ceil", by_sizes), repeat);
+    EXPECT_EQ(resized("pytorch_half_pixel", "round_prefer_floor", by_sizes), repeat);
+    EXPECT_EQ(resized("tf_half_pixel_for_nn", "floor", by_sizes), repeat);
+    // These pick others near the borders of an element.
+    EXPECT_THAT(resized("asymmetric", "ceil", by_sizes), HasSubstr("of other elements"));
+    EXPECT_THAT(resized("half_pixel", "floor", by_sizes), HasSubstr("of other elements"));
+    EXPECT_THAT(resized("align_corners", "floor", by_sizes), HasSubstr("of other elements"));
+  }
+}
+
 // ---- Einsum
 
 // Operands of these shapes, filled with 1, 2, 3 …

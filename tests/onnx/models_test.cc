@@ -94,6 +94,30 @@ TEST_P(RealModels, HaveNoStepOnAPlainKernel) {
   }
 }
 
+// Images are channels-last from the one that comes in to the last convolution: it alone is copied
+// for its layout. What else is copied are the elements of the six images that are made larger, the
+// parts of what is joined along the channels, and the phases of two transposed convolutions.
+TEST(OcrDet, CopiesNoImageForItsLayoutButTheInput) {
+  const auto model = onnx::import_model("external/models/ocr_det.onnx");
+  ASSERT_TRUE(model.ok()) << model.status();
+  CompileOptions options;
+  options.dims = bounds_of_free_dims(*model->program.entries[0].graph, 640, 640);
+  for (auto& [symbol, range] : options.dims) {
+    if (symbol == "p2o.DynamicDimension.0") range = {1, 1};
+  }
+  const auto program = compile_for_cpu(model->program, options);
+  ASSERT_TRUE(program.ok()) << program.status();
+  std::map<std::string, int> copies;
+  const fb::PlanT& plan = program->compiled.lowered.plan;
+  for (const auto& step : plan.entries[0]->sequences[0]->steps) {
+    if (plan.kernels[step->kernel] == "cpu.copy") ++copies[step->name];
+  }
+  EXPECT_EQ(
+      copies,
+      (std::map<std::string, int>{
+          {"transpose", 1}, {"repeat_interleave", 6}, {"concat", 4}, {"conv_input_gradient", 2}}));
+}
+
 // Models that nobody looked at while the fusions were written keep nine of ten pointwise ops inside
 // regions and epilogues.
 class UnseenModels : public testing::TestWithParam<const char*> {};
