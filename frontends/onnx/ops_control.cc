@@ -1,7 +1,10 @@
 // If.
 #include <optional>
+#include <string>
 #include <utility>
+#include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "modellib/frontends/onnx/conversions.h"
 #include "modellib/frontends/onnx/op_table.h"
 #include "modellib/graph/op_def.h"
@@ -10,6 +13,42 @@
 
 namespace modellib::onnx {
 namespace {
+
+// A cond has one type for each of its outputs, whichever branch gives it; the branches of an If may
+// give what they like of one element type. Where ranks differ, or extents that cannot be equal, the
+// model is valid and beyond us.
+std::string difference(size_t output, const TensorType& first, const TensorType& second) {
+  return absl::StrCat("its branches differ: output ", output, " is ", to_string(first),
+                      " in then_branch and ", to_string(second), " in else_branch");
+}
+
+// Gives the values of the second branch the types of the first's.
+absl::Status agree(NodeView& n, const std::vector<TensorType>& first,
+                   const std::vector<TensorType>& second, Values& values) {
+  if (first.size() != second.size()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("then_branch gives ", first.size(), " values, else_branch ", second.size()));
+  }
+  for (size_t i = 0; i < first.size(); ++i) {
+    if (first[i].dtype != second[i].dtype) {
+      return absl::InvalidArgumentError(difference(i, first[i], second[i]));
+    }
+    // Of ranks that differ choose_graph may still make something.
+    if (first[i].shape == second[i].shape || first[i].rank() != second[i].rank()) continue;
+    for (size_t d = 0; d < first[i].shape.size(); ++d) {
+      const Dim &a = first[i].shape[d], &b = second[i].shape[d];
+      const DimRange gap = n.context().range_of(a - b);
+      if (gap.min > 0 || gap.max < 0) {
+        return absl::UnimplementedError(difference(i, first[i], second[i]));
+      }
+      // They may be equal when the symbols are bound, or else the model cannot be planned.
+      n.builder().require_equal(
+          a, b, absl::StrCat(difference(i, first[i], second[i]), ", which is not supported"));
+    }
+    values[i] = reshape(values[i], first[i].shape);
+  }
+  return absl::OkStatus();
+}
 
 // What is imported inside a region of the graph. An error is kept outside: a region that is not
 // supported must not spoil the graph, which goes on to find what else is not.
@@ -28,20 +67,14 @@ absl::StatusOr<Branch> branch_of(NodeView& n, absl::string_view name,
         if (!values.ok()) {
           failure = values.status();
         } else {
-          for (size_t i = 0; i < values->size(); ++i) {
-            Value& v = (*values)[i];
+          for (Value& v : *values) {
             v = inner.captured(v);
-            // Both branches must have one type; extents that are written differently are equal
-            // when the symbols are bound, or the model cannot be planned.
-            if (like != nullptr && i < like->size() && v.rank() == (*like)[i].rank() &&
-                !(v.shape() == (*like)[i].shape)) {
-              v = reshape(v, (*like)[i].shape);
-            }
             branch.types.push_back(v.type());
           }
+          if (like != nullptr) failure = agree(n, *like, branch.types, *values);
         }
         n.context().contents().forget(inner);
-        return values.ok() ? *std::move(values) : Values{};
+        return failure.ok() ? *std::move(values) : Values{};
       });
   MODELLIB_RETURN_IF_ERROR(failure);
   if (branch.region.graph == nullptr) return n.builder().status();
@@ -81,12 +114,13 @@ std::optional<ExtentCondition> condition_on_extents(NodeView& n) {
   }
 }
 
-bool same_ranks(const std::vector<TensorType>& a, const std::vector<TensorType>& b) {
-  if (a.size() != b.size()) return false;
+// The output whose rank differs between the branches.
+std::optional<size_t> other_rank(const std::vector<TensorType>& a,
+                                 const std::vector<TensorType>& b) {
   for (size_t i = 0; i < a.size(); ++i) {
-    if (a[i].dtype != b[i].dtype || a[i].rank() != b[i].rank()) return false;
+    if (a[i].rank() != b[i].rank()) return i;
   }
-  return true;
+  return std::nullopt;
 }
 
 // Exporters write "squeeze if the extent is 1": an If whose branches differ in rank. A graph has
@@ -121,11 +155,12 @@ absl::StatusOr<Values> choose_graph(NodeView& n) {
   MODELLIB_ASSIGN_OR_RETURN(Branch other,
                             branch_of(n, "else", *no, first.ok() ? &first->types : nullptr));
   MODELLIB_ASSIGN_OR_RETURN(Branch then, std::move(first));
-  if (!same_ranks(then.types, other.types)) {
+  if (const auto i = other_rank(then.types, other.types); i.has_value()) {
     const auto condition = condition_on_extents(n);
     if (condition.has_value()) {
       return assume_equal(n, *condition, condition->equal ? *yes : *no);
     }
+    return absl::UnimplementedError(difference(*i, then.types[*i], other.types[*i]));
   }
   Values operands = {reshape(n.in(0), {})};
   operands.insert(operands.end(), then.region.captured.begin(), then.region.captured.end());

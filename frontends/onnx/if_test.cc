@@ -1,0 +1,107 @@
+// Ifs whose branches differ in what they give.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+#include "modellib/executors/reference/reference_executor.h"
+#include "modellib/frontends/onnx/importer.h"
+#include "modellib/frontends/onnx/test_model.h"
+
+namespace modellib::onnx {
+namespace {
+
+using onnx_proto::AttributeProto;
+using onnx_proto::GraphProto;
+using onnx_proto::NodeProto;
+using onnx_proto::TensorProto;
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+// c ? then(…) : else(…), where each branch is one node.
+TestModel model_of(const NodeProto& then, const NodeProto& other) {
+  TestModel m;
+  m.input("c", {}, TensorProto::BOOL);
+  NodeProto& node = m.node("If", {"c"}, {"y"});
+  for (const NodeProto* inner : {&then, &other}) {
+    AttributeProto& a = *node.add_attribute();
+    a.set_name(inner == &then ? "then_branch" : "else_branch");
+    a.set_type(AttributeProto::GRAPH);
+    *a.mutable_g()->add_node() = *inner;
+    a.mutable_g()->add_output()->set_name(inner->output(0));
+  }
+  m.output("y");
+  return m;
+}
+
+NodeProto concat(const std::vector<std::string>& inputs) {
+  NodeProto node = make_node("Concat", inputs, {"z"});
+  set_attribute(node, "axis", 0);
+  return node;
+}
+
+NodeProto identity(const std::string& input) { return make_node("Identity", {input}, {"z"}); }
+
+void expect_unsupported(const TestModel& m, const std::string& message) {
+  const absl::Status status = import_model_bytes(m.bytes()).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnimplemented) << status;
+  EXPECT_THAT(std::string(status.message()), HasSubstr("node #0 'If_y' (If): ai.onnx If, opset 17: "
+                                                       "its branches differ: output 0 is " +
+                                                       message));
+}
+
+TEST(If, BranchesOfOtherExtentsAreNotSupported) {
+  TestModel m = model_of(concat({"x", "x"}), identity("x"));
+  m.input("x", {"n", "3"});
+  expect_unsupported(m, "f32[2*n,3] in then_branch and f32[n,3] in else_branch");
+}
+
+TEST(If, BranchesOfOtherStaticExtentsAreNotSupported) {
+  TestModel m = model_of(concat({"x", "x"}), identity("x"));
+  m.input("x", {"2", "3"});
+  expect_unsupported(m, "f32[4,3] in then_branch and f32[2,3] in else_branch");
+}
+
+TEST(If, BranchesOfOtherRanksAreNotSupported) {
+  TestModel m = model_of(make_node("Unsqueeze", {"x", "axes"}, {"z"}), identity("x"));
+  m.input("x", {"n", "3"});
+  m.integers("axes", {0});
+  expect_unsupported(m, "f32[1,n,3] in then_branch and f32[n,3] in else_branch");
+}
+
+TEST(If, BranchesOfOtherElementTypesAreWrong) {
+  NodeProto cast = make_node("Cast", {"x"}, {"z"});
+  set_attribute(cast, "to", TensorProto::INT64);
+  TestModel m = model_of(cast, identity("x"));
+  m.input("x", {"n", "3"});
+  const absl::Status status = import_model_bytes(m.bytes()).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << status;
+  EXPECT_THAT(std::string(status.message()),
+              HasSubstr("i64[n,3] in then_branch and f32[n,3] in else_branch"));
+}
+
+// As many elements are not the same shape.
+TEST(If, BranchesMustHaveEqualExtentsAxisByAxis) {
+  NodeProto transpose = make_node("Transpose", {"x"}, {"z"});
+  set_attribute(transpose, "perm", std::vector<int64_t>{1, 0});
+  TestModel fixed = model_of(transpose, identity("x"));
+  fixed.input("x", {"2", "3"});
+  expect_unsupported(fixed, "f32[3,2] in then_branch and f32[2,3] in else_branch");
+
+  TestModel free = model_of(transpose, identity("x"));
+  free.input("x", {"n", "3"});
+  const auto model = import_model_bytes(free.bytes());
+  ASSERT_TRUE(model.ok()) << model.status();
+  const GraphRef& graph = model->program.entries[0].graph;
+  const auto square = run_reference(
+      graph, {Tensor::scalar(true), *Tensor::of<float>({3, 3}, {0, 1, 2, 3, 4, 5, 6, 7, 8})});
+  ASSERT_TRUE(square.ok()) << square.status();
+  EXPECT_THAT(square->outputs[0].as<float>(), ElementsAre(0, 3, 6, 1, 4, 7, 2, 5, 8));
+  const auto oblong =
+      run_reference(graph, {Tensor::scalar(true), *Tensor::of<float>({2, 3}, {0, 1, 2, 3, 4, 5})});
+  EXPECT_THAT(std::string(oblong.status().message()), HasSubstr("node #0 'If_y' (If): "));
+}
+
+}  // namespace
+}  // namespace modellib::onnx
