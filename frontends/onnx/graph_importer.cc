@@ -191,6 +191,10 @@ Value GraphImporter::add_input(const std::string& name, TensorType type) {
 absl::StatusOr<Value> GraphImporter::value_of(const std::string& name, Scope& scope) {
   const Value* value = scope.find(name, contents_);
   if (value != nullptr) return *value;
+  if (scope.is_absent(name)) {
+    return absl::UnimplementedError(
+        absl::StrCat("'", name, "' is an operand that the call of its function leaves out"));
+  }
   return absl::InvalidArgumentError(absl::StrCat("nothing before it gives the value '", name, "'"));
 }
 
@@ -235,7 +239,7 @@ absl::StatusOr<GraphImporter::Outcome> GraphImporter::add_node(const NodeProto& 
   size_t cost = 1;  // of the number of elements of an operand, as an expression
   for (const std::string& name : node.input()) {
     Value value;
-    if (!name.empty()) {
+    if (!name.empty() && !scope.is_absent(name)) {
       MODELLIB_ASSIGN_OR_RETURN(value, value_of(name, scope));
       if (value.is_null()) return Outcome::kUnsupported;  // so is what it comes from
       size_t own = 1;
@@ -333,8 +337,7 @@ absl::StatusOr<Values> GraphImporter::call(const FunctionProto& function, const 
     if (at < operands.size() && !operands[at].is_null()) {
       scope.define(function.input(i), operands[at]);
     } else {
-      return absl::UnimplementedError(
-          absl::StrCat("a call of function ", function.name(), " without its operand ", i));
+      scope.define_absent(function.input(i));
     }
   }
   ++depth_;

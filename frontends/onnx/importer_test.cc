@@ -340,6 +340,73 @@ TEST(Importer, InlinesFunctionsWithTheAttributesOfTheCall) {
   }
 }
 
+// clipped(v, low, high) = clip(v, low, high), in the else branch of an If once more.
+TestModel model_with_optional_operands() {
+  TestModel m = model_with_function();
+  auto& f = *m.proto().add_functions();
+  f.set_name("clipped");
+  f.set_domain("mine");
+  for (const char* name : {"v", "low", "high", "c"}) f.add_input(name);
+  f.add_output("w");
+  f.add_opset_import()->set_version(17);
+  f.add_opset_import()->set_domain("mine");
+  f.mutable_opset_import(1)->set_version(1);
+  *f.add_node() = make_node("Clip", {"v", "low", "high"}, {"t"});
+  auto& node = *f.add_node();
+  node = make_node("If", {"c"}, {"w"});
+  for (const char* branch : {"then_branch", "else_branch"}) {
+    auto& a = *node.add_attribute();
+    a.set_name(branch);
+    a.set_type(AttributeProto::GRAPH);
+    const bool then = std::string(branch) == "then_branch";
+    *a.mutable_g()->add_node() =
+        then ? make_node("Neg", {"t"}, {"r"}) : make_node("Clip", {"v", "low", "high"}, {"r"});
+    a.mutable_g()->add_output()->set_name("r");
+  }
+  m.input("x", {"3"});
+  m.input("c", {}, TensorProto::BOOL);
+  m.constant("one", {}, {1});
+  return m;
+}
+
+TEST(Importer, CallsOfFunctionsMayLeaveOutOperands) {
+  for (bool then : {true, false}) {
+    TestModel m = model_with_optional_operands();
+    m.node("clipped", {"x", "", "one", "c"}, {"y"}).set_domain("mine");
+    m.output("y");
+    EXPECT_THAT(run(m, {floats({3}, {-5, 0, 5}), Tensor::scalar(then)}),
+                then ? ElementsAre(5, 0, -1) : ElementsAre(-5, 0, 1));
+  }
+}
+
+TEST(Importer, OperandsThatACallLeavesOutAreAbsentInCallsInside) {
+  TestModel m = model_with_optional_operands();
+  auto& f = *m.proto().add_functions();
+  f.set_name("outer");
+  f.set_domain("mine");
+  for (const char* name : {"v", "c", "low", "high"}) f.add_input(name);
+  f.add_output("w");
+  f.add_opset_import()->set_domain("mine");
+  f.mutable_opset_import(0)->set_version(1);
+  *f.add_node() = make_node("clipped", {"v", "low", "high", "c"}, {"w"});
+  f.mutable_node(0)->set_domain("mine");
+  m.node("outer", {"x", "c", "one"}, {"y"}).set_domain("mine");
+  m.output("y");
+  EXPECT_THAT(run(m, {floats({3}, {-5, 0, 5}), Tensor::scalar(false)}), ElementsAre(1, 1, 5));
+}
+
+TEST(Importer, OperandsThatAFunctionNeedsAreMissing) {
+  TestModel m = model_with_function();
+  m.input("x", {"2", "4"});
+  m.node("scaled", {"x"}, {"y"}).set_domain("mine");
+  m.output("y");
+  const absl::Status status = import(m).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(status.message()),
+              HasSubstr("node #0 'scaled_y' (scaled): function mine.scaled: node #1 'Mul_w' (Mul): "
+                        "operand 1 is missing"));
+}
+
 TEST(Importer, EndsFunctionsThatCallThemselves) {
   TestModel m = model_with_function();
   auto& f = *m.proto().mutable_functions(0);

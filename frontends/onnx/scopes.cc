@@ -4,6 +4,15 @@
 
 namespace modellib::onnx {
 
+bool Scope::define(const std::string& name, Value value) {
+  return !absent_.contains(name) && values_.emplace(name, value).second;
+}
+
+bool Scope::is_absent(const std::string& name) const {
+  if (values_.contains(name)) return false;
+  return absent_.contains(name) || (parent_ != nullptr && parent_->is_absent(name));
+}
+
 const Value* Scope::find(const std::string& name, Contents& contents) {
   if (const auto it = values_.find(name); it != values_.end()) return &it->second;
   if (const auto it = from_around_.find(name); it != from_around_.end()) return &it->second;

@@ -9,6 +9,7 @@
 #include <string>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
 #include "absl/strings/string_view.h"
 #include "modellib/frontends/onnx/contents.h"
 #include "modellib/frontends/onnx/node_view.h"
@@ -31,7 +32,10 @@ class Scope {
   const NodeView::CallAttributes* call() const { return call_; }
 
   // False if this scope has the name already. A null value: its node is not supported.
-  bool define(const std::string& name, Value value) { return values_.emplace(name, value).second; }
+  bool define(const std::string& name, Value value);
+  // The name of a function's operand that the call leaves out: it stands for nothing, as "" does.
+  void define_absent(const std::string& name) { absent_.insert(name); }
+  bool is_absent(const std::string& name) const;
   // The value for use in this scope's builder; a value from around a region is captured, a
   // constant from there is made again, so that it is one inside too. Null pointer: no such name.
   const Value* find(const std::string& name, Contents& contents);
@@ -43,6 +47,7 @@ class Scope {
   const NodeView::CallAttributes* const call_;
   absl::flat_hash_map<std::string, Value> values_;
   absl::flat_hash_map<std::string, Value> from_around_;
+  absl::flat_hash_set<std::string> absent_;
 };
 
 }  // namespace modellib::onnx
