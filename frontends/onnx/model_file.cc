@@ -29,6 +29,11 @@ class FileStream final : public google::protobuf::io::CopyingInputStream {
   std::FILE* const file_;
 };
 
+// Protobuf takes no bytes at all for a message without fields.
+absl::Status empty() {
+  return absl::InvalidArgumentError("no ONNX model: byte 0: it ends here, the file is empty");
+}
+
 absl::Status malformed(absl::string_view bytes) {
   const absl::Status where = check_wire(bytes, WireMessage::kModel);
   if (!where.ok()) {
@@ -41,6 +46,7 @@ absl::Status malformed(absl::string_view bytes) {
 
 absl::StatusOr<std::unique_ptr<ModelProto>> parse_model_proto(absl::string_view bytes) {
   auto model = std::make_unique<ModelProto>();
+  if (bytes.empty()) return empty();
   if (bytes.size() > static_cast<size_t>(std::numeric_limits<int>::max())) {
     return absl::InvalidArgumentError(
         absl::StrCat("an ONNX model has 2 GiB at most, this has ", bytes.size(), " bytes"));
@@ -60,6 +66,7 @@ absl::StatusOr<std::unique_ptr<ModelProto>> read_model_proto(const std::string& 
     FileStream stream(file.get());
     google::protobuf::io::CopyingInputStreamAdaptor adaptor(&stream, 1 << 16);
     if (model->ParseFromZeroCopyStream(&adaptor)) {
+      if (adaptor.ByteCount() == 0) return empty();
       return model;
     }
   }
