@@ -7,6 +7,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "modellib/frontends/onnx/input_types.h"
 #include "modellib/frontends/onnx/model_parts.h"
 #include "modellib/frontends/onnx/node_view.h"
@@ -16,6 +17,7 @@
 #include "modellib/frontends/onnx/sparse_tensor.h"
 #include "modellib/frontends/onnx/tensor_store.h"
 #include "modellib/frontends/onnx/unsupported.h"
+#include "modellib/graph/assemble.h"
 #include "modellib/graph/builder.h"
 #include "modellib/graph/status_macros.h"
 
@@ -40,15 +42,25 @@ absl::Status inside_is_unsupported() {
   return absl::CancelledError("a node inside is not supported");
 }
 
+// The label of the attribute that a subgraph is; one that a function's node takes from the call is
+// named by the graph.
+std::string attribute_of(const NodeProto& node, const GraphProto& graph) {
+  for (const auto& attribute : node.attribute()) {
+    if (attribute.has_g() && &attribute.g() == &graph) return label(attribute);
+  }
+  return absl::StrCat("graph '", graph.name(), "'");
+}
+
 class GraphImporter final : public ImportContext {
  public:
   GraphImporter(const ModelProto& model, TensorStore& tensors, const OpRegistry& registry,
-                const DimRanges& ranges, const std::map<std::string, Tensor>& known_inputs)
+                const DimRanges& ranges, const ImportOptions& options)
       : model_(&model),
         functions_(model),
         tensors_(tensors),
         ranges_(ranges),
-        known_inputs_(known_inputs),
+        options_(options),
+        constants_(constants_of(model.graph(), options.overridden)),
         builder_(registry, "main") {}
 
   absl::StatusOr<GraphRef> run();
@@ -72,6 +84,7 @@ class GraphImporter final : public ImportContext {
   };
 
   absl::Status check_model() const;
+  bool is_overridden(const GraphProto& graph, const std::string& name) const;
   absl::Status add_initializers(const GraphProto& graph, Scope& scope);
   absl::Status add_constant(const google::protobuf::MessageLite& part, const std::string& where,
                             const std::string& name, absl::StatusOr<Tensor> content, Scope& scope);
@@ -85,19 +98,25 @@ class GraphImporter final : public ImportContext {
   absl::StatusOr<Values> call(const FunctionProto& function, const NodeProto& node,
                               const Values& operands, const Scope& caller);
   Outcome report(const google::protobuf::MessageLite& part, absl::string_view why);
+  void place_constraints();
+  absl::StatusOr<GraphRef> with_places(const GraphRef& graph) const;
   absl::StatusOr<Value> value_of(const std::string& name, Scope& scope);
 
   const ModelProto* const model_;
   const Functions functions_;
   TensorStore& tensors_;
   const DimRanges& ranges_;
-  const std::map<std::string, Tensor>& known_inputs_;
+  const ImportOptions& options_;
+  // Initializers of the whole graph that are no overridden defaults.
+  const absl::flat_hash_set<std::string> constants_;
   GraphBuilder builder_;
   Contents contents_;
   Site site_;  // of the node that is converted
   int64_t nodes_ = 0;
   int depth_ = 0;
   Unsupported unsupported_;
+  std::vector<std::string> path_;    // of the node that is converted
+  std::vector<std::string> places_;  // of the constraints, by index
 };
 
 absl::Status GraphImporter::check_model() const {
@@ -117,15 +136,21 @@ absl::Status GraphImporter::check_model() const {
   return absl::OkStatus();
 }
 
+bool GraphImporter::is_overridden(const GraphProto& graph, const std::string& name) const {
+  return &graph == &model_->graph() && !constants_.contains(name);
+}
+
 absl::Status GraphImporter::add_initializers(const GraphProto& graph, Scope& scope) {
   for (int i = 0; i < graph.initializer_size(); ++i) {
     const auto& proto = graph.initializer(i);
+    if (is_overridden(graph, proto.name())) continue;
     MODELLIB_RETURN_IF_ERROR(add_constant(proto, label("initializer", i, proto.name()),
                                           proto.name(), tensors_.take(proto), scope));
   }
   for (int i = 0; i < graph.sparse_initializer_size(); ++i) {
     const auto& proto = graph.sparse_initializer(i);
     const std::string& name = proto.values().name();
+    if (is_overridden(graph, name)) continue;
     MODELLIB_RETURN_IF_ERROR(add_constant(
         proto, label("sparse initializer", i, name), name,
         dense_of(proto, [&](const auto& part) { return tensors_.take(part); }), scope));
@@ -149,14 +174,11 @@ absl::Status GraphImporter::add_constant(const google::protobuf::MessageLite& pa
 }
 
 absl::Status GraphImporter::add_inputs(const GraphProto& graph, Scope& scope) {
-  absl::flat_hash_set<std::string> constants;
-  for (const auto& proto : graph.initializer()) constants.insert(proto.name());
-  for (const auto& proto : graph.sparse_initializer()) constants.insert(proto.values().name());
   SymbolNames symbols;
   for (int i = 0; i < graph.input_size(); ++i) {
     const auto& input = graph.input(i);
     // Until IR version 4 each initializer stood among the inputs: a default, taken as constant.
-    if (constants.contains(input.name())) continue;
+    if (constants_.contains(input.name())) continue;
     const std::string where = label("input", i, input.name());
     Value value;
     auto type = input_type(input, symbols);
@@ -184,8 +206,8 @@ Value GraphImporter::add_input(const std::string& name, TensorType type) {
     builder_.set_range(d.symbol_name(), range);
   }
   const Value value = builder_.input(name, std::move(type));
-  const auto known = known_inputs_.find(name);
-  return known == known_inputs_.end() ? value : builder_.constant(known->second);
+  const auto known = options_.known_inputs.find(name);
+  return known == options_.known_inputs.end() ? value : builder_.constant(known->second);
 }
 
 absl::StatusOr<Value> GraphImporter::value_of(const std::string& name, Scope& scope) {
@@ -207,7 +229,10 @@ absl::Status GraphImporter::add_nodes(const Nodes& nodes, Scope& scope) {
       return absl::ResourceExhaustedError(
           absl::StrCat(where, ": the model comes to more than ", kMostNodes, " nodes"));
     }
+    path_.push_back(where);
     const auto outcome = add_node(node, scope);
+    place_constraints();
+    path_.pop_back();
     if (!outcome.ok()) return at(where, outcome.status());
     if (*outcome == Outcome::kDone) continue;
     for (const std::string& name : node.output()) {
@@ -215,6 +240,22 @@ absl::Status GraphImporter::add_nodes(const Nodes& nodes, Scope& scope) {
     }
   }
   return absl::OkStatus();
+}
+
+// Whether extents agree is seen when they are bound, long after the import: constraints keep the
+// place that they come from. Of an inner node and the one around it, the inner one was first.
+void GraphImporter::place_constraints() {
+  const size_t count = builder_.so_far().constraints().size();
+  if (places_.size() < count) places_.resize(count, absl::StrJoin(path_, " / "));
+}
+
+absl::StatusOr<GraphRef> GraphImporter::with_places(const GraphRef& graph) const {
+  if (places_.empty()) return graph;
+  GraphParts parts = disassemble(*graph);
+  for (size_t i = 0; i < places_.size(); ++i) {
+    parts.constraints[i].reason = absl::StrCat(places_[i], ": ", parts.constraints[i].reason);
+  }
+  return assemble(std::move(parts));
 }
 
 GraphImporter::Outcome GraphImporter::report(const google::protobuf::MessageLite& part,
@@ -341,7 +382,9 @@ absl::StatusOr<Values> GraphImporter::call(const FunctionProto& function, const 
     }
   }
   ++depth_;
+  path_.push_back(label(function));
   const absl::Status added = add_nodes(function.node(), scope);
+  path_.pop_back();
   --depth_;
   if (!added.ok()) return at(label(function), added);
   Values results;
@@ -369,8 +412,10 @@ absl::StatusOr<Values> GraphImporter::body(const GraphProto& graph, GraphBuilder
     scope.define(graph.input(i).name(), inputs[static_cast<size_t>(i)]);
   }
   ++depth_;
+  path_.push_back(attribute_of(*outer.node, graph));
   absl::Status added = add_initializers(graph, scope);
   if (added.ok()) added = add_nodes(graph.node(), scope);
+  path_.pop_back();
   --depth_;
   site_ = outer;
   if (!added.ok()) return at(where, added);
@@ -400,15 +445,16 @@ absl::StatusOr<GraphRef> GraphImporter::run() {
     if (absl::Status s = check_output_type(graph.output(i), *value); !s.ok()) return at(where, s);
     builder_.output(graph.output(i).name(), *value);
   }
-  return builder_.build();
+  MODELLIB_ASSIGN_OR_RETURN(const GraphRef built, builder_.build());
+  return with_places(built);
 }
 
 }  // namespace
 
 absl::StatusOr<GraphRef> import_graph(const ModelProto& model, TensorStore& tensors,
                                       const OpRegistry& registry, const DimRanges& ranges,
-                                      const std::map<std::string, Tensor>& known_inputs) {
-  return GraphImporter(model, tensors, registry, ranges, known_inputs).run();
+                                      const ImportOptions& options) {
+  return GraphImporter(model, tensors, registry, ranges, options).run();
 }
 
 }  // namespace modellib::onnx

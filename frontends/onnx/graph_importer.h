@@ -2,10 +2,8 @@
 #ifndef MODELLIB_FRONTENDS_ONNX_GRAPH_IMPORTER_H_
 #define MODELLIB_FRONTENDS_ONNX_GRAPH_IMPORTER_H_
 
-#include <map>
-#include <string>
-
 #include "absl/status/statusor.h"
+#include "modellib/frontends/onnx/importer.h"
 #include "modellib/frontends/onnx/tensor_store.h"
 #include "modellib/graph/graph.h"
 #include "modellib/graph/op_def.h"
@@ -14,11 +12,11 @@
 namespace modellib::onnx {
 
 // The model's graph. `tensors` holds the constants of `model`; the graph shares their bytes.
-// `ranges`: what is known of symbols beside the model; `known_inputs`: of inputs (importer.h).
-// Errors as import_model().
+// `ranges`: what is known of symbols beside the model. Of the options, those about inputs matter
+// here. Errors as import_model().
 absl::StatusOr<GraphRef> import_graph(const onnx_proto::ModelProto& model, TensorStore& tensors,
                                       const OpRegistry& registry, const DimRanges& ranges,
-                                      const std::map<std::string, Tensor>& known_inputs);
+                                      const ImportOptions& options);
 
 }  // namespace modellib::onnx
 

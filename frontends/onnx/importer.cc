@@ -42,7 +42,7 @@ absl::StatusOr<Model> import_proto(const onnx_proto::ModelProto& proto,
   DimRanges ranges;
   for (int round = 1;; ++round) {
     MODELLIB_ASSIGN_OR_RETURN(GraphRef graph,
-                              import_graph(proto, tensors, registry, ranges, options.known_inputs));
+                              import_graph(proto, tensors, registry, ranges, options));
     if (round < kMostRounds && add_implied_bounds(*graph, ranges)) continue;
     Model model;
     model.program.entries.push_back({"main", std::move(graph)});
@@ -67,14 +67,11 @@ absl::StatusOr<Model> import_model(const std::string& path, const ImportOptions&
   return model;
 }
 
-absl::StatusOr<std::vector<ModelInput>> model_inputs(const std::string& path) {
+absl::StatusOr<std::vector<ModelInput>> model_inputs(const std::string& path,
+                                                     const std::set<std::string>& overridden) {
   const auto proto = read_model_proto(path);
   if (!proto.ok()) return in_file(path, proto.status());
-  absl::flat_hash_set<std::string> constants;
-  for (const auto& tensor : (*proto)->graph().initializer()) constants.insert(tensor.name());
-  for (const auto& tensor : (*proto)->graph().sparse_initializer()) {
-    constants.insert(tensor.values().name());
-  }
+  const absl::flat_hash_set<std::string> constants = constants_of((*proto)->graph(), overridden);
   SymbolNames symbols;
   std::vector<ModelInput> inputs;
   for (const auto& info : (*proto)->graph().input()) {

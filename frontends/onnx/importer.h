@@ -12,6 +12,7 @@
 #define MODELLIB_FRONTENDS_ONNX_IMPORTER_H_
 
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -31,6 +32,10 @@ struct ImportOptions {
   // resize). The graph keeps such an input and computes with this content instead: it is right for
   // no other.
   std::map<std::string, Tensor> known_inputs;
+  // An initializer that stands among the model's inputs too is a default: it becomes a constant,
+  // unless it is named here. Then it becomes an input, which needs content like all others. Names
+  // that are no defaults of the model mean nothing.
+  std::set<std::string> overridden;
 };
 
 // Errors: NotFound and the like for the file. InvalidArgument where the model is at fault: it names
@@ -41,12 +46,14 @@ absl::StatusOr<Model> import_model(const std::string& path, const ImportOptions&
 absl::StatusOr<Model> import_model_bytes(absl::string_view bytes,
                                          const ImportOptions& options = {});
 
-// The inputs of a model, whether its nodes are supported or not; initializers are none.
+// The inputs of a model, whether its nodes are supported or not; initializers are none, unless they
+// are `overridden` (ImportOptions).
 struct ModelInput {
   std::string name;
   TensorType type;
 };
-absl::StatusOr<std::vector<ModelInput>> model_inputs(const std::string& path);
+absl::StatusOr<std::vector<ModelInput>> model_inputs(const std::string& path,
+                                                     const std::set<std::string>& overridden = {});
 
 // What the model's author says beside the graph, by key: names of classes, say. Of a key that
 // stands twice, the last.

@@ -23,6 +23,7 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::Not;
 using testing::Pair;
+using testing::StartsWith;
 
 absl::StatusOr<GraphRef> import(const TestModel& m) {
   auto model = import_model_bytes(m.bytes());
@@ -234,6 +235,7 @@ TEST(Importer, SaysTheByteWhereAFileIsNoModel) {
   const auto cut = import_model_bytes(bytes.substr(0, bytes.size() - 3));
   EXPECT_EQ(cut.status().code(), absl::StatusCode::kInvalidArgument);
   EXPECT_THAT(std::string(cut.status().message()), HasSubstr("byte "));
+  EXPECT_THAT(std::string(import_model_bytes("").status().message()), HasSubstr("byte 0: "));
 }
 
 // A length that is too long, in front of what `text` names.
@@ -496,6 +498,76 @@ TEST(Importer, ListsWhatIsNotSupportedInBranches) {
   const auto graph = import(m);
   EXPECT_EQ(graph.status().code(), absl::StatusCode::kUnimplemented);
   EXPECT_THAT(std::string(graph.status().message()), HasSubstr("2 of 4 nodes"));
+}
+
+// ---- Defaults of inputs
+
+TEST(Importer, DefaultsOfInputsCanBeOverridden) {
+  TestModel m;
+  m.input("x", {"2"});
+  m.input("w", {"2"});
+  m.constant("w", {2}, {10, 20});
+  m.node("Add", {"x", "w"}, {"y"});
+  m.output("y");
+  EXPECT_THAT(run(m, {floats({2}, {1, 2})}), ElementsAre(11, 22));
+
+  ImportOptions options;
+  options.overridden = {"w", "y", "nothing"};
+  const auto model = import_model_bytes(m.bytes(), options);
+  ASSERT_TRUE(model.ok()) << model.status();
+  const auto result =
+      run_reference(model->program.entries[0].graph, {floats({2}, {1, 2}), floats({2}, {0, 1})});
+  ASSERT_TRUE(result.ok()) << result.status();
+  EXPECT_THAT(result->outputs[0].as<float>(), ElementsAre(1, 3));
+
+  const std::string path = testing::TempDir() + "/defaults.onnx";
+  std::ofstream(path, std::ios::binary) << m.bytes();
+  EXPECT_EQ(model_inputs(path)->size(), 1u);
+  EXPECT_EQ(model_inputs(path, options.overridden)->size(), 2u);
+}
+
+// ---- Places of what is seen late
+
+TEST(Importer, ConstraintsKeepTheirNode) {
+  TestModel m;
+  auto& mine = *m.proto().add_opset_import();
+  mine.set_domain("mine");
+  mine.set_version(1);
+  auto& f = *m.proto().add_functions();
+  f.set_name("sum");
+  f.set_domain("mine");
+  f.add_input("u");
+  f.add_input("v");
+  f.add_output("w");
+  f.add_opset_import()->set_version(17);
+  *f.add_node() = make_node("Add", {"u", "v"}, {"w"});
+  m.input("a", {"n", "3"});
+  m.input("b", {"m", "3"});
+  m.input("d", {"k", "3"});
+  m.input("c", {}, TensorProto::BOOL);
+  m.node("Relu", {"a"}, {"r"});
+  m.node("MatMul", {"r", "b"}, {"p"});
+  m.node("sum", {"a", "d"}, {"q"}).set_domain("mine");
+  auto& node = m.node("If", {"c"}, {"i"});
+  for (const char* branch : {"then_branch", "else_branch"}) {
+    auto& a = *node.add_attribute();
+    a.set_name(branch);
+    a.set_type(AttributeProto::GRAPH);
+    auto& add = *a.mutable_g()->add_node();
+    add = make_node("Concat", {"b", "d"}, {"r"});
+    set_attribute(add, "axis", 1);
+    a.mutable_g()->add_output()->set_name("r");
+  }
+  for (const char* name : {"p", "q", "i"}) m.output(name);
+  const auto graph = modellib::onnx::import(m);
+  ASSERT_TRUE(graph.ok()) << graph.status();
+  std::vector<std::string> reasons;
+  for (const Graph::Constraint& c : (*graph)->constraints()) reasons.push_back(c.reason);
+  EXPECT_THAT(reasons, ElementsAre(StartsWith("node #1 'MatMul_p' (MatMul): "),
+                                   StartsWith("node #2 'sum_q' (sum) / function mine.sum / "
+                                              "node #0 'Add_w' (Add): "),
+                                   StartsWith("node #3 'If_i' (If) / then_branch / "
+                                              "node #0 'Concat_r' (Concat): ")));
 }
 
 // ---- Tensors

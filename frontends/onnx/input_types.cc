@@ -38,6 +38,17 @@ bool is_name(absl::string_view param) {
 
 }  // namespace
 
+absl::flat_hash_set<std::string> constants_of(const onnx_proto::GraphProto& graph,
+                                              const std::set<std::string>& overridden) {
+  absl::flat_hash_set<std::string> names;
+  for (const auto& proto : graph.initializer()) names.insert(proto.name());
+  for (const auto& proto : graph.sparse_initializer()) names.insert(proto.values().name());
+  for (const auto& input : graph.input()) {
+    if (overridden.contains(input.name())) names.erase(input.name());
+  }
+  return names;
+}
+
 std::string SymbolNames::unique(std::string wanted) {
   std::string name = wanted;
   for (int i = 1; !taken_.insert(name).second; ++i) name = absl::StrCat(wanted, "_", i);

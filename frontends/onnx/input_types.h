@@ -2,6 +2,7 @@
 #ifndef MODELLIB_FRONTENDS_ONNX_INPUT_TYPES_H_
 #define MODELLIB_FRONTENDS_ONNX_INPUT_TYPES_H_
 
+#include <set>
 #include <string>
 
 #include "absl/container/flat_hash_map.h"
@@ -12,6 +13,10 @@
 #include "modellib/third_party/onnx/onnx_generated.h"
 
 namespace modellib::onnx {
+
+// Names of the initializers, but for defaults of inputs that are overridden (importer.h).
+absl::flat_hash_set<std::string> constants_of(const onnx_proto::GraphProto& graph,
+                                              const std::set<std::string>& overridden);
 
 // Gives free dimensions names that the graph can print: one symbol for each dim_param, whatever its
 // letters.

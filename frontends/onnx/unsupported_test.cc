@@ -49,9 +49,9 @@ void fill(GraphProto& graph, const std::string& op, const std::string& operand) 
 
 FunctionProto& add_function(TestModel& m, const std::string& name) {
   if (m.proto().functions().empty()) {
-    auto& import = *m.proto().add_opset_import();
-    import.set_domain("mine");
-    import.set_version(1);
+    auto& mine = *m.proto().add_opset_import();
+    mine.set_domain("mine");
+    mine.set_version(1);
   }
   FunctionProto& f = *m.proto().add_functions();
   f.set_name(name);
