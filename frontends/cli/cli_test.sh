@@ -257,6 +257,30 @@ CHECK
 done
 expect 0 "steps_that_may_allocate: 1" "$modellib" inspect conv.mlplan
 
+# --- A default of an input is a constant; a file that is given for it by name takes its place.
+python3 - <<'CHECK'
+import struct
+def field(number, content): return bytes([number << 3 | 2, len(content)]) + content
+def number(field, value): return bytes([field << 3, value])
+def tensor(name): return field(1, name) + field(2, field(1, number(1, 1) + field(2, field(1, number(1, 2)))))
+add = field(1, b"x") + field(1, b"w") + field(2, b"y") + field(4, b"Add")
+default = number(1, 2) + number(2, 1) + field(8, b"w") + field(9, struct.pack("<2f", 10, 20))
+graph = field(1, add) + field(2, b"g") + field(5, default) + field(11, tensor(b"x")) + field(11, tensor(b"w"))
+graph += field(12, field(1, b"y"))
+open("default.onnx", "wb").write(number(1, 8) + field(7, graph) + field(8, number(2, 17)))
+header = b"{'descr': '<f4', 'fortran_order': False, 'shape': (2,), }".ljust(117) + b"\n"
+open("pair.npy", "wb").write(b"\x93NUMPY\1\0" + struct.pack("<H", len(header)) + header + struct.pack("<2f", 1, 2))
+CHECK
+for device in cpu reference; do
+  expect 0 "" "$modellib" run default.onnx pair.npy --output default --device $device
+  expect 0 "" "$modellib" run default.onnx pair.npy w=pair.npy --output overridden --device $device
+  python3 - <<'CHECK' || fail "the default of an input is not what it should be"
+import struct
+for folder, expected in ("default", (11, 22)), ("overridden", (2, 4)):
+    assert struct.unpack("<2f", open(folder + "/output_0.npy", "rb").read()[-8:]) == expected, folder
+CHECK
+done
+
 # --- Names that are no UTF-8.
 python3 - "$onnx/00_good.onnx" <<'CHECK'
 import sys

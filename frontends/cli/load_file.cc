@@ -20,7 +20,8 @@ absl::Status as_unsupported(const absl::Status& status) {
              : status;
 }
 
-absl::StatusOr<LoadedFile> load_file(const std::string& path, bool trusted) {
+absl::StatusOr<LoadedFile> load_file(const std::string& path, bool trusted,
+                                     const std::set<std::string>& overridden) {
   LoadedFile file;
   MODELLIB_ASSIGN_OR_RETURN(file.format, detect_file_format(path));
   // Of what has no form at all, the importer can say where it goes wrong.
@@ -46,7 +47,9 @@ absl::StatusOr<LoadedFile> load_file(const std::string& path, bool trusted) {
       break;
     }
     case FileFormat::kOnnx: {
-      auto model = onnx::import_model(path);
+      onnx::ImportOptions wanted;
+      wanted.overridden = overridden;
+      auto model = onnx::import_model(path, wanted);
       status = model.status();
       if (status.ok()) file.model = *std::move(model);
       break;

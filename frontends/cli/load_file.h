@@ -4,6 +4,7 @@
 
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -22,8 +23,10 @@ struct LoadedFile {
 
 // The file is taken to be hostile: it is copied and its checksums are compared. With `trusted` it
 // is mapped and used in place. Unimplemented for a known format that is not read, and for what this
-// version or this machine cannot do; else the input is at fault.
-absl::StatusOr<LoadedFile> load_file(const std::string& path, bool trusted = false);
+// version or this machine cannot do; else the input is at fault. `overridden`: defaults of an ONNX
+// model that become inputs (frontends/onnx/importer.h).
+absl::StatusOr<LoadedFile> load_file(const std::string& path, bool trusted = false,
+                                     const std::set<std::string>& overridden = {});
 
 // FailedPrecondition as Unimplemented: for what is loaded, not for what it is given.
 absl::Status as_unsupported(const absl::Status& status);

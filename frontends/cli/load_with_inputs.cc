@@ -10,12 +10,28 @@
 #include "modellib/graph/status_macros.h"
 
 namespace modellib::cli {
+namespace {
+
+// What may be a name in NAME=FILE: names and paths may hold "=" themselves.
+std::set<std::string> names_in(const std::vector<std::string>& arguments) {
+  std::set<std::string> names;
+  for (const std::string& argument : arguments) {
+    for (size_t at = argument.find('='); at != std::string::npos; at = argument.find('=', at + 1)) {
+      names.insert(argument.substr(0, at));
+    }
+  }
+  return names;
+}
+
+}  // namespace
 
 absl::StatusOr<LoadedFile> load_with_inputs(const std::string& path,
                                             const std::vector<std::string>& inputs) {
-  auto file = load_file(path);
+  // A default that is given a file by its name is an input.
+  const std::set<std::string> named = names_in(inputs);
+  auto file = load_file(path, /*trusted=*/false, named);
   if (file.status().code() != absl::StatusCode::kUnimplemented) return file;
-  const auto declared = onnx::model_inputs(path);
+  const auto declared = onnx::model_inputs(path, named);
   if (!declared.ok()) return file;
   std::vector<InputSlot> slots;
   for (const onnx::ModelInput& input : *declared) slots.push_back({input.name, input.type.dtype});
@@ -23,6 +39,7 @@ absl::StatusOr<LoadedFile> load_with_inputs(const std::string& path,
   if (!tensors.ok()) return file;
   constexpr int64_t kSmall = 256;
   onnx::ImportOptions known;
+  known.overridden = named;
   for (size_t i = 0; i < slots.size(); ++i) {
     const Tensor& t = (*tensors)[i];
     if (t.rank() <= 1 && t.elements() <= kSmall) known.known_inputs.emplace(slots[i].name, t);
