@@ -19,6 +19,15 @@ constexpr uint32_t kMaxLanes = 64;
 constexpr int kMaxDepth = 16;     // of nested sequences
 constexpr int kMaxLoopDepth = 6;  // of nested loops: each doubles the work of the data-flow check
 
+// " (of 'y')": what a step gives, where the plan has a name for it, tells its place in the model.
+std::string named_output(const fb::Step& step) {
+  for (uint32_t i = 0; i < count_of(step.values()); ++i) {
+    const absl::string_view name = text_of(step.values()->Get(i)->name());
+    if (!name.empty()) return absl::StrCat(" (of '", name, "')");
+  }
+  return "";
+}
+
 bool is_power_of_two(uint64_t v) { return v != 0 && (v & (v - 1)) == 0; }
 
 // What an operand's offset must be a multiple of. The type of its elements isn't known here; no
@@ -233,7 +242,7 @@ class Decoder {
       chunks = *value;
     }
     if (chunks.min < 0 || chunks.max > kMaxCount) {
-      return refuse(at, ": may have from ", chunks.min, " to ", chunks.max,
+      return refuse(at, named_output(s), ": may have from ", chunks.min, " to ", chunks.max,
                     " chunks, expected 0 to 2^31");
     }
 

@@ -18,6 +18,17 @@ std::vector<const Graph::VariableUse*> by_name(const Graph& graph) {
   return uses;
 }
 
+std::vector<const Graph::Constraint*> by_text(const Graph& graph) {
+  std::vector<const Graph::Constraint*> constraints;
+  for (const Graph::Constraint& c : graph.constraints()) constraints.push_back(&c);
+  const auto text = [](const Graph::Constraint* c) {
+    return std::pair(c->left.to_string(), c->right.to_string());
+  };
+  std::sort(constraints.begin(), constraints.end(),
+            [&](const auto* a, const auto* b) { return text(a) < text(b); });
+  return constraints;
+}
+
 // Live nodes in the order in which a depth-first walk leaves them.
 class Walk {
  public:
@@ -101,6 +112,10 @@ absl::StatusOr<GraphRef> canonical_order(const GraphRef& graph, PassContext& con
   for (const Graph::VariableUse* use : by_name(*graph)) {
     if (use->value != kNoValue) mapped(use->value) = builder.variable(*use->variable);
   }
+  // Ahead of the nodes, as rebuild does.
+  for (const Graph::Constraint* c : by_text(*graph)) {
+    builder.require_equal(c->left, c->right, c->reason);
+  }
   for (NodeId n : order) {
     const Graph::Node& node = graph->node(n);
     const GraphBuilder::ScopeOf scope(builder, graph->scopes()[static_cast<size_t>(node.scope)]);
@@ -113,9 +128,6 @@ absl::StatusOr<GraphRef> canonical_order(const GraphRef& graph, PassContext& con
       const std::string& name = graph->value(node.output(i)).name;
       if (!name.empty()) builder.set_name(mapped(node.output(i)), name);
     }
-  }
-  for (const Graph::Constraint& c : graph->constraints()) {
-    builder.require_equal(c.left, c.right, c.reason);
   }
   for (const Graph::Output& out : graph->outputs()) builder.output(out.name, mapped(out.value));
   for (const Graph::VariableUse* use : by_name(*graph)) {

@@ -252,6 +252,10 @@ class Fusion {
     for (const Graph::VariableUse& use : graph_.variables()) {
       if (use.value != kNoValue) mapped(use.value) = builder.variable(*use.variable);
     }
+    // Ahead of the nodes, as rebuild does.
+    for (const Graph::Constraint& c : graph_.constraints()) {
+      builder.require_equal(c.left, c.right, c.reason);
+    }
     for (const std::vector<NodeId>& unit : units_in_order()) {
       const Graph::Node& last = node(unit.back());
       const GraphBuilder::ScopeOf scope(builder, graph_.scopes()[static_cast<size_t>(last.scope)]);
@@ -273,9 +277,6 @@ class Fusion {
       for (size_t i = 0; i < region.outputs.size(); ++i) {
         bind(builder, mapped(region.outputs[i]), region.outputs[i], outputs[i]);
       }
-    }
-    for (const Graph::Constraint& c : graph_.constraints()) {
-      builder.require_equal(c.left, c.right, c.reason);
     }
     for (const Graph::Output& out : graph_.outputs()) builder.output(out.name, mapped(out.value));
     for (const Graph::VariableUse& use : graph_.variables()) {

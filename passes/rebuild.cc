@@ -33,6 +33,10 @@ absl::StatusOr<GraphRef> rebuild(const Graph& graph, const OpRegistry& registry,
   for (const Graph::VariableUse& use : graph.variables()) {
     if (use.value != kNoValue) mapped(use.value) = builder.variable(*use.variable);
   }
+  // Ahead of the nodes, which would give the same ones with reasons that know no place.
+  for (const Graph::Constraint& c : graph.constraints()) {
+    builder.require_equal(c.left, c.right, c.reason);
+  }
   const std::vector<bool> live = live_nodes(graph);
   for (size_t n = 0; n < graph.nodes().size(); ++n) {
     if (!live[n]) continue;
@@ -48,9 +52,6 @@ absl::StatusOr<GraphRef> rebuild(const Graph& graph, const OpRegistry& registry,
       const std::string& name = graph.value(node.output(i)).name;
       if (!name.empty()) builder.set_name(mapped(node.output(i)), name);
     }
-  }
-  for (const Graph::Constraint& c : graph.constraints()) {
-    builder.require_equal(c.left, c.right, c.reason);
   }
   for (const Graph::Output& out : graph.outputs()) builder.output(out.name, mapped(out.value));
   for (const Graph::VariableUse& use : graph.variables()) {

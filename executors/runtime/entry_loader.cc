@@ -117,7 +117,8 @@ class EntryLoader {
       info.name = text(desc.name());
       info.bytes = desc.bytes();
       info.dynamic = false;
-      MODELLIB_ASSIGN_OR_RETURN(info.dtype, checked_dtype(desc.dtype(), info.name));
+      const std::string which = absl::StrCat(what, " '", info.name, "'");
+      MODELLIB_ASSIGN_OR_RETURN(info.dtype, checked_dtype(desc.dtype(), which));
       const uint32_t rank = size_of(desc.shape());
       const uint32_t symbols = size_of(desc.symbols());
       if (symbols != 0 && symbols != rank) {
@@ -148,7 +149,7 @@ class EntryLoader {
         image.shape.push_back(extent);
       }
       MODELLIB_ASSIGN_OR_RETURN(const uint64_t bytes,
-                                checked_bytes(info.dtype, info.max_shape, info.name));
+                                checked_bytes(info.dtype, info.max_shape, which));
       if (bytes != info.bytes) {
         return bad_entry(entry_, what, " '", info.name, "' has ", info.bytes,
                          " bytes, but its shape [", absl::StrJoin(info.max_shape, ","), "] has ",

@@ -2,21 +2,21 @@
 
 namespace modellib::runtime {
 
-absl::StatusOr<DType> checked_dtype(fb::DType dtype, absl::string_view name) {
+absl::StatusOr<DType> checked_dtype(fb::DType dtype, absl::string_view what) {
   const auto number = static_cast<int>(dtype);
   if (number <= 0 || number >= kDTypeCount || bits_of(static_cast<DType>(number)) == 0) {
-    return bad("'", name, "' has no element type that a buffer can hold (", number, ")");
+    return bad(what, " has no element type that a buffer can hold (", number, ")");
   }
   return static_cast<DType>(number);
 }
 
 absl::StatusOr<uint64_t> checked_bytes(DType dtype, absl::Span<const int64_t> shape,
-                                       absl::string_view name) {
+                                       absl::string_view what) {
   Wide count = 1;
   for (int64_t extent : shape) {
-    if (extent < 0) return bad("'", name, "' has the extent ", extent);
+    if (extent < 0) return bad(what, " has the extent ", extent);
     count *= extent;
-    if (count > Wide{kMaxBytes}) return bad("'", name, "' has too many elements");
+    if (count > Wide{kMaxBytes}) return bad(what, " has too many elements");
   }
   return static_cast<uint64_t>(modellib::bytes_of(dtype, static_cast<int64_t>(count)));
 }

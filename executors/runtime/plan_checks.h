@@ -37,12 +37,12 @@ absl::Status bad_entry(const EntryImage& entry, const Parts&... parts) {
   return bad("entry '", entry.info.name, "': ", parts...);
 }
 
-// An error for a type that no buffer can hold.
-absl::StatusOr<DType> checked_dtype(fb::DType dtype, absl::string_view name);
+// An error for a type that no buffer can hold. `what`, here and below: "input 'x'".
+absl::StatusOr<DType> checked_dtype(fb::DType dtype, absl::string_view what);
 
 // Bytes of a shape, or an error for one that is negative or absurd.
 absl::StatusOr<uint64_t> checked_bytes(DType dtype, absl::Span<const int64_t> shape,
-                                       absl::string_view name);
+                                       absl::string_view what);
 
 // A number whose slot, if it has one, is among those of the entry; and the least and largest that
 // it can be.

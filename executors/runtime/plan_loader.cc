@@ -71,10 +71,10 @@ absl::Status load_variables(const fb::Plan& plan, ProgramImage& program) {
         text(v.name()), static_cast<VariableKind>(v.kind()), DType::kInvalid, {}, v.bytes()};
     if (v.kind() > fb::VariableKind::Shard) return bad("variable '", info.name, "' has no kind");
     if (!names.insert(info.name).second) return bad("two variables are named '", info.name, "'");
-    MODELLIB_ASSIGN_OR_RETURN(info.dtype, checked_dtype(v.dtype(), info.name));
+    const std::string what = absl::StrCat("variable '", info.name, "'");
+    MODELLIB_ASSIGN_OR_RETURN(info.dtype, checked_dtype(v.dtype(), what));
     for (uint32_t d = 0; d < size_of(v.shape()); ++d) info.shape.push_back(v.shape()->Get(d));
-    MODELLIB_ASSIGN_OR_RETURN(const uint64_t bytes,
-                              checked_bytes(info.dtype, info.shape, info.name));
+    MODELLIB_ASSIGN_OR_RETURN(const uint64_t bytes, checked_bytes(info.dtype, info.shape, what));
     if (bytes != info.bytes) {
       return bad("variable '", info.name, "' has ", info.bytes, " bytes, but its shape [",
                  absl::StrJoin(info.shape, ","), "] has ", bytes);

@@ -90,7 +90,11 @@ absl::StatusOr<OwnedBytes> Session::Impl::allocate(uint64_t bytes, absl::string_
         absl::StrCat(what, " takes ", bytes, " bytes; the session has ", max_bytes - taken_bytes,
                      " left of ", max_bytes));
   }
-  MODELLIB_ASSIGN_OR_RETURN(OwnedBytes memory, allocate_aligned(bytes, allocator));
+  auto memory = allocate_aligned(bytes, allocator);
+  if (!memory.ok()) {
+    return absl::Status(memory.status().code(),
+                        absl::StrCat(what, ": ", memory.status().message()));
+  }
   taken_bytes += bytes;
   return memory;
 }

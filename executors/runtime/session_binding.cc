@@ -245,7 +245,9 @@ absl::Status Session::Impl::prepare_inputs(SessionEntry& entry) {
     }
     const bool copies = program->copies_dynamic && info.inputs[i].dynamic;
     if (copies && input.staging.data == nullptr) {
-      MODELLIB_ASSIGN_OR_RETURN(input.staging, allocate(info.inputs[i].bytes, info.inputs[i].name));
+      MODELLIB_ASSIGN_OR_RETURN(
+          input.staging,
+          allocate(info.inputs[i].bytes, absl::StrCat("input '", info.inputs[i].name, "'")));
       std::memset(input.staging.data, 0, info.inputs[i].bytes);
     }
     // Kernels take inputs as const; KernelArgs has one type for all operands.
@@ -273,7 +275,9 @@ absl::Status Session::Impl::prepare_outputs(SessionEntry& entry) {
     output.bytes = bytes_of_extents(info.outputs[i].dtype, output.extents);
     const bool copies = program->copies_dynamic && info.outputs[i].dynamic;
     if ((output.bound == nullptr || copies) && output.own.data == nullptr) {
-      MODELLIB_ASSIGN_OR_RETURN(output.own, allocate(info.outputs[i].bytes, info.outputs[i].name));
+      MODELLIB_ASSIGN_OR_RETURN(
+          output.own,
+          allocate(info.outputs[i].bytes, absl::StrCat("output '", info.outputs[i].name, "'")));
       std::memset(output.own.data, 0, info.outputs[i].bytes);
     }
     if (output.bound != nullptr && output.capacity < output.bytes) {

@@ -343,7 +343,8 @@ absl::Status StepLoader::fill_values(const fb::Step& source, StepImage& step) {
     const fb::TensorDesc& desc = *source.values()->Get(i);
     if (size_of(desc.name()) == 0) continue;
     ValueImage value{text(desc.name()), DType::kInvalid, static_cast<int>(i), {}};
-    MODELLIB_ASSIGN_OR_RETURN(value.dtype, checked_dtype(desc.dtype(), value.name));
+    const std::string what = absl::StrCat("value '", value.name, "'");
+    MODELLIB_ASSIGN_OR_RETURN(value.dtype, checked_dtype(desc.dtype(), what));
     std::vector<int64_t> largest;
     for (uint32_t d = 0; d < size_of(desc.shape()); ++d) {
       MODELLIB_ASSIGN_OR_RETURN(ScalarImage extent, checked_scalar(entry_, *desc.shape()->Get(d)));
@@ -354,8 +355,7 @@ absl::Status StepLoader::fill_values(const fb::Step& source, StepImage& step) {
       largest.push_back(max_of(entry_, extent));
       value.shape.push_back(extent);
     }
-    MODELLIB_ASSIGN_OR_RETURN(const uint64_t bytes,
-                              checked_bytes(value.dtype, largest, value.name));
+    MODELLIB_ASSIGN_OR_RETURN(const uint64_t bytes, checked_bytes(value.dtype, largest, what));
     if (bytes > operand_bytes(i)) {
       return absl::InvalidArgumentError(absl::StrCat("value '", value.name, "' has ", bytes,
                                                      " bytes, its output ", operand_bytes(i)));

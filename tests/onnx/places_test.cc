@@ -1,0 +1,76 @@
+// What is wrong with an imported model may be seen only when extents are bound, when its plan is
+// loaded, or when memory is taken. The message still names the place in the model.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+#include "modellib/formats/plan_generated.h"
+#include "modellib/frontends/onnx/importer.h"
+#include "modellib/frontends/onnx/test_model.h"
+#include "modellib/tests/support/cpu_program.h"
+
+namespace modellib {
+namespace {
+
+using onnx::TestModel;
+using testing::HasSubstr;
+using testing::StartsWith;
+
+GraphRef import(const TestModel& m) {
+  auto model = onnx::import_model_bytes(m.bytes());
+  EXPECT_TRUE(model.ok()) << model.status();
+  return model->program.entries[0].graph;
+}
+
+// relu(a) + b, where the extents of both must turn out to be equal.
+TestModel sum_of_two() {
+  TestModel m;
+  m.input("a", {"n", "3"});
+  m.input("b", {"m", "3"});
+  m.node("Relu", {"a"}, {"r"});
+  m.node("Add", {"r", "b"}, {"y"});
+  m.output("y");
+  return m;
+}
+
+TEST(Places, OfExtentsThatDoNotFit) {
+  CompileOptions options;
+  options.dims = {{"n", {2, 2}}, {"m", {3, 3}}};
+  const auto compiled = compile_for_cpu(import(sum_of_two()), options);
+  EXPECT_EQ(compiled.status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(compiled.status().message()), HasSubstr("node #1 'Add_y' (Add): "));
+}
+
+TEST(Places, StayWithAPlan) {
+  CompileOptions options;
+  options.dims = {{"n", {2, 8}}, {"m", {2, 8}}};
+  const auto program = compile_for_cpu(import(sum_of_two()), options);
+  ASSERT_TRUE(program.ok()) << program.status();
+  const auto& constraints = program->compiled.lowered.plan.entries[0]->constraints;
+  ASSERT_EQ(constraints.size(), 1u);
+  EXPECT_THAT(constraints[0]->reason, StartsWith("node #1 'Add_y' (Add): "));
+}
+
+TEST(Places, OfOutputsThatNoMemoryHolds) {
+  TestModel m;
+  m.integers("shape", {int64_t{1} << 40});
+  m.node("ConstantOfShape", {"shape"}, {"y"});
+  m.output("y");
+  const auto result = run_on_cpu(import(m), {});
+  EXPECT_EQ(result.status().code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_THAT(std::string(result.status().message()), HasSubstr("output 'y': cannot allocate"));
+}
+
+TEST(Places, OfInputsThatAreTooLarge) {
+  TestModel m;
+  m.input("state", {"1099511627776", "1024"});
+  m.node("Relu", {"state"}, {"y"});
+  m.output("y");
+  const auto compiled = compile_for_cpu(import(m));
+  EXPECT_THAT(std::string(compiled.status().message()), HasSubstr("input 'state' "));
+}
+
+}  // namespace
+}  // namespace modellib
