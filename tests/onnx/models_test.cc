@@ -101,7 +101,7 @@ TEST(OcrDet, CopiesNoImageForItsLayoutButTheInput) {
   const auto model = onnx::import_model("external/models/ocr_det.onnx");
   ASSERT_TRUE(model.ok()) << model.status();
   CompileOptions options;
-  options.dims = bounds_of_free_dims(*model->program.entries[0].graph, 640, 640);
+  options.dims = bounds_of_free_dims(*model->program.entries[0].graph, {640, 640});
   for (auto& [symbol, range] : options.dims) {
     if (symbol == "p2o.DynamicDimension.0") range = {1, 1};
   }
