@@ -15,12 +15,16 @@ def modellib_cc_library(testonly = False, copts = [], deps = [], **kwargs):
         **kwargs
     )
 
-def modellib_cc_test(copts = [], deps = [], data = [], size = "small", **kwargs):
+def modellib_cc_test(copts = [], deps = [], data = [], size = "small", precompiled = True, **kwargs):
     """A gtest. Tag it "san" if it belongs to the parsers, the runtime or the op table: ./test then runs it under the
-    sanitizers too. Tag it "exclusive" if it measures time."""
+    sanitizers too. Tag it "exclusive" if it measures time. `precompiled`: with the headers that //tools/bazel precompiles,
+    which are for one version of the language."""
+    if precompiled:
+        copts = copts + precompiled_copts(_TEST_HEADERS)
+        deps = deps + [_TEST_HEADERS]
     native.cc_test(
-        copts = copts + precompiled_copts(_TEST_HEADERS),
-        deps = deps + [_TEST_HEADERS],
+        copts = copts,
+        deps = deps,
         data = data + ["//third_party:tsan.supp"],
         size = size,
         **kwargs
