@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "modellib/compiler.h"
+#include "modellib/frontends/capi/test_models.h"
 #include "modellib/modellib.h"
 
 namespace {
@@ -31,22 +32,6 @@ constexpr char kModel[] = R"(graph "net" (x: f32[batch,4]) {
 constexpr std::array<float, 8> kX = {1, 2, 3, 4, -1, 0, 0.5f, 2};
 constexpr std::array<float, 4> kH = {12, 3.75f, 2.5f, 4.125f};
 constexpr std::array<float, 4> kY = {24, 7.5f, 5, 8.25f};
-
-// A counter that runs change, and one of each session's own.
-constexpr char kCounters[] = R"(graph "count" (x: f32[2]) {
-  total: var f32[2] "total"
-  mine: session var f32[2] "mine"
-  t = add(total, x)
-  m = add(mine, x)
-  assign "total" = t
-  assign "mine" = m
-  return t, m
-}
-graph "initialize" (seed: i64[]) {
-  total: var f32[2] "total"
-  zero = constant() {value: f32[2] [0, 0]}
-  assign "total" = zero
-})";
 
 modellib_plan* compile(const char* text, std::vector<modellib_dim_range> dims = {},
                        std::vector<const char*> keep = {}) {
@@ -389,7 +374,7 @@ struct CountingHeap {
 };
 
 TEST(CApi, TakesMemoryFromTheCallersAllocator) {
-  modellib_plan* const made = compile(kCounters);
+  modellib_plan* const made = compile(modellib::kCounters);
   const Bytes bytes = serialize(made);
   modellib_plan_free(made);
   CountingHeap heap;
@@ -471,7 +456,7 @@ TEST(CApi, StopsWhenToldTo) {
 }
 
 TEST(CApi, SharesVariables) {
-  modellib_plan* const plan = compile(kCounters);
+  modellib_plan* const plan = compile(modellib::kCounters);
   modellib_variables* variables = nullptr;
   ASSERT_EQ(modellib_variables_create(&plan, 1, nullptr, &variables), MODELLIB_OK) << message();
   ASSERT_EQ(modellib_variables_count(variables), 1);

@@ -1,18 +1,17 @@
-// Ifs whose branches differ in what they give.
+// If: which branches are kept, and what they may give.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <string>
 #include <vector>
 
-#include "modellib/executors/reference/reference_executor.h"
-#include "modellib/frontends/onnx/importer.h"
+#include "modellib/frontends/onnx/run_model.h"
 #include "modellib/frontends/onnx/test_model.h"
+#include "modellib/graph/op_def.h"
 
 namespace modellib::onnx {
 namespace {
 
-using onnx_proto::AttributeProto;
 using onnx_proto::GraphProto;
 using onnx_proto::NodeProto;
 using onnx_proto::TensorProto;
@@ -25,11 +24,9 @@ TestModel model_of(const NodeProto& then, const NodeProto& other) {
   m.input("c", {}, TensorProto::BOOL);
   NodeProto& node = m.node("If", {"c"}, {"y"});
   for (const NodeProto* inner : {&then, &other}) {
-    AttributeProto& a = *node.add_attribute();
-    a.set_name(inner == &then ? "then_branch" : "else_branch");
-    a.set_type(AttributeProto::GRAPH);
-    *a.mutable_g()->add_node() = *inner;
-    a.mutable_g()->add_output()->set_name(inner->output(0));
+    GraphProto& graph = add_graph(node, inner == &then ? "then_branch" : "else_branch");
+    *graph.add_node() = *inner;
+    graph.add_output()->set_name(inner->output(0));
   }
   m.output("y");
   return m;
@@ -43,8 +40,45 @@ NodeProto concat(const std::vector<std::string>& inputs) {
 
 NodeProto identity(const std::string& input) { return make_node("Identity", {input}, {"z"}); }
 
+TestModel neg_or_relu() {
+  TestModel m = model_of(make_node("Neg", {"x"}, {"z"}), make_node("Relu", {"x"}, {"z"}));
+  m.input("x", {"3"});
+  return m;
+}
+
+TEST(If, TakesTheBranchOfAConstantCondition) {
+  TestModel m = neg_or_relu();
+  auto& c = *m.graph().add_initializer();  // the default of the input, taken as constant
+  c.set_name("c");
+  c.set_data_type(TensorProto::BOOL);
+  c.add_int32_data(1);
+  const auto graph = graph_of(m);
+  ASSERT_TRUE(graph.ok()) << graph.status();
+  for (const Graph::Node& node : (*graph)->nodes()) {
+    EXPECT_TRUE(node.op->name == "constant" || node.op->name == "neg") << node.op->name;
+  }
+  EXPECT_THAT(*run(m, {floats({3}, {-1, 0, 2})}), ElementsAre(1, 0, -2));
+}
+
+TEST(If, KeepsBothBranchesOfACondition) {
+  const TestModel m = neg_or_relu();
+  const Tensor x = floats({3}, {-1, 0, 2});
+  EXPECT_THAT(*run(m, {Tensor::scalar(true), x}), ElementsAre(1, 0, -2));
+  EXPECT_THAT(*run(m, {Tensor::scalar(false), x}), ElementsAre(0, 0, 2));
+}
+
+TEST(If, ListsWhatIsNotSupportedInBranches) {
+  TestModel m = neg_or_relu();
+  m.graph().mutable_node(0)->mutable_attribute(1)->mutable_g()->mutable_node(0)->set_op_type(
+      "Frobnicate");
+  m.node("Frobnicate", {"x"}, {"w"});
+  const auto graph = graph_of(m);
+  EXPECT_EQ(graph.status().code(), absl::StatusCode::kUnimplemented);
+  EXPECT_THAT(std::string(graph.status().message()), HasSubstr("2 of 4 nodes"));
+}
+
 void expect_unsupported(const TestModel& m, const std::string& message) {
-  const absl::Status status = import_model_bytes(m.bytes()).status();
+  const absl::Status status = graph_of(m).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kUnimplemented) << status;
   EXPECT_THAT(std::string(status.message()), HasSubstr("node #0 'If_y' (If): ai.onnx If, opset 17: "
                                                        "its branches differ: output 0 is " +
@@ -75,7 +109,7 @@ TEST(If, BranchesOfOtherElementTypesAreWrong) {
   set_attribute(cast, "to", TensorProto::INT64);
   TestModel m = model_of(cast, identity("x"));
   m.input("x", {"n", "3"});
-  const absl::Status status = import_model_bytes(m.bytes()).status();
+  const absl::Status status = graph_of(m).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << status;
   EXPECT_THAT(std::string(status.message()),
               HasSubstr("i64[n,3] in then_branch and f32[n,3] in else_branch"));
@@ -91,15 +125,11 @@ TEST(If, BranchesMustHaveEqualExtentsAxisByAxis) {
 
   TestModel free = model_of(transpose, identity("x"));
   free.input("x", {"n", "3"});
-  const auto model = import_model_bytes(free.bytes());
-  ASSERT_TRUE(model.ok()) << model.status();
-  const GraphRef& graph = model->program.entries[0].graph;
-  const auto square = run_reference(
-      graph, {Tensor::scalar(true), *Tensor::of<float>({3, 3}, {0, 1, 2, 3, 4, 5, 6, 7, 8})});
+  const auto square =
+      run(free, {Tensor::scalar(true), floats({3, 3}, {0, 1, 2, 3, 4, 5, 6, 7, 8})});
   ASSERT_TRUE(square.ok()) << square.status();
-  EXPECT_THAT(square->outputs[0].as<float>(), ElementsAre(0, 3, 6, 1, 4, 7, 2, 5, 8));
-  const auto oblong =
-      run_reference(graph, {Tensor::scalar(true), *Tensor::of<float>({2, 3}, {0, 1, 2, 3, 4, 5})});
+  EXPECT_THAT(*square, ElementsAre(0, 3, 6, 1, 4, 7, 2, 5, 8));
+  const auto oblong = run(free, {Tensor::scalar(true), floats({2, 3}, {0, 1, 2, 3, 4, 5})});
   EXPECT_THAT(std::string(oblong.status().message()), HasSubstr("node #0 'If_y' (If): "));
 }
 

@@ -7,6 +7,7 @@
 
 #include "modellib/executors/reference/reference_executor.h"
 #include "modellib/frontends/onnx/importer.h"
+#include "modellib/frontends/onnx/run_model.h"
 #include "modellib/frontends/onnx/test_model.h"
 #include "modellib/graph/constant.h"
 #include "modellib/graph/op_def.h"
@@ -19,22 +20,7 @@ using onnx_proto::TensorProto;
 using testing::ElementsAre;
 using testing::HasSubstr;
 
-Tensor floats(std::vector<int64_t> shape, std::vector<float> values) {
-  return *Tensor::of<float>(shape, values);
-}
-
-absl::StatusOr<std::vector<float>> run(const TestModel& m, const std::vector<Tensor>& inputs) {
-  const auto model = import_model_bytes(m.bytes());
-  if (!model.ok()) return model.status();
-  const auto result = run_reference(model->program.entries[0].graph, inputs);
-  if (!result.ok()) return result.status();
-  const auto span = result->outputs[0].as<float>();
-  return std::vector<float>(span.begin(), span.end());
-}
-
-std::string message(const TestModel& m) {
-  return std::string(import_model_bytes(m.bytes()).status().message());
-}
+std::string message(const TestModel& m) { return std::string(graph_of(m).status().message()); }
 
 // ---- Range
 

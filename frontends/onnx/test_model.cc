@@ -5,6 +5,7 @@
 namespace modellib::onnx {
 
 using onnx_proto::AttributeProto;
+using onnx_proto::GraphProto;
 using onnx_proto::NodeProto;
 using onnx_proto::TensorProto;
 
@@ -35,6 +36,13 @@ void refer_attribute(NodeProto& node, const std::string& name, const std::string
   a.set_name(name);
   a.set_type(type);
   a.set_ref_attr_name(of_call);
+}
+
+GraphProto& add_graph(NodeProto& node, const std::string& name) {
+  auto& attribute = *node.add_attribute();
+  attribute.set_name(name);
+  attribute.set_type(AttributeProto::GRAPH);
+  return *attribute.mutable_g();
 }
 
 NodeProto make_node(const std::string& op, const std::vector<std::string>& inputs,

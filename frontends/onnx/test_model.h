@@ -24,6 +24,9 @@ void set_attribute(onnx_proto::NodeProto& node, const std::string& name, const s
 void refer_attribute(onnx_proto::NodeProto& node, const std::string& name,
                      const std::string& of_call, onnx_proto::AttributeProto::AttributeType type);
 
+// An attribute that is a subgraph.
+onnx_proto::GraphProto& add_graph(onnx_proto::NodeProto& node, const std::string& name);
+
 onnx_proto::NodeProto make_node(const std::string& op, const std::vector<std::string>& inputs,
                                 const std::vector<std::string>& outputs);
 onnx_proto::TensorProto make_tensor(const std::string& name, const std::vector<int64_t>& dims,

@@ -16,7 +16,6 @@
 namespace modellib::onnx {
 namespace {
 
-using onnx_proto::AttributeProto;
 using onnx_proto::FunctionProto;
 using onnx_proto::GraphProto;
 using onnx_proto::NodeProto;
@@ -32,13 +31,6 @@ std::vector<std::string> lines_of(const TestModel& m) {
   const absl::Status status = status_of(m);
   EXPECT_EQ(status.code(), absl::StatusCode::kUnimplemented) << status;
   return absl::StrSplit(std::string(status.message()), '\n');
-}
-
-GraphProto& add_graph(NodeProto& node, const std::string& name) {
-  AttributeProto& a = *node.add_attribute();
-  a.set_name(name);
-  a.set_type(AttributeProto::GRAPH);
-  return *a.mutable_g();
 }
 
 // A graph of one node that gives its only output.

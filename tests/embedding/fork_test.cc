@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "modellib/compiler.h"
+#include "modellib/frontends/capi/test_models.h"
 #include "modellib/modellib.h"
 #include "modellib/tests/embedding/host_program.h"
 
@@ -73,22 +74,8 @@ TEST(Fork, AChildStartsAnew) {
 
 // Each function of sessions and of variables, on those of the parent.
 TEST(Fork, AllFunctionsRefuseWhatIsTheParents) {
-  constexpr char kModel[] = R"(graph "count" (x: f32[2]) {
-  total: var f32[2] "total"
-  mine: session var f32[2] "mine"
-  t = add(total, x)
-  m = add(mine, x)
-  assign "total" = t
-  assign "mine" = m
-  return t, m
-}
-graph "initialize" (seed: i64[]) {
-  total: var f32[2] "total"
-  zero = constant() {value: f32[2] [0, 0]}
-  assign "total" = zero
-})";
   modellib_plan* plan = nullptr;
-  ASSERT_EQ(modellib_compile_memory(kModel, sizeof(kModel) - 1, nullptr, &plan), MODELLIB_OK)
+  ASSERT_EQ(modellib_compile_memory(kCounters, sizeof(kCounters) - 1, nullptr, &plan), MODELLIB_OK)
       << modellib_error_message();
   modellib_variables* variables = nullptr;
   ASSERT_EQ(modellib_variables_create(&plan, 1, nullptr, &variables), MODELLIB_OK);
