@@ -72,7 +72,8 @@ if command -v groff >/dev/null; then
   warnings=$(groff -man -Tutf8 -ww "$manual" 2>&1 >page.txt)
   [[ -z $warnings ]] || fail "groff: $warnings"
   # A terminal's bold letters are struck twice, or set in escapes.
-  sed 's/.\x08//g; s/\x1b\[[0-9;]*m//g' page.txt | grep -q '^SYNOPSIS$'  || fail "groff wrote no page"
+  sed 's/.\x08//g; s/\x1b\[[0-9;]*m//g' page.txt >plain.txt
+  grep -q '^SYNOPSIS$' plain.txt || fail "groff wrote no page"
 fi
 
 # --- docs/cli.md.

@@ -26,12 +26,12 @@ check "$full" <<<"$declared"
 LC_ALL=C comm -23 <(echo "$declared") <(echo "$compiler") | check "$runtime"
 
 for library in "$runtime" "$full"; do
-  readelf -d "$library" | grep -q 'FLAGS_1.*NODELETE' || fail "$library may be unmapped"
-  readelf -d "$library" | grep -q "SONAME.*\[$(basename "$library").1\]" || fail "$library has another soname"
+  readelf -d "$library" | grep 'FLAGS_1.*NODELETE' >/dev/null || fail "$library may be unmapped"
+  readelf -d "$library" | grep "SONAME.*\[$(basename "$library").1\]" >/dev/null || fail "$library has another soname"
   if readelf -d "$library" | grep -E 'RPATH|RUNPATH'; then fail "$library looks in folders of its own"; fi
 done
-readelf -d "$runtime" | grep NEEDED | grep -qi protobuf && fail "$runtime needs protobuf"
-readelf -d "$full" | grep NEEDED | grep -qi protobuf || fail "$full needs no protobuf: the test is blind"
+readelf -d "$runtime" | grep NEEDED | grep -i protobuf >/dev/null && fail "$runtime needs protobuf"
+readelf -d "$full" | grep NEEDED | grep -i protobuf >/dev/null || fail "$full needs no protobuf: the test is blind"
 
 strip --strip-unneeded -o "$TEST_TMPDIR/stripped.so" "$runtime"
 bytes=$(stat -c %s "$TEST_TMPDIR/stripped.so")
