@@ -5,9 +5,6 @@
 #include <cstddef>
 #include <cstdint>
 
-// Tiles are arrays of vectors, which vectors of unknown length cannot form: such machines use NEON.
-#define HWY_DISABLED_TARGETS (HWY_SVE | HWY_SVE2 | HWY_SVE_256 | HWY_SVE2_128 | HWY_RVV)
-
 // clang-format off
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "executors/cpu/kernels/matmul.cc"
