@@ -194,11 +194,19 @@ void GraphBuilder::require_equal(const Dim& left, const Dim& right, absl::string
         absl::StrCat(reason, ": ", left.to_string(), " and ", right.to_string(), " differ")));
     return;
   }
-  if (parent_ != nullptr) return parent_->require_equal(left, right, reason);
+  // Whether they agree is seen long after this, when extents are bound.
+  const GraphBuilder* place = this;
+  while (place->current_scope().empty() && place->parent_ != nullptr) place = place->parent_;
+  const absl::string_view scope = place->current_scope();
+  add_constraint(left, right, absl::StrCat(scope, scope.empty() ? "" : ": ", reason));
+}
+
+void GraphBuilder::add_constraint(const Dim& left, const Dim& right, std::string reason) {
+  if (parent_ != nullptr) return parent_->add_constraint(left, right, std::move(reason));
   for (const Graph::Constraint& c : graph_.constraints_) {
     if ((c.left == left && c.right == right) || (c.left == right && c.right == left)) return;
   }
-  graph_.constraints_.push_back({left, right, std::string(reason)});
+  graph_.constraints_.push_back({left, right, std::move(reason)});
 }
 
 // A value of a parent, seen from inside a region, is an input of the region.

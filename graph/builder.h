@@ -94,7 +94,8 @@ class GraphBuilder {
 
   // Declares that the symbol lies within [min, max]; bounds from several calls intersect.
   void set_range(absl::string_view symbol, DimRange range);
-  // `left` and `right` are equal once symbols are bound.
+  // `left` and `right` are equal once symbols are bound. The current scope stands before the
+  // reason.
   void require_equal(const Dim& left, const Dim& right, absl::string_view reason);
 
   // Appends a node, or finds an equal one. The op's outputs; poisoned on any mistake. An unknown op
@@ -182,6 +183,7 @@ class GraphBuilder {
   friend class Value;
 
   int enter_scope(absl::string_view path);
+  void add_constraint(const Dim& left, const Dim& right, std::string reason);
   absl::Status in_context(const absl::Status& status, absl::string_view op) const;
   std::vector<Value> poisoned_outputs(int count);
 

@@ -158,6 +158,26 @@ TEST(Builder, KeepsEqualityOfFreeDimensionsAsConstraints) {
   EXPECT_EQ((*graph)->constraints()[0].right, Dim::symbol("n"));
 }
 
+TEST(Builder, SaysInWhichScopeDimensionsMustBeEqual) {
+  GraphBuilder b(testing::ops());
+  const Value x = b.input("x", f32({kBatch})), y = b.input("y", f32({Dim::symbol("n")})),
+              z = b.input("z", f32({Dim::symbol("m")}));
+  {
+    const auto scope = b.scope("encoder");
+    b.region("body", {}, [&](GraphBuilder& inner, absl::Span<const Value>) -> std::vector<Value> {
+      const Value sum = inner.emit_one("add", {x, y});
+      const auto own = inner.scope("cell");
+      return {sum, inner.emit_one("add", {x, z})};
+    });
+  }
+  b.output("out", x);
+  const auto graph = b.build();
+  ASSERT_TRUE(graph.ok()) << graph.status();
+  std::vector<std::string> reasons;
+  for (const Graph::Constraint& c : (*graph)->constraints()) reasons.push_back(c.reason);
+  EXPECT_THAT(reasons, ElementsAre("encoder: add's operands", "cell: add's operands"));
+}
+
 TEST(Builder, IntersectsRanges) {
   GraphBuilder b(testing::ops());
   b.set_range("batch", {1, 100});

@@ -21,6 +21,22 @@ std::string label(absl::string_view text) {
   return out + "\"";
 }
 
+// "encoder.layer0" is layer0 in encoder. Dots in quotes belong to a name.
+std::vector<std::string> parts_of(absl::string_view scope) {
+  constexpr size_t kMost = 16;
+  std::vector<std::string> parts(1);
+  bool quoted = false;
+  for (const char c : scope) {
+    if (c == '\'') quoted = !quoted;
+    if (c == '.' && !quoted && parts.size() < kMost) {
+      parts.emplace_back();
+    } else {
+      parts.back() += c;
+    }
+  }
+  return parts;
+}
+
 // Scopes as a tree, by their dots.
 struct ScopeTree {
   std::map<std::string, ScopeTree> inner;
@@ -57,9 +73,7 @@ class Drawer {
       ScopeTree* tree = &root;
       const std::string& scope = g.scopes()[static_cast<size_t>(at.scope)];
       if (!scope.empty()) {
-        for (absl::string_view part : absl::StrSplit(scope, absl::MaxSplits('.', 15))) {
-          tree = &tree->inner[std::string(part)];
-        }
+        for (const std::string& part : parts_of(scope)) tree = &tree->inner[part];
       }
       std::string text = at.op->name;
       if (constant) absl::StrAppend(&text, "\n", to_string(g.type(at.first_output)));

@@ -20,6 +20,7 @@ Program sample() {
       w: var f32[2] "fc.w"
       c = constant() {value: f32[2] [1, 2]}
       h = relu(x)  // encoder.layer0
+      n = relu(h)  // node #3 'layer.1/Relu' (Relu)
       r = everything(h) {body: graph "inner" (in0: f32[batch]) { return relu(in0) }}  // encoder
       assign "fc.w" = c
       return y = r
@@ -30,8 +31,9 @@ Program sample() {
 TEST(Drawing, ShowsScopesRegionsVariablesAndTypes) {
   const std::string dot = draw_dot(sample());
   for (const char* part :
-       {"digraph", "label = \"encoder\"", "label = \"layer0\"", "everything: body", "assign\\nfc.w",
-        "g0n1 -> g0n2 [label = \"f32[batch]\"]", "say \\\"x\\\"", "g0v0 -> g0n1", "-> g0o0"}) {
+       {"digraph", "label = \"encoder\"", "label = \"layer0\"",
+        "label = \"node #3 'layer.1/Relu' (Relu)\"", "everything: body", "assign\\nfc.w",
+        "g0n1 -> g0n3 [label = \"f32[batch]\"]", "say \\\"x\\\"", "g0v0 -> g0n1", "-> g0o0"}) {
     EXPECT_THAT(dot, HasSubstr(part));
   }
   EXPECT_EQ(std::count(dot.begin(), dot.end(), '{'), std::count(dot.begin(), dot.end(), '}'));
@@ -41,7 +43,7 @@ TEST(Drawing, LeavesOutWhatIsNotWanted) {
   const std::string dot = draw_dot(sample(), {.types = false, .constants = false});
   EXPECT_THAT(dot, Not(HasSubstr("constant")));
   EXPECT_THAT(dot, Not(HasSubstr("g0n0")));
-  EXPECT_THAT(dot, HasSubstr("g0n1 -> g0n2;"));
+  EXPECT_THAT(dot, HasSubstr("g0n1 -> g0n3;"));
 }
 
 }  // namespace

@@ -2,12 +2,10 @@
 
 #include <algorithm>
 #include <utility>
-#include <vector>
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
 #include "modellib/frontends/onnx/input_types.h"
 #include "modellib/frontends/onnx/model_parts.h"
 #include "modellib/frontends/onnx/node_view.h"
@@ -17,7 +15,6 @@
 #include "modellib/frontends/onnx/sparse_tensor.h"
 #include "modellib/frontends/onnx/tensor_store.h"
 #include "modellib/frontends/onnx/unsupported.h"
-#include "modellib/graph/assemble.h"
 #include "modellib/graph/builder.h"
 #include "modellib/graph/status_macros.h"
 
@@ -32,10 +29,6 @@ using onnx_proto::NodeProto;
 // Models with functions can describe graphs that are exponentially larger than they are.
 constexpr int64_t kMostNodes = 1'000'000;
 constexpr int kDeepest = 64;
-
-absl::Status at(absl::string_view where, const absl::Status& status) {
-  return absl::Status(status.code(), absl::StrCat(where, ": ", status.message()));
-}
 
 // What comes out of a part that is not supported. The part itself has been listed.
 absl::Status inside_is_unsupported() {
@@ -83,6 +76,7 @@ class GraphImporter final : public ImportContext {
     Scope* scope = nullptr;
   };
 
+  absl::Status at(absl::string_view where, const absl::Status& status) const;
   absl::Status check_model() const;
   bool is_overridden(const GraphProto& graph, const std::string& name) const;
   absl::Status add_initializers(const GraphProto& graph, Scope& scope);
@@ -98,8 +92,6 @@ class GraphImporter final : public ImportContext {
   absl::StatusOr<Values> call(const FunctionProto& function, const NodeProto& node,
                               const Values& operands, const Scope& caller);
   Outcome report(const google::protobuf::MessageLite& part, absl::string_view why);
-  void place_constraints();
-  absl::StatusOr<GraphRef> with_places(const GraphRef& graph) const;
   absl::StatusOr<Value> value_of(const std::string& name, Scope& scope);
 
   const ModelProto* const model_;
@@ -115,9 +107,13 @@ class GraphImporter final : public ImportContext {
   int64_t nodes_ = 0;
   int depth_ = 0;
   Unsupported unsupported_;
-  std::vector<std::string> path_;    // of the node that is converted
-  std::vector<std::string> places_;  // of the constraints, by index
+  absl::Status placed_;  // an error whose message needs no more places before it
 };
+
+absl::Status GraphImporter::at(absl::string_view where, const absl::Status& status) const {
+  if (status == placed_) return status;
+  return absl::Status(status.code(), absl::StrCat(where, ": ", status.message()));
+}
 
 absl::Status GraphImporter::check_model() const {
   if (model_->ir_version() < 1) {
@@ -229,33 +225,19 @@ absl::Status GraphImporter::add_nodes(const Nodes& nodes, Scope& scope) {
       return absl::ResourceExhaustedError(
           absl::StrCat(where, ": the model comes to more than ", kMostNodes, " nodes"));
     }
-    path_.push_back(where);
+    const GraphBuilder::ScopeOf place(scope.builder(), scope.place_of(where));
     const auto outcome = add_node(node, scope);
-    place_constraints();
-    path_.pop_back();
-    if (!outcome.ok()) return at(where, outcome.status());
+    if (!outcome.ok()) {
+      // What the builder says names the whole place: its scope.
+      if (outcome.status() == scope.builder().status()) placed_ = outcome.status();
+      return at(where, outcome.status());
+    }
     if (*outcome == Outcome::kDone) continue;
     for (const std::string& name : node.output()) {
       if (!name.empty()) scope.define(name, Value());
     }
   }
   return absl::OkStatus();
-}
-
-// Whether extents agree is seen when they are bound, long after the import: constraints keep the
-// place that they come from. Of an inner node and the one around it, the inner one was first.
-void GraphImporter::place_constraints() {
-  const size_t count = builder_.so_far().constraints().size();
-  if (places_.size() < count) places_.resize(count, absl::StrJoin(path_, " / "));
-}
-
-absl::StatusOr<GraphRef> GraphImporter::with_places(const GraphRef& graph) const {
-  if (places_.empty()) return graph;
-  GraphParts parts = disassemble(*graph);
-  for (size_t i = 0; i < places_.size(); ++i) {
-    parts.constraints[i].reason = absl::StrCat(places_[i], ": ", parts.constraints[i].reason);
-  }
-  return assemble(std::move(parts));
 }
 
 GraphImporter::Outcome GraphImporter::report(const google::protobuf::MessageLite& part,
@@ -372,7 +354,8 @@ absl::StatusOr<Values> GraphImporter::call(const FunctionProto& function, const 
     }
     attributes[given.name()] = source;
   }
-  Scope scope(caller.builder(), nullptr, opsets, &attributes);
+  Scope scope(caller.builder(), nullptr, opsets, &attributes,
+              absl::StrCat(caller.builder().current_scope(), " / ", label(function)));
   for (int i = 0; i < function.input_size(); ++i) {
     const auto at = static_cast<size_t>(i);
     if (at < operands.size() && !operands[at].is_null()) {
@@ -382,9 +365,7 @@ absl::StatusOr<Values> GraphImporter::call(const FunctionProto& function, const 
     }
   }
   ++depth_;
-  path_.push_back(label(function));
   const absl::Status added = add_nodes(function.node(), scope);
-  path_.pop_back();
   --depth_;
   if (!added.ok()) return at(label(function), added);
   Values results;
@@ -407,15 +388,15 @@ absl::StatusOr<Values> GraphImporter::body(const GraphProto& graph, GraphBuilder
   }
   unsupported_.enter(graph);
   const Site outer = site_;
-  Scope scope(builder, outer.scope, outer.scope->opsets(), outer.scope->call());
+  Scope scope(builder, outer.scope, outer.scope->opsets(), outer.scope->call(),
+              absl::StrCat(outer.scope->builder().current_scope(), " / ",
+                           attribute_of(*outer.node, graph)));
   for (int i = 0; i < graph.input_size(); ++i) {
     scope.define(graph.input(i).name(), inputs[static_cast<size_t>(i)]);
   }
   ++depth_;
-  path_.push_back(attribute_of(*outer.node, graph));
   absl::Status added = add_initializers(graph, scope);
   if (added.ok()) added = add_nodes(graph.node(), scope);
-  path_.pop_back();
   --depth_;
   site_ = outer;
   if (!added.ok()) return at(where, added);
@@ -433,7 +414,7 @@ absl::StatusOr<GraphRef> GraphImporter::run() {
   MODELLIB_RETURN_IF_ERROR(check_model());
   MODELLIB_ASSIGN_OR_RETURN(const Opsets opsets, opsets_of(model_->opset_import()));
   const GraphProto& graph = model_->graph();
-  Scope scope(builder_, nullptr, opsets, nullptr);
+  Scope scope(builder_, nullptr, opsets, nullptr, "");
   MODELLIB_RETURN_IF_ERROR(add_initializers(graph, scope));
   MODELLIB_RETURN_IF_ERROR(add_inputs(graph, scope));
   MODELLIB_RETURN_IF_ERROR(add_nodes(graph.node(), scope));
@@ -445,8 +426,7 @@ absl::StatusOr<GraphRef> GraphImporter::run() {
     if (absl::Status s = check_output_type(graph.output(i), *value); !s.ok()) return at(where, s);
     builder_.output(graph.output(i).name(), *value);
   }
-  MODELLIB_ASSIGN_OR_RETURN(const GraphRef built, builder_.build());
-  return with_places(built);
+  return builder_.build();
 }
 
 }  // namespace

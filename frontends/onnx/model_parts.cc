@@ -12,9 +12,10 @@ namespace {
 using onnx_proto::FunctionProto;
 using onnx_proto::NodeProto;
 
-// A path of labels stands before each message: names are bounded, so that paths are.
+// A path of labels stands before each message and with each node: names are bounded, so that paths
+// are.
 std::string cut(absl::string_view name) {
-  constexpr size_t kLongest = 500;
+  constexpr size_t kLongest = 200;
   if (name.size() <= kLongest) return std::string(name);
   return absl::StrCat(name.substr(0, kLongest), "...");
 }

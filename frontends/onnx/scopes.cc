@@ -1,8 +1,17 @@
 #include "modellib/frontends/onnx/scopes.h"
 
+#include "absl/strings/str_cat.h"
 #include "modellib/graph/constant.h"
 
 namespace modellib::onnx {
+
+std::string Scope::place_of(absl::string_view part) const {
+  // Each node of the graph has one: nested parts with long names must not come to gigabytes.
+  constexpr size_t kLongest = 240;
+  if (place_.empty()) return std::string(part);
+  if (place_.size() <= kLongest) return absl::StrCat(place_, " / ", part);
+  return absl::StrCat(place_.substr(0, kLongest), "... / ", part);
+}
 
 bool Scope::define(const std::string& name, Value value) {
   return !absent_.contains(name) && values_.emplace(name, value).second;

@@ -7,6 +7,7 @@
 
 #include <map>
 #include <string>
+#include <utility>
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/container/flat_hash_set.h"
@@ -22,14 +23,20 @@ using Opsets = std::map<std::string, int64_t>;
 
 class Scope {
  public:
-  // `parent` may be null.
+  // `parent` may be null. `place`: where its nodes stand in the model, "" for the main graph's.
   Scope(GraphBuilder& builder, Scope* parent, const Opsets& opsets,
-        const NodeView::CallAttributes* call)
-      : builder_(builder), parent_(parent), opsets_(opsets), call_(call) {}
+        const NodeView::CallAttributes* call, std::string place)
+      : builder_(builder),
+        parent_(parent),
+        opsets_(opsets),
+        call_(call),
+        place_(std::move(place)) {}
 
   GraphBuilder& builder() const { return builder_; }
   const Opsets& opsets() const { return opsets_; }
   const NodeView::CallAttributes* call() const { return call_; }
+  // "node #3 'If_i' (If) / then_branch / node #0 'Concat_r' (Concat)"; cut in the middle if long.
+  std::string place_of(absl::string_view part) const;
 
   // False if this scope has the name already. A null value: its node is not supported.
   bool define(const std::string& name, Value value);
@@ -45,6 +52,7 @@ class Scope {
   Scope* const parent_;
   const Opsets& opsets_;
   const NodeView::CallAttributes* const call_;
+  const std::string place_;
   absl::flat_hash_map<std::string, Value> values_;
   absl::flat_hash_map<std::string, Value> from_around_;
   absl::flat_hash_set<std::string> absent_;

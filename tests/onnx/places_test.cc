@@ -43,6 +43,20 @@ TEST(Places, OfExtentsThatDoNotFit) {
   EXPECT_THAT(std::string(compiled.status().message()), HasSubstr("node #1 'Add_y' (Add): "));
 }
 
+// A mistake that an op itself makes out once its operands have extents.
+TEST(Places, OfOperandsThatAreRefused) {
+  TestModel m;
+  m.input("x", {"1", "1", "n", "4"});
+  m.constant("w", {1, 1, 3, 3}, std::vector<float>(9, 1));
+  m.node("Conv", {"x", "w"}, {"y"});
+  m.output("y");
+  CompileOptions options;
+  options.dims = {{"n", {2, 2}}};
+  const auto compiled = compile_for_cpu(import(m), options);
+  EXPECT_EQ(compiled.status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(compiled.status().message()), HasSubstr("in node #0 'Conv_y' (Conv), "));
+}
+
 TEST(Places, StayWithAPlan) {
   CompileOptions options;
   options.dims = {{"n", {2, 8}}, {"m", {2, 8}}};
