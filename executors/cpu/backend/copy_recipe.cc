@@ -55,6 +55,13 @@ Walk repeat_walk(const Graph& graph, const Graph::Node& node) {
   return walk;
 }
 
+PadMode pad_mode_of(absl::string_view mode) {
+  if (mode == "reflect") return PadMode::kReflect;
+  if (mode == "edge") return PadMode::kEdge;
+  if (mode == "wrap") return PadMode::kWrap;
+  return PadMode::kConstant;
+}
+
 }  // namespace
 
 bool takes_repeat(const Graph& graph, const Graph::Node& node) {
@@ -187,9 +194,7 @@ absl::StatusOr<NodeRecipe> pad_recipe(const RecipeSite& site) {
     return no_kernel(site, "packed elements or too many axes");
   PadScalars scalars;
   scalars.element_bytes = bits / 8;
-  scalars.mode = static_cast<int64_t>(a.mode == "reflect" ? PadMode::kReflect
-                                      : a.mode == "edge"  ? PadMode::kEdge
-                                                          : PadMode::kConstant);
+  scalars.mode = static_cast<int64_t>(pad_mode_of(a.mode));
   absl::StatusOr<Tensor> element = Tensor::zeros(type.dtype, {});
   if (!element.ok()) return element.status();
   element->set(0, a.value);
