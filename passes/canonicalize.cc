@@ -163,7 +163,8 @@ std::optional<Value> simplify_sub(RebuildSite& site) { return neutral(site, 0.0,
 std::optional<Value> simplify_mul(RebuildSite& site) { return neutral(site, 1.0, true); }
 std::optional<Value> simplify_div(RebuildSite& site) {
   if (auto same = neutral(site, 1.0, false)) return same;
-  // Division by a power of two is exact as a product.
+  // Division by a power of two is exact as a product. A divisor may have axes that x lacks.
+  if (!(site.in(0).type() == result_type(site))) return std::nullopt;
   const std::optional<double> c = uniform_constant(site.in(1));
   int exponent;
   if (!c.has_value() || !std::isfinite(*c) || std::frexp(*c, &exponent) != 0.5) return std::nullopt;
