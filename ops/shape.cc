@@ -522,6 +522,15 @@ Value transpose(Value x, std::vector<int64_t> perm) {
   return emit_op_one("transpose", {x}, Attributes::of(TransposeAttributes{std::move(perm)}));
 }
 
+std::vector<int64_t> perm_of(const Graph::Node& node, int rank) {
+  std::vector<int64_t> perm = node.attributes.as<TransposeAttributes>().perm;
+  if (perm.empty()) {
+    for (int i = rank; i-- > 0;) perm.push_back(i);
+  }
+  for (int64_t& p : perm) p += p < 0 ? rank : 0;
+  return perm;
+}
+
 Value broadcast_to(Value x, Shape shape) {
   if (!x.is_null() && !x.is_poisoned() && shape == x.shape()) return x;
   return emit_op_one("broadcast_to", {x}, Attributes::of(BroadcastToAttributes{std::move(shape)}));

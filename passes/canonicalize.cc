@@ -75,15 +75,6 @@ std::optional<Value> simplify_reshape(RebuildSite& site) {
   return std::nullopt;
 }
 
-std::vector<int64_t> perm_of(const Graph::Node& node, int rank) {
-  std::vector<int64_t> perm = node.attributes.as<TransposeAttributes>().perm;
-  if (perm.empty()) {
-    for (int i = rank; i-- > 0;) perm.push_back(i);
-  }
-  for (int64_t& p : perm) p += p < 0 ? rank : 0;
-  return perm;
-}
-
 std::optional<Value> simplify_transpose(RebuildSite& site) {
   const Value x = site.in(0);
   const std::vector<int64_t> perm = perm_of(site.node, x.rank());

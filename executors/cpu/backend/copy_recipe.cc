@@ -123,16 +123,13 @@ absl::Status add_copy(const RecipeSite& site, NodeRecipe& recipe, DType dtype, c
 }
 
 absl::StatusOr<NodeRecipe> transpose_recipe(const RecipeSite& site) {
-  std::vector<int64_t> perm = site.node.attributes.as<TransposeAttributes>().perm;
-  const int rank = site.in(0).rank();
-  if (perm.empty()) {
-    for (int i = rank; i-- > 0;) perm.push_back(i);
-  }
   const std::vector<Dim> strides = dense_strides(site.in(0).shape);
   Walk walk;
   walk.extents = site.out(0).shape;
   walk.target = dense_strides(walk.extents);
-  for (int64_t p : perm) walk.source.push_back(strides[static_cast<size_t>(p < 0 ? p + rank : p)]);
+  for (int64_t p : perm_of(site.node, site.in(0).rank())) {
+    walk.source.push_back(strides[static_cast<size_t>(p)]);
+  }
   return one_copy(site, walk);
 }
 
