@@ -18,7 +18,9 @@ namespace {
 using onnx_proto::SparseTensorProto;
 using onnx_proto::TensorProto;
 using testing::ElementsAre;
+using testing::FloatNear;
 using testing::HasSubstr;
+using testing::Pointwise;
 
 std::string message(const TestModel& m) { return std::string(graph_of(m).status().message()); }
 
@@ -102,6 +104,99 @@ TEST(Resize, ByWholeFactorsRepeatsElements) {
     EXPECT_THAT(resized("asymmetric", "ceil", by_sizes), HasSubstr("of other elements"));
     EXPECT_THAT(resized("half_pixel", "floor", by_sizes), HasSubstr("of other elements"));
     EXPECT_THAT(resized("align_corners", "floor", by_sizes), HasSubstr("of other elements"));
+  }
+}
+
+// The row 0, 1, 2 … of that many elements, resized.
+struct RowCase {
+  float scale;
+  std::string coordinates = "asymmetric";
+  std::string nearest = "floor";
+  std::string mode = "nearest";
+};
+absl::StatusOr<std::vector<float>> resized_row(int64_t extent, const RowCase& c, bool free) {
+  TestModel m;
+  m.input("x", {free ? "n" : std::to_string(extent)});
+  m.constant("none", {0}, {});
+  m.constant("scales", {1}, {c.scale});
+  auto& node = m.node("Resize", {"x", "none", "scales"}, {"y"});
+  set_attribute(node, "mode", c.mode);
+  set_attribute(node, "coordinate_transformation_mode", c.coordinates);
+  set_attribute(node, "nearest_mode", c.nearest);
+  m.output("y");
+  std::vector<float> row;
+  for (int64_t i = 0; i < extent; ++i) row.push_back(static_cast<float>(i));
+  return run(m, {floats({extent}, row)});
+}
+
+// As ONNX Runtime has it: products and quotients of extents and scales are those of f32.
+TEST(Resize, ComputesWithTheScaleInF32) {
+  const auto extent = [](int64_t from, float scale, bool free) {
+    const auto y = resized_row(from, {scale}, free);
+    EXPECT_TRUE(y.ok()) << y.status();
+    return y.ok() ? y->size() : 0;
+  };
+  for (const bool free : {false, true}) {
+    EXPECT_EQ(extent(10, 0.7f, free), 7u);
+    EXPECT_EQ(extent(640, 0.7f, free), 448u);
+    EXPECT_EQ(extent(3, 5 / 3.0f, free), 5u);
+    const auto y = resized_row(10, {1.2f}, free);
+    ASSERT_TRUE(y.ok()) << y.status();
+    EXPECT_EQ(y->at(6), 5);
+  }
+  // 90 times it falls below 117, which no fraction tells.
+  EXPECT_EQ(extent(90, 1.3f, false), 116u);
+  EXPECT_EQ(resized_row(90, {1.3f}, true).status().code(), absl::StatusCode::kUnimplemented);
+}
+
+TEST(Resize, GivesTheSameForExtentsThatAreKnownAndThatAreNot) {
+  std::vector<RowCase> cases;
+  for (const char* coordinates : {"asymmetric", "half_pixel", "pytorch_half_pixel", "align_corners",
+                                  "tf_half_pixel_for_nn"}) {
+    for (const float scale : {0.5f, 0.7f, 1.2f, 1.5f, 5 / 3.0f}) {
+      cases.push_back({scale, coordinates, "floor", "linear"});
+      for (const char* nearest : {"floor", "ceil", "round_prefer_floor", "round_prefer_ceil"}) {
+        cases.push_back({scale, coordinates, nearest});
+      }
+    }
+  }
+  for (const RowCase& c : cases) {
+    for (const int64_t extent : {3, 10, 640}) {
+      const auto known = resized_row(extent, c, false), free = resized_row(extent, c, true);
+      ASSERT_TRUE(known.ok() && free.ok()) << known.status() << free.status();
+      EXPECT_THAT(*free, Pointwise(FloatNear(1e-4f), *known))
+          << c.mode << " " << c.nearest << " " << c.coordinates << " " << c.scale;
+    }
+  }
+}
+
+// Both axes are scaled by 4/3: their coordinates are 0, 0.75 and 1.5, though 2 elements become 3.
+TEST(Resize, HasOneScaleWhereThePolicyKeepsTheRatio) {
+  TestModel m(18);
+  m.input("x", {"3", "2"});
+  m.constant("none", {0}, {});
+  m.integers("sizes", {4, 5});
+  auto& node = m.node("Resize", {"x", "none", "none", "sizes"}, {"y"});
+  set_attribute(node, "mode", "linear");
+  set_attribute(node, "coordinate_transformation_mode", "asymmetric");
+  set_attribute(node, "keep_aspect_ratio_policy", "not_larger");
+  m.output("y");
+  const auto y = run(m, {floats({3, 2}, {0, 1, 0, 1, 0, 1})});
+  ASSERT_TRUE(y.ok()) << y.status();
+  EXPECT_THAT(*y, Pointwise(FloatNear(1e-6f), {0, 0.75, 1, 0, 0.75, 1, 0, 0.75, 1, 0, 0.75, 1}));
+}
+
+// Coordinates 0, 5/3 and 10/3.
+TEST(Resize, OfVersion10RoundsUpWhereItShrinks) {
+  for (const char* extent : {"5", "n"}) {
+    TestModel m(10);
+    m.input("x", {extent});
+    m.constant("scales", {1}, {0.6f});
+    m.node("Resize", {"x", "scales"}, {"y"});
+    m.output("y");
+    const auto y = run(m, {floats({5}, {0, 1, 2, 3, 4})});
+    ASSERT_TRUE(y.ok()) << y.status();
+    EXPECT_THAT(*y, ElementsAre(0, 2, 4));
   }
 }
 
