@@ -2,6 +2,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -11,6 +13,7 @@
 #include "modellib/frontends/onnx/test_model.h"
 #include "modellib/graph/constant.h"
 #include "modellib/graph/op_def.h"
+#include "modellib/graph/status_macros.h"
 
 namespace modellib::onnx {
 namespace {
@@ -23,6 +26,69 @@ using testing::HasSubstr;
 using testing::Pointwise;
 
 std::string message(const TestModel& m) { return std::string(graph_of(m).status().message()); }
+
+// The first output, of whatever type.
+absl::StatusOr<Tensor> result_of(const TestModel& m, const std::vector<Tensor>& inputs) {
+  MODELLIB_ASSIGN_OR_RETURN(const GraphRef graph, graph_of(m));
+  MODELLIB_ASSIGN_OR_RETURN(const ReferenceResult result, run_reference(graph, inputs));
+  return result.outputs[0];
+}
+Tensor integers_of(DType dtype, const std::vector<int64_t>& values) {
+  Tensor t = *Tensor::zeros(dtype, {static_cast<int64_t>(values.size())});
+  for (size_t i = 0; i < values.size(); ++i) t.set_int(static_cast<int64_t>(i), values[i]);
+  return t;
+}
+
+// ---- Arithmetic
+
+struct HyperbolicCase {
+  const char* op;
+  double (*function)(double);
+  std::vector<float> values;
+};
+
+// Near zero, near the end of f32 and beyond.
+TEST(Hyperbolic, FunctionsOverflowNoEarlierThanTheirResults) {
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  const HyperbolicCase cases[] = {
+      {"Sinh", std::sinh, {0, 1e-6f, -1e-3f, 0.5f, -3, 40, 88.8f, -89.3f, 89.5f, -kInfinity}},
+      {"Cosh", std::cosh, {0, 1e-3f, 0.5f, -3, 40, 88.8f, -89.3f, 89.5f, -kInfinity}},
+      {"Asinh", std::asinh, {0, 1e-6f, -1e-3f, 0.5f, -3, 1e9f, 2e9f, 1.9e19f, -3e38f, kInfinity}},
+      {"Acosh", std::acosh, {1, 1.001f, 1.5f, 30, 1e9f, 2e9f, 1.9e19f, 3e38f, kInfinity}}};
+  for (const HyperbolicCase& c : cases) {
+    const auto count = static_cast<int64_t>(c.values.size());
+    TestModel m;
+    m.input("x", {std::to_string(count)});
+    m.node(c.op, {"x"}, {"y"});
+    m.output("y");
+    const auto y = run(m, {floats({count}, c.values)});
+    ASSERT_TRUE(y.ok()) << y.status();
+    for (size_t i = 0; i < c.values.size(); ++i) {
+      const auto expected = static_cast<float>(c.function(static_cast<double>(c.values[i])));
+      if (std::isinf(expected)) {
+        EXPECT_EQ(y->at(i), expected) << c.op << " of " << c.values[i];
+      } else {
+        EXPECT_NEAR(y->at(i), expected, 2e-6 * std::fabs(expected))
+            << c.op << " of " << c.values[i];
+      }
+    }
+  }
+}
+
+// 1001 cubed has more digits than f32.
+TEST(Pow, OfIntegersToAFloatIsExact) {
+  TestModel m;
+  m.input("x", {"3"}, TensorProto::INT32);
+  m.constant("exponent", {1}, {3});
+  m.node("Pow", {"x", "exponent"}, {"y"});
+  m.output("y");
+  const auto y = result_of(m, {integers_of(DType::kI32, {1001, -7, 1290})});
+  ASSERT_TRUE(y.ok()) << y.status();
+  ASSERT_EQ(y->dtype(), DType::kI32);
+  EXPECT_EQ(y->int_at(0), 1003003001);
+  EXPECT_EQ(y->int_at(1), -343);
+  EXPECT_EQ(y->int_at(2), 2146689000);
+}
 
 // ---- Range
 
