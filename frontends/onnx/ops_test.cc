@@ -121,6 +121,114 @@ TEST(Range, OfFloatsNeedNotBeWhole) {
   EXPECT_THAT(*y, ElementsAre(0.5, 0, -0.5));
 }
 
+// ---- Quantisation
+
+TEST(Quantization, GivesTheTypeThatIsAskedFor) {
+  TestModel m(23);
+  m.input("q", {"2"}, TensorProto::UINT8);
+  m.constant("scale", {}, {0.5});
+  set_attribute(m.node("DequantizeLinear", {"q", "scale"}, {"y"}), "output_dtype",
+                TensorProto::FLOAT16);
+  m.output("y");
+  const auto y = result_of(m, {integers_of(DType::kU8, {3, 255})});
+  ASSERT_TRUE(y.ok()) << y.status();
+  EXPECT_EQ(y->dtype(), DType::kF16);
+  EXPECT_EQ(y->at(0), 1.5);
+  EXPECT_EQ(y->at(1), 127.5);
+}
+
+// 2049 is no number of f16: it is rounded to an even one.
+TEST(Quantization, DividesInThePrecisionThatIsAskedFor) {
+  for (const bool in_f16 : {false, true}) {
+    TestModel m(23);
+    m.input("x", {"1"});
+    m.constant("scale", {}, {1});
+    auto& node = m.node("QuantizeLinear", {"x", "scale"}, {"y"});
+    set_attribute(node, "output_dtype", TensorProto::INT16);
+    if (in_f16) set_attribute(node, "precision", TensorProto::FLOAT16);
+    m.output("y");
+    const auto y = result_of(m, {floats({1}, {2049})});
+    ASSERT_TRUE(y.ok()) << y.status();
+    EXPECT_EQ(y->dtype(), DType::kI16);
+    EXPECT_EQ(y->int_at(0), in_f16 ? 2048 : 2049);
+  }
+}
+
+TEST(Quantization, RefusesAZeroPointOfAnotherType) {
+  TestModel m(23);
+  m.input("x", {"1"});
+  m.input("zero", {}, TensorProto::UINT8);
+  m.constant("scale", {}, {1});
+  set_attribute(m.node("QuantizeLinear", {"x", "scale", "zero"}, {"y"}), "output_dtype",
+                TensorProto::INT8);
+  m.output("y");
+  EXPECT_THAT(message(m), HasSubstr("output_dtype i8 with a zero point of u8"));
+}
+
+// ---- GatherND, ScatterND
+
+// Of 0, 1 … 5 in the shape [2, 3]: the element at these coordinates, or all, that one set to 1.
+absl::StatusOr<std::vector<float>> at_coordinates(const char* op, const std::vector<int64_t>& at) {
+  TestModel m;
+  m.input("x", {"2", "3"});
+  *m.graph().add_initializer() = make_integers("at", {1, 2}, at);
+  m.constant("one", {1}, {1});
+  std::vector<std::string> operands = {"x", "at"};
+  if (std::string(op) == "ScatterND") operands.push_back("one");
+  m.node(op, operands, {"y"});
+  m.output("y");
+  return run(m, {floats({2, 3}, {0, 1, 2, 3, 4, 5})});
+}
+
+TEST(IndexNd, CountsFromEitherEndOfEachAxis) {
+  EXPECT_THAT(*at_coordinates("GatherND", {-1, -3}), ElementsAre(3));
+  EXPECT_THAT(*at_coordinates("ScatterND", {-1, 2}), ElementsAre(0, 1, 2, 3, 4, 1));
+}
+
+// Some of these are the number of an element of another row.
+TEST(IndexNd, EndsTheRunWhereACoordinateIsOutside) {
+  for (const char* op : {"GatherND", "ScatterND"}) {
+    for (const std::vector<int64_t>& at : std::vector<std::vector<int64_t>>{
+             {0, 3}, {0, -4}, {1, -4}, {2, 0}, {2, -3}, {-3, 0}, {-3, 2}}) {
+      EXPECT_EQ(at_coordinates(op, at).status().code(), absl::StatusCode::kOutOfRange)
+          << op << " " << at[0] << " " << at[1];
+    }
+  }
+}
+
+TEST(IndexNd, KeepsToItsPlaceInTheBatch) {
+  for (const int64_t second : {1, -2, 2, -3}) {
+    TestModel m;
+    m.input("x", {"2", "2"});
+    *m.graph().add_initializer() = make_integers("at", {2, 1}, {second, 0});
+    set_attribute(m.node("GatherND", {"x", "at"}, {"y"}), "batch_dims", 1);
+    m.output("y");
+    const auto y = run(m, {floats({2, 2}, {0, 1, 2, 3})});
+    if (second < -2 || second > 1) {
+      EXPECT_EQ(y.status().code(), absl::StatusCode::kOutOfRange) << second;
+    } else {
+      ASSERT_TRUE(y.ok()) << y.status();
+      EXPECT_THAT(*y, ElementsAre(second == 1 ? 1 : 0, 2));
+    }
+  }
+}
+
+// ---- Dropout
+
+TEST(Dropout, HasAMaskOfTheTypeOfItsVersion) {
+  for (const int version : {7, 10, 13}) {
+    TestModel m(version);
+    m.input("x", {"2"});
+    m.node("Dropout", {"x"}, {"y", "mask"});
+    m.output("mask");
+    const auto mask = result_of(m, {floats({2}, {3, 4})});
+    ASSERT_TRUE(mask.ok()) << mask.status();
+    EXPECT_EQ(mask->dtype(), version < 10 ? DType::kF32 : DType::kBool);
+    EXPECT_EQ(mask->at(0), 1);
+    EXPECT_EQ(mask->at(1), 1);
+  }
+}
+
 // ---- Resize
 
 // Names of the ops that it becomes, but constants, for an image [1, 2, "h", 3] grown to twice and
