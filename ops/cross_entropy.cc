@@ -229,7 +229,9 @@ Value nll_loss(Value log_probs, Value target, Value weight, const NllOptions& op
   const Value safe = valid_target(given, counts, x, axis);
   Value each = cast(counts, x.dtype());
   if (!weight.is_null()) each = each * gather(as_dtype(weight, x.dtype()), safe, 0);
-  const Value loss = squeeze(neg(gather_elements(x, safe, axis)) * each, {axis});
+  // What is ignored may be -inf, which no weight makes 0.
+  const Value own = where(counts, neg(gather_elements(x, safe, axis)), 0.0);
+  const Value loss = squeeze(own * each, {axis});
   if (options.reduction != "mean") return reduced(loss, options.reduction, "nll_loss");
   return reduce_sum(loss, {}) / reduce_sum(each, {});
 }

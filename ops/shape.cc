@@ -472,6 +472,7 @@ std::vector<OpSample> samples_pad() {
       sample("crop", {f32({4, 5})}, Attributes::of(PadAttributes{{-1, 2}, {0, -3}})),
       sample("reflect", {f32({2, 4})}, Attributes::of(PadAttributes{{0, 2}, {1, 3}, 0, "reflect"})),
       sample("edge", {f32({2, 4})}, Attributes::of(PadAttributes{{1, 2}, {0, 3}, 0, "edge"})),
+      sample("wrap", {f32({2, 4})}, Attributes::of(PadAttributes{{1, 4}, {2, 3}, 0, "wrap"})),
       sample("symbolic", {f32({kBatch, 3})}, Attributes::of(PadAttributes{{1, 0}, {1, 1}})),
       sample("i64", {i64({3})}, Attributes::of(PadAttributes{{1}, {1}, 7}))};
 }
@@ -519,6 +520,15 @@ Value reshape(Value x, Shape shape) {
 
 Value transpose(Value x, std::vector<int64_t> perm) {
   return emit_op_one("transpose", {x}, Attributes::of(TransposeAttributes{std::move(perm)}));
+}
+
+std::vector<int64_t> perm_of(const Graph::Node& node, int rank) {
+  std::vector<int64_t> perm = node.attributes.as<TransposeAttributes>().perm;
+  if (perm.empty()) {
+    for (int i = rank; i-- > 0;) perm.push_back(i);
+  }
+  for (int64_t& p : perm) p += p < 0 ? rank : 0;
+  return perm;
 }
 
 Value broadcast_to(Value x, Shape shape) {

@@ -29,6 +29,8 @@ struct TransposeAttributes {
 };
 // Axis i of the result is axis perm[i] of x; an empty perm reverses the axes.
 Value transpose(Value x, std::vector<int64_t> perm = {});
+// The perm of a node "transpose", written out and counted from the front.
+std::vector<int64_t> perm_of(const Graph::Node& node, int rank);
 
 struct BroadcastToAttributes {
   Shape shape;

@@ -22,7 +22,7 @@ Value before_swap(const Value& value) {
     const NodeId producer = graph.value(id).producer;
     if (producer < 0 || graph.node(producer).op->name != "transpose") return {};
     const Graph::Node& node = graph.node(producer);
-    const auto& perm = node.attributes.as<TransposeAttributes>().perm;
+    const std::vector<int64_t> perm = perm_of(node, 4);
     for (int64_t& axis : axes) axis = perm[static_cast<size_t>(axis)];
     id = node.inputs[0];
     if (axes == swap) return value.builder()->value(id);

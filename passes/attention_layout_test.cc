@@ -47,6 +47,21 @@ TEST(AttentionLayout, SeesThroughKeysThatAreTurnedTwice) {
   })"));
 }
 
+// Axes may be counted from the end; without any, all are reversed.
+TEST(AttentionLayout, ReadsEveryWayToWriteATranspose) {
+  EXPECT_EQ(after(R"(graph "g" (x: f32[2,7,3,8], y: f32[8,9,3,2]) {
+    q = transpose(x) {perm: [0, -2, 1, -1]}
+    k = transpose(y)
+    o, lse = attention(q, k, k)
+    return lse
+  })"),
+            printed(R"(graph "g" (x: f32[2,7,3,8], y: f32[8,9,3,2]) {
+    k = transpose(y)
+    %0, lse = attention(x, k, k) {query_layout: "BSHD"}
+    return lse
+  })"));
+}
+
 TEST(AttentionLayout, LeavesKeysOfACacheAsTheyAre) {
   EXPECT_EQ(after(R"(graph "g" (x: f32[2,1,3,8], k: f32[2,3,9,8], v: f32[2,9,3,8]) {
     q = transpose(x) {perm: [0, 2, 1, 3]}

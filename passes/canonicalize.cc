@@ -75,15 +75,6 @@ std::optional<Value> simplify_reshape(RebuildSite& site) {
   return std::nullopt;
 }
 
-std::vector<int64_t> perm_of(const Graph::Node& node, int rank) {
-  std::vector<int64_t> perm = node.attributes.as<TransposeAttributes>().perm;
-  if (perm.empty()) {
-    for (int i = rank; i-- > 0;) perm.push_back(i);
-  }
-  for (int64_t& p : perm) p += p < 0 ? rank : 0;
-  return perm;
-}
-
 std::optional<Value> simplify_transpose(RebuildSite& site) {
   const Value x = site.in(0);
   const std::vector<int64_t> perm = perm_of(site.node, x.rank());
@@ -163,7 +154,8 @@ std::optional<Value> simplify_sub(RebuildSite& site) { return neutral(site, 0.0,
 std::optional<Value> simplify_mul(RebuildSite& site) { return neutral(site, 1.0, true); }
 std::optional<Value> simplify_div(RebuildSite& site) {
   if (auto same = neutral(site, 1.0, false)) return same;
-  // Division by a power of two is exact as a product.
+  // Division by a power of two is exact as a product. A divisor may have axes that x lacks.
+  if (!(site.in(0).type() == result_type(site))) return std::nullopt;
   const std::optional<double> c = uniform_constant(site.in(1));
   int exponent;
   if (!c.has_value() || !std::isfinite(*c) || std::frexp(*c, &exponent) != 0.5) return std::nullopt;

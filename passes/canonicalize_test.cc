@@ -39,6 +39,8 @@ TEST(Canonicalize, DivisionByAPowerOfTwo) {
           "c = constant() {value: f32[] [0.25]}\n return y = mul(x, c)");
   stays("c = constant() {value: f32[] [3.0]}\n return y = div(x, c)");
   stays("c = constant() {value: f32[] [1e30]}\n return y = div(x, c)");
+  // It widens the result.
+  stays("c = constant() {value: f32[1,1,1,1] [4.0]}\n return y = div(x, c)");
 }
 
 TEST(Canonicalize, Powers) {

@@ -11,7 +11,7 @@
 // inner values. Constants may be rounded to their type, irrational ones to five digits.
 //
 // The meaning stays, except where the primitives give NaN: a row of attention that sees no key
-// gives zeros, hard_swish(-inf) is 0.
+// gives zeros, where a softmax of nothing but -inf has no numbers; hard_swish(-inf) is 0.
 #ifndef MODELLIB_PASSES_RECOGNISE_H_
 #define MODELLIB_PASSES_RECOGNISE_H_
 

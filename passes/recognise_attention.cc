@@ -22,9 +22,10 @@ using pattern::either;
 using pattern::number;
 using pattern::op;
 
-// The scores of what `where` hides. A finite one hides only if adding it leaves nothing of a score;
-// then a row that sees no key has equal probabilities, added or selected.
-constexpr double kLeastHiding = -1e8;
+// The scores of what `where` hides. A finite one hides only if adding it leaves nothing of a score:
+// then a row that sees no key has equal probabilities, added or selected. -1e9 does not: an f32
+// beside it is rounded to multiples of 64, so that larger scores would show.
+constexpr double kLeastHiding = -1e30;
 
 absl::Status unlike(absl::string_view what) { return absl::FailedPreconditionError(what); }
 
@@ -56,11 +57,11 @@ Value mask_of(const Found& f) {
     if (std::isinf(fill) && !f.has("bias")) {
       mask = seen;
     } else {
-      const double nothing = 0;
-      const Value hiding = f.site.builder.scalar(fill, f.type("qk").dtype);
-      const Value shown =
-          f.has("bias") ? f["bias"] : f.site.builder.scalar(nothing, f.type("qk").dtype);
-      mask = where(seen, shown, hiding);
+      const DType dtype = f.type("qk").dtype;
+      const Value hiding = f.site.builder.scalar(fill, dtype);
+      // The bias is added to what is hidden too.
+      mask = f.has("bias") ? where(seen, f["bias"], f["bias"] + hiding)
+                           : where(seen, f.site.builder.scalar(0, dtype), hiding);
     }
   } else if (f.has("bias")) {
     mask = f["bias"];

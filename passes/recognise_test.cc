@@ -366,7 +366,7 @@ const char kAttentionInputs[] =
       scale = constant() {value: f32[] [0.5]}
       root = constant() {value: f32[] [2.0]}
       inf = constant() {value: f32[] [-inf]}
-      low = constant() {value: f32[] [-1e9]}
+      low = constant() {value: f32[] [-1e30]}
       kt = transpose(k) {perm: [0, 1, 3, 2]}
       s = matmul(q, kt)
   )";
@@ -423,8 +423,9 @@ TEST(Recognise, AttentionThatSelectsKeys) {
       p = softmax(w)
       return y = matmul(p, v))"),
                     attention_is(R"(
-      low = constant() {value: f32[] [-1e9]}
-      mask = where(m, b, low)
+      low = constant() {value: f32[] [-1e30]}
+      hidden = add(b, low)
+      mask = where(m, b, hidden)
       y, l = attention(q, k, v, mask) {scale: 0.5}
       return y)"));
 }
@@ -472,6 +473,7 @@ TEST(Recognise, NoAttention) {
     expect_missed(absl::StrCat(R"(graph "g" (q: f32[2,2,3,4], k: f32[2,2,5,4], v: f32[2,2,5,6],
         m: bool[3,5], one: f32[1,2,5,6]) {
       near = constant() {value: f32[] [-100.0]}
+      far = constant() {value: f32[] [-1e9]}
       s = matmul(q, k) {transpose_b: true}
       )",
                                lines, "}"),
@@ -481,6 +483,9 @@ TEST(Recognise, NoAttention) {
          "is no attention: the softmax does not run over the keys");
   missed("t = where(m, s, near)\n p = softmax(t)\n return y = matmul(p, v)",
          "is no attention: a score of -100 does not hide a key");
+  // Of a row that sees no key it would leave differences of the larger scores.
+  missed("t = where(m, s, far)\n p = softmax(t)\n return y = matmul(p, v)",
+         "is no attention: a score of -1e+09 does not hide a key");
   missed("p = softmax(s)\n return y = matmul(p, one)", "is no attention: its products broadcast");
   missed("p = softmax(s)\n y = matmul(p, v)\n return y, p",
          "is no attention: the result of softmax is used outside the pattern");

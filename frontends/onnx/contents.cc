@@ -49,7 +49,13 @@ Numbers gathered(const Site& s, const std::function<Number(absl::Span<const int6
 Numbers of_tensor(const Tensor& t) {
   Numbers result;
   for (int64_t i = 0; i < t.elements(); ++i) {
-    result.push_back(is_floating(t.dtype()) ? Number::of_real(t.at(i)) : Number::of(t.int_at(i)));
+    if (is_floating(t.dtype())) {
+      result.push_back(Number::of_real(t.at(i)));
+    } else {
+      // Numbers of u64 above those of i64 are not followed.
+      const int64_t n = t.int_at(i);
+      result.push_back(t.dtype() == DType::kU64 && n < 0 ? Number() : Number::of(n));
+    }
   }
   return result;
 }

@@ -16,6 +16,16 @@ Number real(double value, DType dtype) {
 
 Number boolean(bool value) { return Number::of(value ? 1 : 0); }
 
+// An integer of a type. What does not fit the graph wraps or saturates: it is unknown here.
+Number fitting(const Number& n, DType dtype) {
+  if (n.kind != Kind::kInteger || !n.integer.is_static() || !is_integer(dtype)) return n;
+  const int64_t v = n.integer.value();
+  if (bits_of(dtype) == 64) return is_signed_integer(dtype) || v >= 0 ? n : Number();
+  const int64_t half = int64_t{1} << (bits_of(dtype) - 1);
+  const bool fits = is_signed_integer(dtype) ? -half <= v && v < half : 0 <= v && v < 2 * half;
+  return fits ? n : Number();
+}
+
 // The sign of a - b, if it is the same whatever the symbols are bound to (extents are not
 // negative).
 struct Order {
@@ -108,11 +118,13 @@ Number unary_number(absl::string_view op, const Number& x, DType dtype) {
   if (x.kind == Kind::kInteger) {
     const bool rounds = op == "floor" || op == "ceil" || op == "round" || op == "trunc";
     if (rounds) return x;
-    if (op == "neg") return Number::of(Dim(0) - x.integer);
+    if (op == "neg") return fitting(Number::of(Dim(0) - x.integer), dtype);
     if (op == "abs" || op == "relu") {
       const DimRange range = x.integer.range({});
       if (range.min >= 0) return x;
-      if (op == "abs" && x.integer.is_static()) return Number::of(std::abs(x.integer.value()));
+      if (op == "abs" && x.integer.is_static()) {
+        return fitting(Number::of(Dim(0) - x.integer), dtype);
+      }
     }
     return {};
   }
@@ -148,7 +160,8 @@ Number binary_number(absl::string_view op, const Number& a, const Number& b, DTy
     if (op == "floor_div" || op == "mod") return {};
     return integers(op, *p, *q);
   }
-  return is_comparison(op) ? compare(op, a.integer, b.integer) : integers(op, a.integer, b.integer);
+  if (is_comparison(op)) return compare(op, a.integer, b.integer);
+  return fitting(integers(op, a.integer, b.integer), dtype);
 }
 
 Number cast_number(const Number& x, DType from, DType to) {
@@ -162,17 +175,9 @@ Number cast_number(const Number& x, DType from, DType to) {
     const auto c = x.constant();
     return c.has_value() ? real(*c, to) : x;
   }
-  if (x.kind == Kind::kInteger) {
-    // Between integers the low bits stay: a constant that does not fit is left to the graph.
-    if (x.integer.is_static() && bits_of(to) < 64) {
-      const int64_t v = x.integer.value(), half = int64_t{1} << (bits_of(to) - 1);
-      const bool fits = is_signed_integer(to) ? -half <= v && v < half : 0 <= v && v < 2 * half;
-      if (!fits) return {};
-    }
-    return x;
-  }
+  if (x.kind == Kind::kInteger) return fitting(x, to);
   if (!(std::fabs(x.real) < 9e18)) return {};
-  return Number::of(static_cast<int64_t>(x.real));
+  return fitting(Number::of(static_cast<int64_t>(x.real)), to);
 }
 
 Number choose_number(const Number& condition, const Number& a, const Number& b) {

@@ -122,7 +122,7 @@ Value hard(Value x, int64_t axis) {
                  {.axis = axis, .dtype = x.dtype()});
 }
 
-// For inference nothing is dropped. The mask says so.
+// For inference nothing is dropped. The mask says so, in versions before 10 with ones of x's type.
 absl::StatusOr<Values> dropout(NodeView& n) {
   if (n.has(2)) {
     MODELLIB_ASSIGN_OR_RETURN(const double training, n.known_real(2));
@@ -132,7 +132,8 @@ absl::StatusOr<Values> dropout(NodeView& n) {
     }
   }
   const Value x = n.in(0);
-  const Value kept = n.builder().scalar(1, DType::kBool);
+  constexpr int kBoolSince = 10;
+  const Value kept = n.builder().scalar(1, n.version() < kBoolSince ? x.dtype() : DType::kBool);
   return n.wants(1) ? Values{x, broadcast_to(kept, x.shape())} : Values{x};
 }
 

@@ -39,18 +39,21 @@ absl::StatusOr<Values> place_elements(NodeView& n) {
 }
 
 // The last axis of `indices` [i…, k] holds coordinates of the axes [from, from + k) of `shape`; the
-// number of the element among those axes, i64 [i…].
-Value linear_index(Value indices, const Shape& shape, int from, int64_t k) {
+// number of the element among those axes, i64 [i…]. For coordinates that lie outside, which could
+// give the number of another element, `count`: that of all elements, and so the number of none.
+Value linear_index(Value indices, const Shape& shape, int from, int64_t k, const Dim& count) {
   GraphBuilder& b = *builder_of({indices});
   indices = cast(indices, DType::kI64);
-  Value sum;
+  Value sum, inside;
   for (int64_t i = 0; i < k; ++i) {
     const Value extent = dim_value(b, shape[static_cast<size_t>(from + i)]);
     Value at = squeeze(slice_axis(indices, -1, i, i + 1), {-1});
     at = where(less(at, 0), at + extent, at);
+    const Value fits = logical_and(greater_equal(at, 0), less(at, extent));
     sum = sum.is_null() ? at : sum * extent + at;
+    inside = inside.is_null() ? fits : logical_and(inside, fits);
   }
-  return sum;
+  return where(inside, sum, dim_value(b, count));
 }
 
 absl::StatusOr<int64_t> coordinates(Value indices, int most) {
@@ -74,7 +77,9 @@ absl::StatusOr<Values> pick_nd(NodeView& n) {
   MODELLIB_ASSIGN_OR_RETURN(const int64_t k,
                             coordinates(indices, data.rank() - static_cast<int>(batch)));
   const Shape& shape = data.shape();
-  Value at = linear_index(indices, shape, static_cast<int>(batch), k);
+  const Dim count =
+      element_count(absl::Span<const Dim>(shape).first(static_cast<size_t>(batch + k)));
+  Value at = linear_index(indices, shape, static_cast<int>(batch), k, count);
   // The place in the batch comes before.
   Dim inner = 1;
   for (int64_t i = 0; i < k; ++i) inner = inner * shape[static_cast<size_t>(batch + i)];
@@ -96,9 +101,9 @@ absl::StatusOr<Values> place_nd(NodeView& n) {
   MODELLIB_ASSIGN_OR_RETURN(const std::string reduction, reduction_of(n));
   MODELLIB_ASSIGN_OR_RETURN(const int64_t k, coordinates(indices, data.rank()));
   const absl::Span<const Dim> shape = data.shape();
-  const Value at = linear_index(indices, data.shape(), 0, k);
-  const Dim count = element_count(at.shape());
   const Dim rows = element_count(shape.first(static_cast<size_t>(k)));
+  const Value at = linear_index(indices, data.shape(), 0, k, rows);
+  const Dim count = element_count(at.shape());
   const Dim columns = element_count(shape.subspan(static_cast<size_t>(k)));
   // Each element of a row that is placed has the row's number.
   const Value spread = broadcast_to(reshape(at, {count, 1}), {count, columns});

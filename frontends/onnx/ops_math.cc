@@ -1,6 +1,7 @@
 // Arithmetic, comparisons and logic; matrix products.
 #include <cmath>
 #include <limits>
+#include <numbers>
 
 #include "modellib/frontends/onnx/conversions.h"
 #include "modellib/frontends/onnx/element_types.h"
@@ -39,8 +40,8 @@ absl::StatusOr<Values> power(NodeView& n) {
   }
   if (x.dtype() == y.dtype()) return Values{pow(x, y)};
   if (is_floating(x.dtype()) || is_integer(y.dtype())) return Values{pow(x, cast(y, x.dtype()))};
-  const DType wide = y.dtype() == DType::kF64 ? DType::kF64 : DType::kF32;
-  return Values{cast(pow(cast(x, wide), cast(y, wide)), x.dtype())};
+  // f32 does not hold the integers above 2^24.
+  return Values{cast(pow(cast(x, DType::kF64), cast(y, DType::kF64)), x.dtype())};
 }
 
 absl::StatusOr<Values> modulo(NodeView& n) {
@@ -75,22 +76,38 @@ absl::StatusOr<Values> is_inf(NodeView& n) {
 }
 
 absl::StatusOr<Values> tangent(NodeView& n) { return Values{sin(n.in(0)) / cos(n.in(0))}; }
-// With expm1, which keeps what is small.
+
+// 2 sinh(x / 2), with expm1, which keeps what is small. By way of the half nothing overflows before
+// the result does.
+Value twice_sine_of_half(Value x) {
+  const Value half = x * 0.5;
+  return expm1(half) - expm1(neg(half));
+}
 absl::StatusOr<Values> hyperbolic_sine(NodeView& n) {
-  const Value e = expm1(abs(n.in(0)));
-  return Values{mul(sign(n.in(0)), (e + e / (e + 1.0)) * 0.5)};
+  const Value half = n.in(0) * 0.5;
+  return Values{twice_sine_of_half(n.in(0)) * 0.5 * (exp(half) + exp(neg(half)))};
 }
 absl::StatusOr<Values> hyperbolic_cosine(NodeView& n) {
-  return Values{(exp(n.in(0)) + exp(neg(n.in(0)))) * 0.5};
+  const Value s = twice_sine_of_half(n.in(0));
+  return Values{s * 0.5 * s + 1.0};
+}
+
+// An inverse of x >= 0: `f`, which squares x, but for numbers so large that it is log(2 x).
+Value with_large(Value x, Value (*f)(Value)) {
+  const Value is_large = greater(x, x.dtype() == DType::kF16 ? 128 : 1e9);
+  const Value large = log(where(is_large, x, 1.0)) + std::numbers::ln2;
+  return where(is_large, large, f(where(is_large, 1.0, x)));
 }
 absl::StatusOr<Values> area_sine(NodeView& n) {
-  const Value x = abs(n.in(0));
-  const Value y = log1p(x + square(x) / (sqrt(square(x) + 1.0) + 1.0));
+  const Value y = with_large(
+      abs(n.in(0)), [](Value x) { return log1p(x + square(x) / (sqrt(square(x) + 1.0) + 1.0)); });
   return Values{mul(sign(n.in(0)), y)};
 }
 absl::StatusOr<Values> area_cosine(NodeView& n) {
-  const Value t = n.in(0) - 1.0;
-  return Values{log1p(t + sqrt(t * (t + 2.0)))};
+  return Values{with_large(n.in(0), [](Value x) {
+    const Value t = x - 1.0;
+    return log1p(t + sqrt(t * (t + 2.0)));
+  })};
 }
 absl::StatusOr<Values> area_tangent(NodeView& n) {
   return Values{(log1p(n.in(0)) - log1p(neg(n.in(0)))) * 0.5};

@@ -46,17 +46,32 @@ absl::StatusOr<Value> quantized(Value x, Value scale, Value zero, DType dtype) {
   return cast(minimum(maximum(q, limits.low), limits.high), dtype);
 }
 
+// The element type that an attribute names; `standard` if it is not there.
+absl::StatusOr<DType> dtype_attribute(NodeView& n, const char* name, DType standard) {
+  const int64_t type = n.integer(name, 0);
+  if (type == 0) return standard;
+  return dtype_of_onnx(type);
+}
+absl::StatusOr<DType> real_attribute(NodeView& n, const char* name, DType standard) {
+  MODELLIB_ASSIGN_OR_RETURN(const DType dtype, dtype_attribute(n, name, standard));
+  if (is_real(dtype)) return dtype;
+  return absl::UnimplementedError(absl::StrCat(name, " ", to_string(dtype)));
+}
+
 absl::StatusOr<Values> quantize(NodeView& n) {
-  const Value x = n.in(0);
-  if (!is_real(x.dtype()) || x.dtype() != n.in(1).dtype()) {
-    return absl::UnimplementedError(
-        absl::StrCat(to_string(x.dtype()), " with a scale of ", to_string(n.in(1).dtype())));
+  // The division is one of the scale's type, or of another that is named.
+  MODELLIB_ASSIGN_OR_RETURN(const DType precision, real_attribute(n, "precision", n.in(1).dtype()));
+  if (!is_real(n.in(0).dtype())) {
+    return absl::UnimplementedError(absl::StrCat("quantisation of ", to_string(n.in(0).dtype())));
   }
-  DType dtype = n.has(2) ? n.in(2).dtype() : DType::kU8;
-  if (!n.has(2) && n.integer("output_dtype", 0) != 0) {
-    MODELLIB_ASSIGN_OR_RETURN(dtype, dtype_of_onnx(n.integer("output_dtype", 0)));
+  const Value x = cast(n.in(0), precision);
+  const DType standard = n.has(2) ? n.in(2).dtype() : DType::kU8;
+  MODELLIB_ASSIGN_OR_RETURN(const DType dtype, dtype_attribute(n, "output_dtype", standard));
+  if (n.has(2) && dtype != standard) {
+    return absl::InvalidArgumentError(absl::StrCat("output_dtype ", to_string(dtype),
+                                                   " with a zero point of ", to_string(standard)));
   }
-  MODELLIB_ASSIGN_OR_RETURN(const Value scale, along(n, n.in(1), x));
+  MODELLIB_ASSIGN_OR_RETURN(const Value scale, along(n, cast(n.in(1), precision), x));
   Value zero;
   if (n.has(2)) {
     MODELLIB_ASSIGN_OR_RETURN(zero, along(n, n.in(2), x));
@@ -67,13 +82,15 @@ absl::StatusOr<Values> quantize(NodeView& n) {
 
 absl::StatusOr<Values> dequantize(NodeView& n) {
   const Value q = n.in(0);
-  MODELLIB_ASSIGN_OR_RETURN(const Value scale, along(n, n.in(1), q));
+  // Of the type of the result, which is what the product is computed in.
+  MODELLIB_ASSIGN_OR_RETURN(const DType dtype, real_attribute(n, "output_dtype", n.in(1).dtype()));
+  MODELLIB_ASSIGN_OR_RETURN(const Value scale, along(n, cast(n.in(1), dtype), q));
   Value difference = cast(q, DType::kI32);
   if (n.has(2)) {
     MODELLIB_ASSIGN_OR_RETURN(const Value zero, along(n, n.in(2), q));
     difference = difference - cast(zero, DType::kI32);
   }
-  return Values{cast(difference, scale.dtype()) * scale};
+  return Values{cast(difference, dtype) * scale};
 }
 
 absl::StatusOr<Values> quantize_dynamically(NodeView& n) {

@@ -20,24 +20,40 @@ namespace {
 // What is asked for one axis.
 struct Target {
   Dim out;
-  double scale = 1;         // meaningless if !scale_known
+  float scale = 1;          // meaningless if !scale_known
   bool scale_known = true;  // false: it is out / in, one of them being free
-  double roi_start = 0, roi_end = 1;
+  float roi_start = 0, roi_end = 1;
+  bool rounds_up = false;  // "nearest" is the next element, whatever the mode says
 };
 
-// in * scale, rounded down. A free extent wants a scale that is a fraction of small numbers.
-absl::StatusOr<Dim> scaled(const Dim& in, double scale) {
+// in * scale, rounded down. The product is one in f32, as ONNX Runtime's: 10 times the f32 that is
+// next to 0.7 is 7, though it lies below.
+int64_t scaled(int64_t in, float scale) {
+  return static_cast<int64_t>(scale * static_cast<float>(in));
+}
+
+// A free extent wants a scale that is a fraction of small numbers, with which it comes to the same.
+absl::StatusOr<Dim> scaled(const Dim& in, float scale) {
   if (!(scale > 0) || scale > 1e6) {
     return absl::InvalidArgumentError(absl::StrCat("a scale of ", scale));
   }
   if (in.is_static()) {
-    return Dim(static_cast<int64_t>(std::floor(static_cast<double>(in.value()) * scale)));
+    constexpr int64_t kMost = int64_t{1} << 40;
+    if (in.value() > kMost) {
+      return absl::InvalidArgumentError(absl::StrCat("an axis of ", in.value(), " is too long"));
+    }
+    return Dim(scaled(in.value(), scale));
   }
   for (int64_t denominator = 1; denominator <= 64; ++denominator) {
-    const double numerator = scale * static_cast<double>(denominator);
-    if (std::fabs(numerator - std::nearbyint(numerator)) < 1e-6 * numerator) {
-      return in * static_cast<int64_t>(std::nearbyint(numerator)) / denominator;
+    const double exact = static_cast<double>(scale) * static_cast<double>(denominator);
+    const auto numerator = static_cast<int64_t>(std::nearbyint(exact));
+    if (!(std::fabs(exact - static_cast<double>(numerator)) < 1e-6 * exact)) continue;
+    constexpr int64_t kMost = 4096;
+    bool same = true;
+    for (int64_t n = 1; n <= kMost && same; ++n) {
+      same = scaled(n, scale) == n * numerator / denominator;
     }
+    if (same) return in * numerator / denominator;
   }
   return absl::UnimplementedError(
       absl::StrCat("a scale of ", scale, " for the free extent ", in.to_string()));
@@ -79,7 +95,7 @@ Value resize_static(Value x, int axis, const ResizeAxis& a, const ResizeMode& mo
 std::optional<int64_t> whole_factor(const Dim& in, const Target& target) {
   const auto fits = [&](int64_t factor) { return target.out == in * factor; };
   if (target.scale_known) {
-    const double scale = target.scale;
+    const float scale = target.scale;
     if (scale < 1 || scale > 1e6 || scale != std::floor(scale)) return std::nullopt;
     const auto factor = static_cast<int64_t>(scale);
     return fits(factor) ? std::optional(factor) : std::nullopt;
@@ -125,7 +141,7 @@ absl::StatusOr<Value> resize_free(Value x, int axis, const Target& target, const
   if (mode.coordinates == "asymmetric") {
     coordinate = at / scale;
   } else if (mode.coordinates == "align_corners") {
-    coordinate = at * (as_float(in - 1) / maximum(as_float(target.out - 1), 1.0));
+    coordinate = at * as_float(in - 1) / maximum(as_float(target.out - 1), 1.0);
   } else if (mode.coordinates == "tf_half_pixel_for_nn") {
     coordinate = (at + 0.5) / scale;
   } else {
@@ -141,8 +157,11 @@ absl::StatusOr<Value> resize_free(Value x, int axis, const Target& target, const
   if (!linear) {
     if (mode.nearest == "floor") return pick(floor(coordinate));
     if (mode.nearest == "ceil") return pick(ceil(coordinate));
-    if (mode.nearest == "round_prefer_ceil") return pick(floor(coordinate + 0.5));
-    return pick(ceil(coordinate - 0.5));
+    // Adding a half could round to a whole number.
+    const Value whole = floor(coordinate), rest = coordinate - whole;
+    const Value up =
+        mode.nearest == "round_prefer_ceil" ? greater_equal(rest, 0.5) : greater(rest, 0.5);
+    return pick(where(up, whole + 1.0, whole));
   }
   const Value before = floor(coordinate);
   Shape along(x.shape().size(), 1);
@@ -153,8 +172,9 @@ absl::StatusOr<Value> resize_free(Value x, int axis, const Target& target, const
 }
 
 absl::StatusOr<Values> resize_axes(NodeView& n, const std::vector<Target>& targets,
-                                   const ResizeMode& mode) {
+                                   const ResizeMode& given) {
   Value x = n.in(0);
+  ResizeMode mode = given;
   for (const char* known : {"nearest", "linear", "cubic", ""}) {
     if (*known == 0) return absl::InvalidArgumentError(absl::StrCat("mode ", mode.interpolation));
     if (mode.interpolation == known) break;
@@ -169,6 +189,7 @@ absl::StatusOr<Values> resize_axes(NodeView& n, const std::vector<Target>& targe
   std::vector<int64_t> repeats(static_cast<size_t>(x.rank()), 1);
   for (int axis = 0; axis < x.rank(); ++axis) {
     const Target& target = targets[static_cast<size_t>(axis)];
+    mode.nearest = target.rounds_up ? "ceil" : given.nearest;
     const Dim in = x.dim(axis);
     const bool crops = mode.coordinates == "tf_crop_and_resize";
     const bool same = target.out == in && (!target.scale_known || target.scale == 1) && !crops;
@@ -184,8 +205,8 @@ absl::StatusOr<Values> resize_axes(NodeView& n, const std::vector<Target>& targe
             absl::StrCat("an axis of ", in.value(), " resized to ", target.out.value()));
       }
       ResizeAxis a{.in = in.value(), .out = target.out.value()};
-      a.scale = target.scale_known ? target.scale
-                                   : static_cast<double>(a.out) / static_cast<double>(a.in);
+      a.scale =
+          target.scale_known ? target.scale : static_cast<float>(a.out) / static_cast<float>(a.in);
       a.roi_start = target.roi_start;
       a.roi_end = target.roi_end;
       x = resize_static(x, axis, a, mode);
@@ -208,8 +229,8 @@ absl::StatusOr<std::vector<Target>> by_scales(const Value& x, const std::vector<
   for (size_t i = 0; i < axes.size(); ++i) {
     MODELLIB_ASSIGN_OR_RETURN(const int64_t axis, front_axis(axes[i], x.rank()));
     Target& target = targets[static_cast<size_t>(axis)];
-    target.scale = scales[i];
-    MODELLIB_ASSIGN_OR_RETURN(target.out, scaled(x.dim(static_cast<int>(axis)), scales[i]));
+    target.scale = static_cast<float>(scales[i]);
+    MODELLIB_ASSIGN_OR_RETURN(target.out, scaled(x.dim(static_cast<int>(axis)), target.scale));
   }
   return targets;
 }
@@ -220,7 +241,8 @@ std::vector<int64_t> all_axes(const Value& x) {
   return axes;
 }
 
-// Upsample, and Resize of version 10: coordinates are divided by the scale, rounded down.
+// Upsample, and Resize of version 10: coordinates are divided by the scale and, as ONNX Runtime has
+// it, rounded down where the axis grows and up where it shrinks.
 absl::StatusOr<Values> upsample(NodeView& n) {
   std::vector<double> scales;
   if (n.inputs() > 1) {
@@ -228,7 +250,8 @@ absl::StatusOr<Values> upsample(NodeView& n) {
   } else {
     scales = n.reals("scales");
   }
-  MODELLIB_ASSIGN_OR_RETURN(const auto targets, by_scales(n.in(0), scales, all_axes(n.in(0))));
+  MODELLIB_ASSIGN_OR_RETURN(auto targets, by_scales(n.in(0), scales, all_axes(n.in(0))));
+  for (Target& target : targets) target.rounds_up = target.scale < 1;
   ResizeMode mode;
   mode.interpolation = n.text("mode", "nearest");
   if (mode.interpolation == "bilinear") mode.interpolation = "linear";
@@ -237,23 +260,26 @@ absl::StatusOr<Values> upsample(NodeView& n) {
   return resize_axes(n, targets, mode);
 }
 
-// sizes that keep the ratio of the extents: one scale for all axes.
-absl::Status keep_ratio(const Value& x, const std::vector<int64_t>& axes, bool larger,
-                        Shape& sizes) {
-  double scale = 0;
+// Makes sizes keep the ratio of the extents; the scale that all axes then have.
+absl::StatusOr<float> keep_ratio(const Value& x, const std::vector<int64_t>& axes, bool larger,
+                                 Shape& sizes) {
+  float scale = 0;
   for (size_t i = 0; i < axes.size(); ++i) {
     const Dim in = x.dim(static_cast<int>(axes[i]));
     if (!in.is_static() || !sizes[i].is_static() || in.value() < 1) {
       return absl::UnimplementedError("keep_aspect_ratio_policy with free extents");
     }
-    const double own = static_cast<double>(sizes[i].value()) / static_cast<double>(in.value());
+    const float own = static_cast<float>(sizes[i].value()) / static_cast<float>(in.value());
     scale = i == 0 ? own : larger ? std::max(scale, own) : std::min(scale, own);
   }
   for (size_t i = 0; i < axes.size(); ++i) {
-    const auto in = static_cast<double>(x.dim(static_cast<int>(axes[i])).value());
-    sizes[i] = static_cast<int64_t>(std::floor(in * scale + 0.5));
+    const auto in = static_cast<float>(x.dim(static_cast<int>(axes[i])).value());
+    const float out = std::round(scale * in);
+    if (!(std::fabs(out) < 1e15f))
+      return absl::InvalidArgumentError(absl::StrCat("a size of ", out));
+    sizes[i] = static_cast<int64_t>(out);
   }
-  return absl::OkStatus();
+  return scale;
 }
 
 absl::StatusOr<Values> resize(NodeView& n) {
@@ -286,22 +312,25 @@ absl::StatusOr<Values> resize(NodeView& n) {
           absl::StrCat(sizes.size(), " sizes for ", axes.size(), " axes"));
     }
     const std::string policy = n.text("keep_aspect_ratio_policy", "stretch");
+    std::optional<float> common;
     if (policy != "stretch") {
-      MODELLIB_RETURN_IF_ERROR(keep_ratio(x, axes, policy == "not_smaller", sizes));
+      MODELLIB_ASSIGN_OR_RETURN(common, keep_ratio(x, axes, policy == "not_smaller", sizes));
     }
     for (const Dim& d : x.shape()) targets.push_back({.out = d});
     for (size_t i = 0; i < axes.size(); ++i) {
       Target& target = targets[static_cast<size_t>(axes[i])];
       target.out = sizes[i];
-      target.scale_known = false;
+      target.scale_known = common.has_value();
+      target.scale = common.value_or(1);
     }
   }
   if (mode.coordinates == "tf_crop_and_resize") {
     MODELLIB_ASSIGN_OR_RETURN(const auto roi, n.known_reals(1));
     if (roi.size() != 2 * axes.size()) return absl::InvalidArgumentError("roi has another length");
     for (size_t i = 0; i < axes.size(); ++i) {
-      targets[static_cast<size_t>(axes[i])].roi_start = roi[i];
-      targets[static_cast<size_t>(axes[i])].roi_end = roi[axes.size() + i];
+      Target& target = targets[static_cast<size_t>(axes[i])];
+      target.roi_start = static_cast<float>(roi[i]);
+      target.roi_end = static_cast<float>(roi[axes.size() + i]);
     }
   }
   return resize_axes(n, targets, mode);

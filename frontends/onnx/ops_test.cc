@@ -2,6 +2,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -11,6 +13,7 @@
 #include "modellib/frontends/onnx/test_model.h"
 #include "modellib/graph/constant.h"
 #include "modellib/graph/op_def.h"
+#include "modellib/graph/status_macros.h"
 
 namespace modellib::onnx {
 namespace {
@@ -18,9 +21,74 @@ namespace {
 using onnx_proto::SparseTensorProto;
 using onnx_proto::TensorProto;
 using testing::ElementsAre;
+using testing::FloatNear;
 using testing::HasSubstr;
+using testing::Pointwise;
 
 std::string message(const TestModel& m) { return std::string(graph_of(m).status().message()); }
+
+// The first output, of whatever type.
+absl::StatusOr<Tensor> result_of(const TestModel& m, const std::vector<Tensor>& inputs) {
+  MODELLIB_ASSIGN_OR_RETURN(const GraphRef graph, graph_of(m));
+  MODELLIB_ASSIGN_OR_RETURN(const ReferenceResult result, run_reference(graph, inputs));
+  return result.outputs[0];
+}
+Tensor integers_of(DType dtype, const std::vector<int64_t>& values) {
+  Tensor t = *Tensor::zeros(dtype, {static_cast<int64_t>(values.size())});
+  for (size_t i = 0; i < values.size(); ++i) t.set_int(static_cast<int64_t>(i), values[i]);
+  return t;
+}
+
+// ---- Arithmetic
+
+struct HyperbolicCase {
+  const char* op;
+  double (*function)(double);
+  std::vector<float> values;
+};
+
+// Near zero, near the end of f32 and beyond.
+TEST(Hyperbolic, FunctionsOverflowNoEarlierThanTheirResults) {
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  const HyperbolicCase cases[] = {
+      {"Sinh", std::sinh, {0, 1e-6f, -1e-3f, 0.5f, -3, 40, 88.8f, -89.3f, 89.5f, -kInfinity}},
+      {"Cosh", std::cosh, {0, 1e-3f, 0.5f, -3, 40, 88.8f, -89.3f, 89.5f, -kInfinity}},
+      {"Asinh", std::asinh, {0, 1e-6f, -1e-3f, 0.5f, -3, 1e9f, 2e9f, 1.9e19f, -3e38f, kInfinity}},
+      {"Acosh", std::acosh, {1, 1.001f, 1.5f, 30, 1e9f, 2e9f, 1.9e19f, 3e38f, kInfinity}}};
+  for (const HyperbolicCase& c : cases) {
+    const auto count = static_cast<int64_t>(c.values.size());
+    TestModel m;
+    m.input("x", {std::to_string(count)});
+    m.node(c.op, {"x"}, {"y"});
+    m.output("y");
+    const auto y = run(m, {floats({count}, c.values)});
+    ASSERT_TRUE(y.ok()) << y.status();
+    for (size_t i = 0; i < c.values.size(); ++i) {
+      const auto expected = static_cast<float>(c.function(static_cast<double>(c.values[i])));
+      if (std::isinf(expected)) {
+        EXPECT_EQ(y->at(i), expected) << c.op << " of " << c.values[i];
+      } else {
+        EXPECT_NEAR(y->at(i), expected, 2e-6 * std::fabs(expected))
+            << c.op << " of " << c.values[i];
+      }
+    }
+  }
+}
+
+// 1001 cubed has more digits than f32.
+TEST(Pow, OfIntegersToAFloatIsExact) {
+  TestModel m;
+  m.input("x", {"3"}, TensorProto::INT32);
+  m.constant("exponent", {1}, {3});
+  m.node("Pow", {"x", "exponent"}, {"y"});
+  m.output("y");
+  const auto y = result_of(m, {integers_of(DType::kI32, {1001, -7, 1290})});
+  ASSERT_TRUE(y.ok()) << y.status();
+  ASSERT_EQ(y->dtype(), DType::kI32);
+  EXPECT_EQ(y->int_at(0), 1003003001);
+  EXPECT_EQ(y->int_at(1), -343);
+  EXPECT_EQ(y->int_at(2), 2146689000);
+}
 
 // ---- Range
 
@@ -51,6 +119,114 @@ TEST(Range, OfFloatsNeedNotBeWhole) {
   const auto y = run(m, {});
   ASSERT_TRUE(y.ok()) << y.status();
   EXPECT_THAT(*y, ElementsAre(0.5, 0, -0.5));
+}
+
+// ---- Quantisation
+
+TEST(Quantization, GivesTheTypeThatIsAskedFor) {
+  TestModel m(23);
+  m.input("q", {"2"}, TensorProto::UINT8);
+  m.constant("scale", {}, {0.5});
+  set_attribute(m.node("DequantizeLinear", {"q", "scale"}, {"y"}), "output_dtype",
+                TensorProto::FLOAT16);
+  m.output("y");
+  const auto y = result_of(m, {integers_of(DType::kU8, {3, 255})});
+  ASSERT_TRUE(y.ok()) << y.status();
+  EXPECT_EQ(y->dtype(), DType::kF16);
+  EXPECT_EQ(y->at(0), 1.5);
+  EXPECT_EQ(y->at(1), 127.5);
+}
+
+// 2049 is no number of f16: it is rounded to an even one.
+TEST(Quantization, DividesInThePrecisionThatIsAskedFor) {
+  for (const bool in_f16 : {false, true}) {
+    TestModel m(23);
+    m.input("x", {"1"});
+    m.constant("scale", {}, {1});
+    auto& node = m.node("QuantizeLinear", {"x", "scale"}, {"y"});
+    set_attribute(node, "output_dtype", TensorProto::INT16);
+    if (in_f16) set_attribute(node, "precision", TensorProto::FLOAT16);
+    m.output("y");
+    const auto y = result_of(m, {floats({1}, {2049})});
+    ASSERT_TRUE(y.ok()) << y.status();
+    EXPECT_EQ(y->dtype(), DType::kI16);
+    EXPECT_EQ(y->int_at(0), in_f16 ? 2048 : 2049);
+  }
+}
+
+TEST(Quantization, RefusesAZeroPointOfAnotherType) {
+  TestModel m(23);
+  m.input("x", {"1"});
+  m.input("zero", {}, TensorProto::UINT8);
+  m.constant("scale", {}, {1});
+  set_attribute(m.node("QuantizeLinear", {"x", "scale", "zero"}, {"y"}), "output_dtype",
+                TensorProto::INT8);
+  m.output("y");
+  EXPECT_THAT(message(m), HasSubstr("output_dtype i8 with a zero point of u8"));
+}
+
+// ---- GatherND, ScatterND
+
+// Of 0, 1 … 5 in the shape [2, 3]: the element at these coordinates, or all, that one set to 1.
+absl::StatusOr<std::vector<float>> at_coordinates(const char* op, const std::vector<int64_t>& at) {
+  TestModel m;
+  m.input("x", {"2", "3"});
+  *m.graph().add_initializer() = make_integers("at", {1, 2}, at);
+  m.constant("one", {1}, {1});
+  std::vector<std::string> operands = {"x", "at"};
+  if (std::string(op) == "ScatterND") operands.push_back("one");
+  m.node(op, operands, {"y"});
+  m.output("y");
+  return run(m, {floats({2, 3}, {0, 1, 2, 3, 4, 5})});
+}
+
+TEST(IndexNd, CountsFromEitherEndOfEachAxis) {
+  EXPECT_THAT(*at_coordinates("GatherND", {-1, -3}), ElementsAre(3));
+  EXPECT_THAT(*at_coordinates("ScatterND", {-1, 2}), ElementsAre(0, 1, 2, 3, 4, 1));
+}
+
+// Some of these are the number of an element of another row.
+TEST(IndexNd, EndsTheRunWhereACoordinateIsOutside) {
+  for (const char* op : {"GatherND", "ScatterND"}) {
+    for (const std::vector<int64_t>& at : std::vector<std::vector<int64_t>>{
+             {0, 3}, {0, -4}, {1, -4}, {2, 0}, {2, -3}, {-3, 0}, {-3, 2}}) {
+      EXPECT_EQ(at_coordinates(op, at).status().code(), absl::StatusCode::kOutOfRange)
+          << op << " " << at[0] << " " << at[1];
+    }
+  }
+}
+
+TEST(IndexNd, KeepsToItsPlaceInTheBatch) {
+  for (const int64_t second : {1, -2, 2, -3}) {
+    TestModel m;
+    m.input("x", {"2", "2"});
+    *m.graph().add_initializer() = make_integers("at", {2, 1}, {second, 0});
+    set_attribute(m.node("GatherND", {"x", "at"}, {"y"}), "batch_dims", 1);
+    m.output("y");
+    const auto y = run(m, {floats({2, 2}, {0, 1, 2, 3})});
+    if (second < -2 || second > 1) {
+      EXPECT_EQ(y.status().code(), absl::StatusCode::kOutOfRange) << second;
+    } else {
+      ASSERT_TRUE(y.ok()) << y.status();
+      EXPECT_THAT(*y, ElementsAre(second == 1 ? 1 : 0, 2));
+    }
+  }
+}
+
+// ---- Dropout
+
+TEST(Dropout, HasAMaskOfTheTypeOfItsVersion) {
+  for (const int version : {7, 10, 13}) {
+    TestModel m(version);
+    m.input("x", {"2"});
+    m.node("Dropout", {"x"}, {"y", "mask"});
+    m.output("mask");
+    const auto mask = result_of(m, {floats({2}, {3, 4})});
+    ASSERT_TRUE(mask.ok()) << mask.status();
+    EXPECT_EQ(mask->dtype(), version < 10 ? DType::kF32 : DType::kBool);
+    EXPECT_EQ(mask->at(0), 1);
+    EXPECT_EQ(mask->at(1), 1);
+  }
 }
 
 // ---- Resize
@@ -102,6 +278,99 @@ TEST(Resize, ByWholeFactorsRepeatsElements) {
     EXPECT_THAT(resized("asymmetric", "ceil", by_sizes), HasSubstr("of other elements"));
     EXPECT_THAT(resized("half_pixel", "floor", by_sizes), HasSubstr("of other elements"));
     EXPECT_THAT(resized("align_corners", "floor", by_sizes), HasSubstr("of other elements"));
+  }
+}
+
+// The row 0, 1, 2 … of that many elements, resized.
+struct RowCase {
+  float scale;
+  std::string coordinates = "asymmetric";
+  std::string nearest = "floor";
+  std::string mode = "nearest";
+};
+absl::StatusOr<std::vector<float>> resized_row(int64_t extent, const RowCase& c, bool free) {
+  TestModel m;
+  m.input("x", {free ? "n" : std::to_string(extent)});
+  m.constant("none", {0}, {});
+  m.constant("scales", {1}, {c.scale});
+  auto& node = m.node("Resize", {"x", "none", "scales"}, {"y"});
+  set_attribute(node, "mode", c.mode);
+  set_attribute(node, "coordinate_transformation_mode", c.coordinates);
+  set_attribute(node, "nearest_mode", c.nearest);
+  m.output("y");
+  std::vector<float> row;
+  for (int64_t i = 0; i < extent; ++i) row.push_back(static_cast<float>(i));
+  return run(m, {floats({extent}, row)});
+}
+
+// As ONNX Runtime has it: products and quotients of extents and scales are those of f32.
+TEST(Resize, ComputesWithTheScaleInF32) {
+  const auto extent = [](int64_t from, float scale, bool free) {
+    const auto y = resized_row(from, {scale}, free);
+    EXPECT_TRUE(y.ok()) << y.status();
+    return y.ok() ? y->size() : 0;
+  };
+  for (const bool free : {false, true}) {
+    EXPECT_EQ(extent(10, 0.7f, free), 7u);
+    EXPECT_EQ(extent(640, 0.7f, free), 448u);
+    EXPECT_EQ(extent(3, 5 / 3.0f, free), 5u);
+    const auto y = resized_row(10, {1.2f}, free);
+    ASSERT_TRUE(y.ok()) << y.status();
+    EXPECT_EQ(y->at(6), 5);
+  }
+  // 90 times it falls below 117, which no fraction tells.
+  EXPECT_EQ(extent(90, 1.3f, false), 116u);
+  EXPECT_EQ(resized_row(90, {1.3f}, true).status().code(), absl::StatusCode::kUnimplemented);
+}
+
+TEST(Resize, GivesTheSameForExtentsThatAreKnownAndThatAreNot) {
+  std::vector<RowCase> cases;
+  for (const char* coordinates : {"asymmetric", "half_pixel", "pytorch_half_pixel", "align_corners",
+                                  "tf_half_pixel_for_nn"}) {
+    for (const float scale : {0.5f, 0.7f, 1.2f, 1.5f, 5 / 3.0f}) {
+      cases.push_back({scale, coordinates, "floor", "linear"});
+      for (const char* nearest : {"floor", "ceil", "round_prefer_floor", "round_prefer_ceil"}) {
+        cases.push_back({scale, coordinates, nearest});
+      }
+    }
+  }
+  for (const RowCase& c : cases) {
+    for (const int64_t extent : {3, 10, 640}) {
+      const auto known = resized_row(extent, c, false), free = resized_row(extent, c, true);
+      ASSERT_TRUE(known.ok() && free.ok()) << known.status() << free.status();
+      EXPECT_THAT(*free, Pointwise(FloatNear(1e-4f), *known))
+          << c.mode << " " << c.nearest << " " << c.coordinates << " " << c.scale;
+    }
+  }
+}
+
+// Both axes are scaled by 4/3: their coordinates are 0, 0.75 and 1.5, though 2 elements become 3.
+TEST(Resize, HasOneScaleWhereThePolicyKeepsTheRatio) {
+  TestModel m(18);
+  m.input("x", {"3", "2"});
+  m.constant("none", {0}, {});
+  m.integers("sizes", {4, 5});
+  auto& node = m.node("Resize", {"x", "none", "none", "sizes"}, {"y"});
+  set_attribute(node, "mode", "linear");
+  set_attribute(node, "coordinate_transformation_mode", "asymmetric");
+  set_attribute(node, "keep_aspect_ratio_policy", "not_larger");
+  m.output("y");
+  const auto y = run(m, {floats({3, 2}, {0, 1, 0, 1, 0, 1})});
+  ASSERT_TRUE(y.ok()) << y.status();
+  EXPECT_THAT(*y, Pointwise(FloatNear(1e-6f), {0, 0.75, 1, 0, 0.75, 1, 0, 0.75, 1, 0, 0.75, 1}));
+}
+
+// Coordinates 0, 5/3 and 10/3.
+TEST(Resize, OfVersion10RoundsUpWhereItShrinks) {
+  for (const char* extent : {"5", "n"}) {
+    TestModel m(10);
+    m.input("x", {extent});
+    m.constant("scales", {1}, {0.6f});
+    m.node("Resize", {"x", "scales"}, {"y"});
+    m.output("y");
+    const auto y = run(m, {floats({5}, {0, 1, 2, 3, 4})});
+    ASSERT_TRUE(y.ok()) << y.status();
+    EXPECT_THAT(*y, ElementsAre(0, 2, 4));
   }
 }
 

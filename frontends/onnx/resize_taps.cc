@@ -25,25 +25,24 @@ double nearest_place(double x, const std::string& mode) {
 
 }  // namespace
 
-double resize_coordinate(double at, const ResizeAxis& axis, const std::string& coordinates) {
-  const auto in = static_cast<double>(axis.in), out = static_cast<double>(axis.out);
-  if (coordinates == "asymmetric") return at / axis.scale;
+float resize_coordinate(float at, const ResizeAxis& axis, const std::string& coordinates) {
+  const auto in = static_cast<float>(axis.in), out = static_cast<float>(axis.out);
+  const float scale = axis.scale;
+  if (coordinates == "asymmetric") return at / scale;
   if (coordinates == "align_corners") return axis.out == 1 ? 0 : at * (in - 1) / (out - 1);
-  if (coordinates == "pytorch_half_pixel") {
-    return axis.out == 1 ? 0 : (at + 0.5) / axis.scale - 0.5;
-  }
-  if (coordinates == "tf_half_pixel_for_nn") return (at + 0.5) / axis.scale;
+  if (coordinates == "tf_half_pixel_for_nn") return (at + 0.5f) / scale;
   if (coordinates == "tf_crop_and_resize") {
-    const double start = axis.roi_start * (in - 1), end = axis.roi_end * (in - 1);
-    return axis.out == 1 ? (start + end) / 2 : start + at * (end - start) / (out - 1);
+    const float start = axis.roi_start, end = axis.roi_end;
+    if (axis.out == 1) return 0.5f * (start + end) * (in - 1);
+    return start * (in - 1) + at * (end - start) * (in - 1) / (out - 1);
   }
-  const double x = (at + 0.5) / axis.scale - 0.5;
   if (coordinates == "half_pixel_symmetric") {
     // The rounding of the extent is shared by both ends.
-    const double adjustment = out / (axis.scale * in);
-    return in / 2 * (1 - adjustment) + x;
+    const float offset = in / 2 * (1 - out / (scale * in));
+    return static_cast<float>(offset + (at + 0.5) / scale - 0.5);
   }
-  return x;  // half_pixel
+  if (coordinates == "pytorch_half_pixel" && axis.out == 1) return 0;
+  return (at + 0.5f) / scale - 0.5f;  // half_pixel
 }
 
 ResizeTaps resize_taps(const ResizeAxis& axis, const ResizeMode& mode) {
@@ -60,7 +59,7 @@ ResizeTaps resize_taps(const ResizeAxis& axis, const ResizeMode& mode) {
   taps.indices.assign(width, std::vector<int64_t>(count, 0));
   if (!nearest) taps.weights.assign(width, std::vector<double>(count, 0));
   for (size_t i = 0; i < count; ++i) {
-    const double x = resize_coordinate(static_cast<double>(i), axis, mode.coordinates);
+    const double x = resize_coordinate(static_cast<float>(i), axis, mode.coordinates);
     taps.outside[i] =
         mode.coordinates == "tf_crop_and_resize" && (x < 0 || x > static_cast<double>(last));
     const auto clamped = [&](double place) {

@@ -23,9 +23,9 @@ struct ResizeMode {
 struct ResizeAxis {
   int64_t in = 1;
   int64_t out = 1;
-  double scale = 1;  // out / in, as given; rounding of `out` leaves a difference
+  float scale = 1;  // out / in, as given; rounding of `out` leaves a difference
   // Of the part that is resized, for tf_crop_and_resize.
-  double roi_start = 0, roi_end = 1;
+  float roi_start = 0, roi_end = 1;
 };
 
 // Tap t of element i is element indices[t][i] times weights[t][i]. One tap without weights for
@@ -41,8 +41,9 @@ struct ResizeTaps {
 // Interpolation for Digital Image Processing", 1981; antialias stretches the filter by 1 / scale.
 ResizeTaps resize_taps(const ResizeAxis& axis, const ResizeMode& mode);
 
-// The coordinate in the operand of element `at` of the result.
-double resize_coordinate(double at, const ResizeAxis& axis, const std::string& coordinates);
+// The coordinate in the operand of element `at` of the result. In f32, step by step as ONNX Runtime
+// computes it: on which side of a whole number it falls decides which element is the nearest.
+float resize_coordinate(float at, const ResizeAxis& axis, const std::string& coordinates);
 
 }  // namespace modellib::onnx
 

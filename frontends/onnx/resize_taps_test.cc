@@ -17,6 +17,13 @@ TEST(ResizeTaps, NearestRoundsHalvesDownUnlessToldOtherwise) {
   EXPECT_THAT(resize_taps(half, {.nearest = "ceil"}).indices[0], ElementsAre(1, 3));
 }
 
+// 6 / 1.2 is 5, in f32 as well as on paper; the f32 next to 1.2 lies above it.
+TEST(ResizeTaps, CoordinatesAreThoseOfF32) {
+  const ResizeTaps taps = resize_taps({.in = 10, .out = 12, .scale = 1.2f},
+                                      {.coordinates = "asymmetric", .nearest = "floor"});
+  EXPECT_EQ(taps.indices[0][6], 5);
+}
+
 TEST(ResizeTaps, LinearSharesBetweenNeighboursAndStaysInside) {
   const ResizeTaps taps = resize_taps({.in = 2, .out = 4, .scale = 2}, {.interpolation = "linear"});
   // Coordinates -0.25, 0.25, 0.75, 1.25.

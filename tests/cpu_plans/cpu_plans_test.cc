@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
+#include <initializer_list>
 #include <map>
 #include <string>
 #include <vector>
@@ -308,6 +310,80 @@ TEST(CpuPlans, TransposedConvolutionsAreConvolutions) {
       ASSERT_TRUE(want.ok()) << want.status();
       EXPECT_EQ(difference(got->at(0), want->outputs.at(0), 1e-5), "");
     }
+  }
+}
+
+// An unsigned number below zero comes around, also inside a region.
+TEST(CpuPlans, NumbersOfU32WrapBetweenTheOpsOfARegion) {
+  GraphBuilder b(builtin_ops(), "u32");
+  const Value x = b.input("x", {DType::kU32, {3}}), y = b.input("y", {DType::kU32, {3}});
+  const Value two = b.scalar(2, DType::kU32);
+  b.output("half", floor_div(sub(x, y), two));
+  b.output("product", floor_div(mul(x, y), two));
+  b.output("sum", reduce_sum(floor_div(sub(x, y), two), {.axes = {0}}));
+  const auto graph = b.build();
+  ASSERT_TRUE(graph.ok()) << graph.status();
+  std::vector<Tensor> inputs(2, *Tensor::zeros(DType::kU32, {3}));
+  const int64_t values[2][3] = {{1, 0, 4294967295}, {2, 1, 3}};
+  for (size_t i = 0; i < 2; ++i) {
+    for (int64_t j = 0; j < 3; ++j) inputs[i].set_int(j, values[i][j]);
+  }
+  const auto got = run_on_cpu(*graph, inputs);
+  ASSERT_TRUE(got.ok()) << got.status();
+  const auto want = run_reference(*graph, inputs);
+  ASSERT_TRUE(want.ok()) << want.status();
+  EXPECT_EQ(got->outputs[0].int_at(0), 2147483647);
+  for (size_t i = 0; i < got->outputs.size(); ++i) {
+    EXPECT_EQ(difference(got->outputs[i], want->outputs[i], 0), "") << i;
+  }
+}
+
+// Those of the upper half are no negative ones.
+TEST(CpuPlans, NumbersOfU64HaveTheirOwnOrder) {
+  const uint64_t top = uint64_t{1} << 63, all = ~uint64_t{0};
+  const std::vector<uint64_t> values = {0,   1,       2,       3,       10, top - 1,
+                                        top, top + 1, top + 3, all / 3, all};
+  const auto n = static_cast<int64_t>(values.size());
+  GraphBuilder b(builtin_ops(), "u64");
+  const Value x = b.input("x", {DType::kU64, {n, 1}}), y = b.input("y", {DType::kU64, {n}});
+  const Value f = b.input("f", {DType::kF64, {10}});
+  std::vector<Value> results;
+  using Binary = Value (*)(Value, Value);
+  for (const Binary op :
+       std::initializer_list<Binary>{floor_div, mod, pow, minimum, maximum, less, less_equal,
+                                     greater, greater_equal, equal, not_equal, add, sub, mul}) {
+    results.push_back(op(x, y));
+  }
+  const Value wide = broadcast_to(x, {n, n}) + y;
+  for (const auto op : {reduce_max, reduce_min, reduce_sum, reduce_prod}) {
+    results.push_back(op(wide, {.axes = {1}}));
+  }
+  for (const DType to : {DType::kF64, DType::kF32, DType::kI32, DType::kU8, DType::kBool}) {
+    results.push_back(cast(y, to));
+  }
+  results.push_back(cast(f, DType::kU64));
+  results.push_back(cast(cast(f, DType::kF32), DType::kU64));
+  for (size_t i = 0; i < results.size(); ++i) b.output(absl::StrCat("out", i), results[i]);
+  const auto graph = b.build();
+  ASSERT_TRUE(graph.ok()) << graph.status();
+  std::vector<Tensor> inputs = {*Tensor::zeros(DType::kU64, {n, 1}),
+                                *Tensor::zeros(DType::kU64, {n}),
+                                *Tensor::zeros(DType::kF64, {10})};
+  for (int64_t i = 0; i < n; ++i) {
+    for (size_t t = 0; t < 2; ++t) {
+      inputs[t].set_int(i, static_cast<int64_t>(values[static_cast<size_t>(i)]));
+    }
+  }
+  const double floats[] = {-1,     -0.5,     0.75,   7.5,  0x1p62,
+                           0x1p63, 0x1.8p63, 0x1p64, 1e30, std::nan("")};
+  for (int64_t i = 0; i < 10; ++i) inputs[2].set(i, floats[i]);
+  const auto got = run_on_cpu(*graph, inputs);
+  ASSERT_TRUE(got.ok()) << got.status();
+  const auto want = run_reference(*graph, inputs);
+  ASSERT_TRUE(want.ok()) << want.status();
+  ASSERT_EQ(got->outputs.size(), want->outputs.size());
+  for (size_t i = 0; i < got->outputs.size(); ++i) {
+    EXPECT_EQ(difference(got->outputs[i], want->outputs[i], 1e-7), "") << i;
   }
 }
 

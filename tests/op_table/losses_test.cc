@@ -158,6 +158,23 @@ TEST(CrossEntropy, OfHalfPrecisionIsF32) {
   EXPECT_NEAR(numbers_of(b, loss).at(0), 18 + std::log1p(std::exp(-18.0)), 1e-5);
 }
 
+// Its row stands at class 0 meanwhile, which may be impossible.
+TEST(NllLoss, OfAnIgnoredRowIsZeroWhateverItHolds) {
+  constexpr double kImpossible = -std::numeric_limits<double>::infinity();
+  GraphBuilder b(builtin_ops());
+  const Value x = f64(b, {2, 2}, {kImpossible, 0, -1, -2}), t = classes(b, {-100, 1});
+  const Value weight = f64(b, {2}, {3, 5});
+  const Value plain = nll_loss(x, t), weighted = nll_loss(x, t, weight);
+  const auto got = evaluate(
+      b, {plain, weighted, gradients(b, plain, {x})[0], gradients(b, weighted, {x, weight})[1]});
+  ASSERT_EQ(got.size(), 4u);
+  EXPECT_EQ(got[0].at(0), 2);
+  EXPECT_EQ(got[1].at(0), 2);
+  EXPECT_THAT(numbers(got[2]), testing::ElementsAre(0, 0, 0, -1));
+  EXPECT_THAT(numbers(got[3]),
+              testing::Each(testing::Truly([](double g) { return std::isfinite(g); })));
+}
+
 // PyTorch divides by no less than 1e-12: the gradient of a certain mistake is large, and finite.
 TEST(BinaryCrossEntropy, HasAFiniteGradientAtZeroAndOne) {
   GraphBuilder b(builtin_ops());

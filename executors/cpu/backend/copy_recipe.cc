@@ -55,6 +55,13 @@ Walk repeat_walk(const Graph& graph, const Graph::Node& node) {
   return walk;
 }
 
+PadMode pad_mode_of(absl::string_view mode) {
+  if (mode == "reflect") return PadMode::kReflect;
+  if (mode == "edge") return PadMode::kEdge;
+  if (mode == "wrap") return PadMode::kWrap;
+  return PadMode::kConstant;
+}
+
 }  // namespace
 
 bool takes_repeat(const Graph& graph, const Graph::Node& node) {
@@ -116,16 +123,13 @@ absl::Status add_copy(const RecipeSite& site, NodeRecipe& recipe, DType dtype, c
 }
 
 absl::StatusOr<NodeRecipe> transpose_recipe(const RecipeSite& site) {
-  std::vector<int64_t> perm = site.node.attributes.as<TransposeAttributes>().perm;
-  const int rank = site.in(0).rank();
-  if (perm.empty()) {
-    for (int i = rank; i-- > 0;) perm.push_back(i);
-  }
   const std::vector<Dim> strides = dense_strides(site.in(0).shape);
   Walk walk;
   walk.extents = site.out(0).shape;
   walk.target = dense_strides(walk.extents);
-  for (int64_t p : perm) walk.source.push_back(strides[static_cast<size_t>(p < 0 ? p + rank : p)]);
+  for (int64_t p : perm_of(site.node, site.in(0).rank())) {
+    walk.source.push_back(strides[static_cast<size_t>(p)]);
+  }
   return one_copy(site, walk);
 }
 
@@ -187,9 +191,7 @@ absl::StatusOr<NodeRecipe> pad_recipe(const RecipeSite& site) {
     return no_kernel(site, "packed elements or too many axes");
   PadScalars scalars;
   scalars.element_bytes = bits / 8;
-  scalars.mode = static_cast<int64_t>(a.mode == "reflect" ? PadMode::kReflect
-                                      : a.mode == "edge"  ? PadMode::kEdge
-                                                          : PadMode::kConstant);
+  scalars.mode = static_cast<int64_t>(pad_mode_of(a.mode));
   absl::StatusOr<Tensor> element = Tensor::zeros(type.dtype, {});
   if (!element.ok()) return element.status();
   element->set(0, a.value);

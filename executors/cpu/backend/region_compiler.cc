@@ -8,6 +8,7 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
+#include "modellib/executors/cpu/backend/unsigned_tiles.h"
 #include "modellib/executors/cpu/kernels/tile_builder.h"
 #include "modellib/executors/cpu/kernels/tile_program.h"
 #include "modellib/graph/builder.h"
@@ -343,12 +344,14 @@ class RegionCompiler {
     const Instruction* instruction = instruction_for(name);
     if (instruction == nullptr)
       return absl::InvalidArgumentError(absl::StrCat("no tile op for ", name));
+    const bool is_u64 = region_.type(node.inputs[0]).dtype == DType::kU64;
     switch (instruction->form) {
       case Form::kUnary:
         result = builder_->unary(instruction->tile, operand(0));
         break;
       case Form::kBinary:
-        result = builder_->binary(instruction->tile, operand(0), operand(1));
+        result = is_u64 ? unsigned_binary(*builder_, instruction->tile, operand(0), operand(1))
+                        : builder_->binary(instruction->tile, operand(0), operand(1));
         break;
       case Form::kTernary:
         result = builder_->ternary(instruction->tile, operand(0), operand(1), operand(2));
@@ -356,17 +359,22 @@ class RegionCompiler {
       case Form::kReduce:
         whole_rows_ = true;
         result = name == "reduce_mean" ? builder_->mean(operand(0))
+                 : is_u64              ? unsigned_reduce(*builder_, instruction->tile, operand(0))
                                        : builder_->reduce(instruction->tile, operand(0));
         break;
     }
     // Integers narrower than their registers wrap; 16-bit floats keep the register's precision.
-    if (is_integer(dtype) && bits_of(dtype) < 32) result = builder_->round_to(result, dtype);
+    if (is_integer(dtype) && bits_of(dtype) < bits_of_register(tile_type_of(dtype))) {
+      result = builder_->round_to(result, dtype);
+    }
     return absl::OkStatus();
   }
 
   TileValue cast(TileValue v, DType from, DType to) {
     const TileType type = tile_type_of(to);
-    v = builder_->cast(v, type);
+    if (to == DType::kU64 && is_floating(from)) return float_to_unsigned(*builder_, v);
+    v = from == DType::kU64 && is_floating(to) ? unsigned_to_float(*builder_, v, type)
+                                               : builder_->cast(v, type);
     if (to == DType::kF16 || to == DType::kBF16) return builder_->round_to(v, to);
     if (!is_integer(to) || bits_of(to) == bits_of_register(type)) return v;
     if (!is_floating(from)) return builder_->round_to(v, to);

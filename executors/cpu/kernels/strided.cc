@@ -202,6 +202,7 @@ int64_t pad_index(PadMode mode, int64_t i, int64_t n) {
   if (i >= 0 && i < n) return i;
   if (mode == PadMode::kConstant || n == 0) return -1;
   if (mode == PadMode::kEdge) return i < 0 ? 0 : n - 1;
+  if (mode == PadMode::kWrap) return ((i % n) + n) % n;
   if (n == 1) return 0;
   const int64_t period = 2 * (n - 1);
   const int64_t at = ((i % period) + period) % period;
@@ -358,7 +359,7 @@ absl::Status validate_pad(const runtime::StepView& step) {
   MODELLIB_RETURN_IF_ERROR(check_counts<S>(kName, step, 1, 1));
   MODELLIB_RETURN_IF_ERROR(
       check_element_bytes(kName, step.scalars[MODELLIB_SCALAR(S, element_bytes)]));
-  MODELLIB_CHECK_SCALAR(kName, step, S, mode, 0, 2);
+  MODELLIB_CHECK_SCALAR(kName, step, S, mode, 0, static_cast<int64_t>(PadMode::kWrap));
   MODELLIB_CHECK_SCALAR(kName, step, S, rows_per_chunk, 1, int64_t{1} << 31);
   if (!in_range(step.chunks, 0, int64_t{1} << 31)) {
     return range_error(kName, "chunks", step.chunks, 0, int64_t{1} << 31);

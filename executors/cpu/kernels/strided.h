@@ -44,7 +44,7 @@ int64_t copy_chunks(const CopyScalars& scalars);
 // "cpu.pad": one output, one input, both dense. Output extent d is low[d] + extent[d] + high[d], >=
 // 0; low and high may be negative. chunks = ceil(product of the output's extents but the last /
 // rows_per_chunk).
-enum class PadMode : int64_t { kConstant = 0, kReflect = 1, kEdge = 2 };
+enum class PadMode : int64_t { kConstant = 0, kReflect = 1, kEdge = 2, kWrap = 3 };
 struct PadScalars {
   int64_t element_bytes = 4;
   int64_t mode = 0;   // PadMode; static

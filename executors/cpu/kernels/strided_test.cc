@@ -206,6 +206,7 @@ int64_t reference_pad(PadMode mode, int64_t i, int64_t n) {
   if (mode == PadMode::kEdge) return std::clamp<int64_t>(i, 0, n - 1);
   while (mode == PadMode::kReflect && n > 1 && (i < 0 || i >= n)) i = i < 0 ? -i : 2 * (n - 1) - i;
   if (mode == PadMode::kReflect && n == 1) return 0;
+  while (mode == PadMode::kWrap && (i < 0 || i >= n)) i += i < 0 ? n : -n;
   return i >= 0 && i < n ? i : -1;
 }
 
@@ -214,7 +215,7 @@ TEST(Pad, EveryMode) {
     std::mt19937 rng(seed);
     const auto pick = [&](int n) { return static_cast<int>(rng() % static_cast<uint32_t>(n)); };
     PadScalars s;
-    const PadMode mode = static_cast<PadMode>(pick(3));
+    const PadMode mode = static_cast<PadMode>(pick(4));
     s.mode = static_cast<int64_t>(mode);
     s.value = std::bit_cast<int32_t>(-2.5f);
     int64_t in = 1, out = 1;
@@ -249,6 +250,13 @@ TEST(Pad, EveryMode) {
           << "seed " << seed;
     }
   }
+  PadScalars unknown;
+  unknown.mode = static_cast<int64_t>(PadMode::kWrap) + 1;
+  KernelCase other;
+  other.set_scalars(unknown);
+  other.add_output<float>(1);
+  other.add_input(std::vector<float>(1));
+  EXPECT_THAT(other.validate(validate_pad).ToString(), HasSubstr("mode"));
   PadScalars bad;
   bad.low[7] = -2;
   KernelCase k;
