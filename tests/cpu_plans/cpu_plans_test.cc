@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
@@ -18,7 +19,9 @@
 #include "modellib/ops/batch_norm.h"
 #include "modellib/ops/composite_support.h"
 #include "modellib/ops/conv.h"
+#include "modellib/ops/embedding.h"
 #include "modellib/ops/gradients.h"
+#include "modellib/ops/index.h"
 #include "modellib/ops/matmul.h"
 #include "modellib/ops/pointwise.h"
 #include "modellib/ops/pool.h"
@@ -273,6 +276,39 @@ TEST(CpuPlans, ExtentsOfDifferentBoundsThatAConstraintHoldsEqual) {
 
 // Kernels smaller than, equal to and larger than their strides, with and without padding; extents
 // that are known and that are not.
+// A negative id is an error, for which nothing is spent where the graph knows the ids.
+TEST(CpuPlans, IdsAreCheckedWhereTheyAreNotKnown) {
+  const auto lookup = [](const std::function<Value(Value table)>& rows) {
+    GraphBuilder b(builtin_ops(), "net");
+    b.output("rows", rows(b.input("table", {DType::kF32, {6, 3}})));
+    const absl::StatusOr<GraphRef> graph = b.build();
+    EXPECT_TRUE(graph.ok()) << graph.status();
+    return *graph;
+  };
+  const auto steps = [&](const std::function<Value(Value table)>& rows) {
+    return steps_of(*compile_for_cpu(lookup(rows)));
+  };
+  const auto positions = [](Value table) { return iota(*table.builder(), {4}); };
+  EXPECT_EQ(steps([&](Value t) { return embedding(t, positions(t)); }),
+            steps([&](Value t) { return gather(t, positions(t)); }));
+  const auto known = [](Value table) {
+    return table.builder()->constant(*Tensor::of<int64_t>({3}, std::vector<int64_t>{0, 5, 2}));
+  };
+  EXPECT_EQ(steps([&](Value t) { return embedding(t, known(t)); }), (Steps{{"cpu.gather", 1}}));
+
+  const GraphRef graph = lookup([](Value t) {
+    return embedding(t, t.builder()->input("ids", {DType::kI64, {2}}));
+  });
+  const Tensor table = *random_tensor(DType::kF32, {6, 3}, -1, 1, "table");
+  const auto code = [&](int64_t id) {
+    const Tensor ids = *Tensor::of<int64_t>({2}, std::vector<int64_t>{0, id});
+    return run_on_cpu(graph, {table, ids}).status().code();
+  };
+  EXPECT_EQ(code(5), absl::StatusCode::kOk);
+  EXPECT_EQ(code(6), absl::StatusCode::kOutOfRange);
+  EXPECT_EQ(code(-1), absl::StatusCode::kOutOfRange);
+}
+
 TEST(CpuPlans, TransposedConvolutionsAreConvolutions) {
   struct Case {
     int64_t kernel, stride, padding, output_padding;
