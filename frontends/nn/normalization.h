@@ -59,7 +59,8 @@ class GroupNorm : public Module {
 
 // Each channel of each sample on its own. Ulyanov, Vedaldi and Lempitsky, 2016. With
 // track_running_stats the means over the batch of the samples' statistics are gathered in training,
-// and normalise in evaluation. By default neither affine nor statistics.
+// as those of BatchNorm, from more than one value per channel and sample, and normalise in
+// evaluation. By default neither affine nor statistics.
 class InstanceNorm : public Module {
  public:
   Parameter weight, bias;
