@@ -77,9 +77,8 @@ Backward differentiate(GraphBuilder& b, Value loss, const std::vector<Value>& va
   }
   back.scale = unscale;
   if (options.gradient_clipping.has_value()) {
-    const Value norm = global_norm(back.gradients);
     const Value factor =
-        clip_factor(unscale.is_null() ? norm : norm * unscale, *options.gradient_clipping);
+        clip_factor(global_norm(back.gradients, unscale), *options.gradient_clipping);
     back.scale = unscale.is_null() ? factor : unscale * factor;
   }
   if (options.mixed_precision.has_value()) {
