@@ -1,4 +1,4 @@
-// Running statistics of batches that have none of their own.
+// Defaults, and running statistics of batches that have none of their own.
 #include <gtest/gtest.h>
 
 #include <vector>
@@ -46,11 +46,19 @@ TEST(BatchNorm, ABatchOfOneValueDoesNotMoveTheVariance) {
 }
 
 TEST(InstanceNorm, SamplesOfOneValueDoNotMoveTheVariance) {
-  InstanceNorm1d layer(2, {.momentum = 0.5});
+  InstanceNorm1d layer(2, {.momentum = 0.5, .track_running_stats = true});
   const TensorType type = {DType::kF32, {2, 2, Dim::symbol("length")}};
   const Statistics one = statistics_after(layer, type, *Tensor::of<float>({2, 2, 1}, {1, 4, 3, 0}));
   EXPECT_EQ(one.mean, (std::vector<double>{1, 1}));
   EXPECT_EQ(one.var, (std::vector<double>{1, 1}));
+}
+
+TEST(InstanceNorm, LearnsAndGathersNothingUnlessToldSo) {
+  const InstanceNorm2d plain(3), with_eps(3, {.eps = 1e-3});
+  EXPECT_TRUE(plain.named_parameters().empty() && plain.named_buffers().empty());
+  EXPECT_TRUE(with_eps.named_parameters().empty() && with_eps.named_buffers().empty());
+  EXPECT_EQ(with_eps.options.eps, 1e-3);
+  EXPECT_EQ(InstanceNorm2d(3, {.affine = true}).named_parameters().size(), 2u);
 }
 
 }  // namespace

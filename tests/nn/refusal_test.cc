@@ -45,7 +45,7 @@ std::vector<Refusal> refusals() {
       {"batch_norm_one_value", of<BatchNorm1d>(3), {1, 3}, "more than one value per channel"},
       {"batch_norm_one_pixel", of<BatchNorm2d>(3), {1, 3, 1, 1}, "more than one value per channel"},
       {"instance_norm_one_value",
-       of<InstanceNorm1d>(3, BatchNormOptions{}),
+       of<InstanceNorm1d>(3, InstanceNormOptions{.track_running_stats = true}),
        {2, 3, 1},
        "more than one value per channel"},
       {"layer_norm_shape", of<LayerNorm>(4), {2, 3}, "[4]"},
