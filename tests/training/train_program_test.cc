@@ -5,10 +5,12 @@
 
 #include <set>
 #include <string>
+#include <vector>
 
 #include "absl/strings/match.h"
 #include "modellib/frontends/nn/nn.h"
 #include "modellib/frontends/training/training.h"
+#include "modellib/ops/pointwise.h"
 
 namespace modellib::training {
 namespace {
@@ -49,6 +51,60 @@ TEST(TrainProgram, UpdatesWhatWantsAGradientAndMovesStatistics) {
   EXPECT_TRUE(first.count("0.weight") == 1 && first.count("optimizer.exp_avg.0.weight") == 0);
   EXPECT_TRUE(assigned(*program, kEvalEntry).empty());
   EXPECT_TRUE(model.is_training());
+}
+
+// As in PyTorch, where their grad is None: a decay would shrink what nobody trains.
+TEST(TrainProgram, LeavesAloneWhatTheLossDoesNotDependOn) {
+  struct TwoHeads : nn::Module {
+    TwoHeads() : body(3, 3), used(3, 2), unused(3, 2), detached(3, 2) {
+      register_module("body", body);
+      register_module("used", used);
+      register_module("unused", unused);
+      register_module("detached", detached);
+    }
+    Value forward(Value x) override {
+      x = body.forward(x);
+      return used.forward(x) + stop_gradient(detached.forward(x));
+    }
+    nn::Linear body, used, unused, detached;
+  } model;
+  for (const bool scaled : {false, true}) {
+    TrainProgramOptions options = classification(3);
+    options.gradient_clipping = 1.0;
+    if (scaled) options.mixed_precision = MixedPrecision{};
+    const auto program = make_train_program(model, AdamW(), options);
+    ASSERT_TRUE(program.ok()) << program.status();
+    for (const absl::string_view entry : {kInitializeEntry, absl::string_view(kTrainEntry)}) {
+      const std::set<std::string> names = assigned(*program, entry);
+      EXPECT_EQ(names.count("optimizer.exp_avg.used.weight"), 1u) << entry;
+      EXPECT_EQ(names.count("optimizer.exp_avg.unused.weight"), 0u) << entry;
+      EXPECT_EQ(names.count("optimizer.exp_avg.detached.bias"), 0u) << entry;
+      EXPECT_EQ(names.count("unused.weight"), entry == kInitializeEntry ? 1u : 0u);
+    }
+    const auto engine = Engine::create(*program, {.threads = 1});
+    ASSERT_TRUE(engine.ok()) << engine.status();
+    const char* const names[] = {"body.weight", "used.weight", "unused.weight", "detached.weight"};
+    std::vector<Tensor> before;
+    for (const char* name : names) before.push_back(*(*engine)->store().get(name));
+    ASSERT_EQ((*engine)->run(*(*engine)->entry(kTrainEntry),
+                             {*Tensor::of<float>({4, 3}, {1, 2, 3, 4, 5, 6, 6, 5, 4, 3, 2, 1}),
+                              *Tensor::zeros(DType::kI64, {4}), Tensor::scalar(0.1f)}),
+              absl::OkStatus());
+    for (size_t i = 0; i < before.size(); ++i) {
+      EXPECT_EQ((*engine)->store().get(names[i])->identical(before[i]), i >= 2) << names[i];
+    }
+  }
+}
+
+TEST(TrainProgram, OfALossThatDependsOnNoParameterUpdatesNone) {
+  nn::Linear model(3, 2);
+  TrainProgramOptions options = classification(3);
+  options.gradient_clipping = 1.0;
+  options.mixed_precision = MixedPrecision{};
+  options.forward = [](nn::Module&, absl::Span<const Value> in) { return in[0]; };
+  const auto program = make_train_program(model, AdamW(), options);
+  ASSERT_TRUE(program.ok()) << program.status();
+  EXPECT_EQ(assigned(*program, kTrainEntry), std::set<std::string>{"step"});
 }
 
 TEST(TrainProgram, ATiedWeightHasOneUpdate) {
