@@ -87,6 +87,7 @@ TEST(Module, ATiedWeightCountsOnceUnderItsFirstName) {
   };
   Tied tied;
   EXPECT_EQ(names_of(tied.named_parameters()), Names{"embedding.weight"});
+  EXPECT_EQ(names_of(tied.named_state()), (Names{"embedding.weight", "head.weight"}));
   tied.name_parameters();
   EXPECT_EQ(tied.head.weight.name(), "embedding.weight");
 
