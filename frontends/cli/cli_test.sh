@@ -308,6 +308,8 @@ for file in names.onnx names.mlplan; do
   "$modellib" inspect $file --json >names.json || fail "inspect --json of $file"
   python3 -c 'import json; assert json.load(open("names.json"))["entries"][0]["inputs"][0]["name"] == "\ufffd"' ||
     fail "no JSON of $file"
+  expect 0 "" "$modellib" inspect $file --memory names.svg
+  python3 -c 'import xml.etree.ElementTree as tree; tree.parse("names.svg")' || fail "no SVG of $file"
   expect 0 "" "$modellib" profile $file --runs 1 --trace trace.json --json
   python3 -c 'import json; json.load(open("trace.json"))' || fail "no trace of $file"
 done
