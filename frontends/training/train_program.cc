@@ -7,6 +7,7 @@
 #include "modellib/frontends/nn/random_state.h"
 #include "modellib/graph/status_macros.h"
 #include "modellib/ops/collectives.h"
+#include "modellib/ops/composite_support.h"
 #include "modellib/ops/gradients.h"
 #include "modellib/ops/loss_scaling.h"
 #include "modellib/ops/pointwise.h"
@@ -58,6 +59,27 @@ absl::StatusOr<GraphRef> initialize_graph(nn::Module& model, const Optimizer& op
   return b.build();
 }
 
+// Of each parameter, null where the loss does not depend on it. Whatever the parameter has held in
+// the graph counts: a table that is renormalised before each look-up is another value each time.
+std::vector<Value> gradients_of(GraphBuilder& b, Value loss,
+                                const std::vector<nn::Parameter>& parameters) {
+  std::vector<Value> values;
+  std::vector<size_t> ends;  // of each parameter's in `values`
+  for (const nn::Parameter& p : parameters) {
+    p.read(b);  // at least what it holds now
+    for (const Value& value : b.contents(p.variable())) values.push_back(value);
+    ends.push_back(values.size());
+  }
+  const std::vector<Value> partial = partial_gradients(b, loss, values);
+  std::vector<Value> gradients;
+  for (size_t i = 0, at = 0; i < parameters.size(); ++i) {
+    Value sum;
+    for (; at < ends[i]; ++at) sum = add_gradients(sum, partial[at]);
+    gradients.push_back(sum);
+  }
+  return gradients;
+}
+
 // What a step updates: the parameters that the loss depends on.
 struct Backward {
   std::vector<nn::Parameter> parameters;
@@ -78,14 +100,12 @@ Backward differentiate(GraphBuilder& b, Value loss, const std::vector<nn::Parame
     loss = loss * (loss.dtype() == DType::kF32 ? state.scale : cast(state.scale, loss.dtype()));
     unscale = 1.0 / state.scale;
   }
-  std::vector<Value> values;
-  for (const nn::Parameter& p : parameters) values.push_back(p.read(b));
-  const std::vector<Value> gradients = partial_gradients(b, loss, values);
+  const std::vector<Value> gradients = gradients_of(b, loss, parameters);
   if (!b.status().ok()) return back;
   for (size_t i = 0; i < parameters.size(); ++i) {
     if (gradients[i].is_null()) continue;
     back.parameters.push_back(parameters[i]);
-    back.values.push_back(values[i]);
+    back.values.push_back(parameters[i].read(b));
     back.gradients.push_back(gradients[i]);
   }
   if (back.gradients.empty()) return back;

@@ -1,8 +1,10 @@
 // Training programs: what is trained, what is frozen, and mistakes in the model's code.
 #include "modellib/frontends/training/train_program.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -11,6 +13,7 @@
 #include "modellib/frontends/nn/nn.h"
 #include "modellib/frontends/training/training.h"
 #include "modellib/ops/pointwise.h"
+#include "modellib/ops/reduce.h"
 
 namespace modellib::training {
 namespace {
@@ -93,6 +96,41 @@ TEST(TrainProgram, LeavesAloneWhatTheLossDoesNotDependOn) {
     for (size_t i = 0; i < before.size(); ++i) {
       EXPECT_EQ((*engine)->store().get(names[i])->identical(before[i]), i >= 2) << names[i];
     }
+  }
+}
+
+// With max_norm the table is another value after each look-up, and its gradient that of both.
+TEST(TrainProgram, AnEmbeddingMayBeUsedTwice) {
+  struct Twice : nn::Module {
+    explicit Twice(const nn::EmbeddingOptions& options) : table(4, 2, options) {
+      register_module("table", table);
+    }
+    nn::Embedding table;
+  };
+  TrainProgramOptions options;
+  options.inputs = {{"first", {DType::kI64, {2}}}, {"second", {DType::kI64, {2}}}};
+  options.forward = [](nn::Module& model, absl::Span<const Value> in) {
+    auto& table = static_cast<Twice&>(model).table;
+    const Value first = table.forward(in[0]);
+    return first + table.forward(in[1]);
+  };
+  options.loss = [](Value prediction, absl::Span<const Value>) { return reduce_sum(prediction); };
+  for (const std::optional<double> max_norm : {std::optional<double>(), std::optional(100.0)}) {
+    Twice model({.max_norm = max_norm});
+    const auto program = make_train_program(model, SGD(), options);
+    ASSERT_TRUE(program.ok()) << program.status();
+    const auto engine = Engine::create(*program, {.threads = 1});
+    ASSERT_TRUE(engine.ok()) << engine.status();
+    ASSERT_EQ((*engine)->store().set("table.weight",
+                                     *Tensor::of<float>({4, 2}, {0, 1, 2, 3, 4, 5, 6, 7})),
+              absl::OkStatus());
+    ASSERT_EQ((*engine)->run(*(*engine)->entry(kTrainEntry),
+                             {*Tensor::of<int64_t>({2}, {0, 1}), *Tensor::of<int64_t>({2}, {1, 3}),
+                              Tensor::scalar(1.0f)}),
+              absl::OkStatus());
+    // Less the number of times that each row was looked up.
+    const Tensor after = *(*engine)->store().get("table.weight");
+    EXPECT_THAT(after.as<float>(), testing::ElementsAre(-1, 0, 0, 1, 4, 5, 5, 6));
   }
 }
 
