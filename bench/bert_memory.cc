@@ -91,7 +91,7 @@ absl::Status run(const Options& o) {
     const absl::Status ran = (*engine)->run(*train, {ids, segments, labels, rate});
     if (!ran.ok()) return ran;
     std::printf("step %d: loss %.4f, peak so far %.0f\n", static_cast<int>(i),
-                static_cast<double>((*engine)->scalar(*train, 0)), status_mib("VmHWM"));
+                (*engine)->scalar(*train, 0), status_mib("VmHWM"));
   }
 
   double weights = 0;

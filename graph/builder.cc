@@ -127,7 +127,24 @@ void GraphBuilder::assign(const Variable& variable, Value value) {
   if (inserted) {
     graph_.variables_.push_back({std::make_shared<const Variable>(variable), kNoValue, kNoValue});
   }
-  graph_.variables_[static_cast<size_t>(it->second)].assigned = captured(value).id();
+  const ValueId id = captured(value).id();
+  graph_.variables_[static_cast<size_t>(it->second)].assigned = id;
+  assigned_[variable.name].push_back(id);
+}
+
+std::vector<Value> GraphBuilder::contents(const Variable& variable) {
+  if (parent_ != nullptr) return parent_->contents(variable);
+  std::vector<Value> all;
+  const auto add = [&](ValueId id) {
+    const Value value(this, id);
+    if (std::find(all.begin(), all.end(), value) == all.end()) all.push_back(value);
+  };
+  const auto use = variable_index_.find(variable.name);
+  if (use == variable_index_.end()) return all;
+  const ValueId first = graph_.variables_[static_cast<size_t>(use->second)].value;
+  if (first != kNoValue) add(first);
+  for (const ValueId id : assigned_[variable.name]) add(id);
+  return all;
 }
 
 Value GraphBuilder::constant(Tensor tensor) {
@@ -429,6 +446,7 @@ absl::StatusOr<GraphRef> GraphBuilder::build() {
   node_index_.clear();
   constant_index_.clear();
   variable_index_.clear();
+  assigned_.clear();
   input_index_.clear();
   return GraphRef(std::move(graph));
 }

@@ -85,6 +85,9 @@ class GraphBuilder {
   Value variable(const Variable& variable);
   // What the variable holds after the run. The last assignment stands; later reads see it.
   void assign(const Variable& variable, Value value);
+  // All that the variable has held in this graph, each value once: its content at entry, if that
+  // was read, then what was assigned.
+  std::vector<Value> contents(const Variable& variable);
   // A constant. Tensors that share bytes are merged at once, equal ones by content.
   Value constant(Tensor tensor);
   // A scalar constant of `dtype`, rounded to it.
@@ -200,6 +203,7 @@ class GraphBuilder {
   // Constants by where their bytes lie: looked up before the content is hashed.
   absl::flat_hash_map<const std::byte*, std::vector<ValueId>> constant_index_;
   absl::flat_hash_map<std::string, int> variable_index_;
+  absl::flat_hash_map<std::string, std::vector<ValueId>> assigned_;  // to variables, in order
   absl::flat_hash_map<std::string, int> input_index_;
 };
 

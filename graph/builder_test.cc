@@ -196,11 +196,14 @@ TEST(Builder, ThreadsAVariableThroughItsAssignments) {
   EXPECT_EQ(b.variable(weight()), once) << "a later read sees the assignment";
   const Value twice = add(once, once);
   b.assign(weight(), twice);
+  b.assign(weight(), twice);
+  EXPECT_EQ(b.contents(weight()), (std::vector<Value>{before, once, twice}));
   const auto graph = b.build();
   ASSERT_TRUE(graph.ok()) << graph.status();
   ASSERT_EQ((*graph)->variables().size(), 1u);
   EXPECT_EQ((*graph)->variables()[0].value, before.id());
   EXPECT_EQ((*graph)->variables()[0].assigned, twice.id());
+  EXPECT_TRUE(b.contents(weight()).empty()) << "of the next graph";
 }
 
 TEST(Builder, HoldsAVariableToOneType) {

@@ -1,8 +1,10 @@
 #include "modellib/ops/batch_norm.h"
 
 #include <limits>
+#include <optional>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "modellib/graph/status_macros.h"
 #include "modellib/ops/composite_support.h"
 #include "modellib/ops/families.h"
@@ -34,6 +36,15 @@ absl::Status require_statistics(InferenceContext& c, int operand, const TensorTy
 
 // Sums over all axes but that of the channels: [channels].
 Value channel_sum(Value x) { return reduce_sum(x, {.axes = axes_but(x.rank(), 1)}); }
+
+// How many values a channel of x has, if that is known.
+std::optional<int64_t> values_per_channel(const Value& x) {
+  Dim count = 1;
+  for (int axis = 0; axis < x.rank(); ++axis) {
+    if (axis != 1) count = count * x.dim(axis);
+  }
+  return count.is_static() ? std::optional(count.value()) : std::nullopt;
+}
 
 // The weight and bias of operands `weight` and `bias`, where present.
 Value scaled_and_shifted(const OpCall& c, Value y, int weight, int bias) {
@@ -224,13 +235,23 @@ RunningStatistics update_running_statistics(RunningStatistics running,
     return {bad, bad};
   }
   const Value count = count_along(widened(x), axes_but(x.rank(), 1));
+  const std::optional<int64_t> known = values_per_channel(x);
+  if (known.has_value() && *known < 2) {
+    const Value bad = x.builder()->poison(absl::InvalidArgumentError(
+        absl::StrCat("running statistics need more than one value per channel, the operand is ",
+                     to_string(x.type()))));
+    return {bad, bad};
+  }
   const Value unbiased = batch.var * (count / (count - 1.0));
-  const auto moved = [&](Value old, Value fresh) {
+  // A batch whose extents are free may turn out to have fewer than `least` values.
+  const auto moved = [&](Value old, Value fresh, double least) {
     const Value wide = widened(old);
     fresh = as_dtype(stop_gradient(fresh), wide.dtype());
-    return as_dtype(wide + (fresh - wide) * momentum, old.dtype());
+    Value next = wide + (fresh - wide) * momentum;
+    if (!known.has_value()) next = where(greater_equal(count, least), next, wide);
+    return as_dtype(next, old.dtype());
   };
-  return {moved(running.mean, batch.mean), moved(running.var, unbiased)};
+  return {moved(running.mean, batch.mean, 1), moved(running.var, unbiased, 2)};
 }
 
 }  // namespace modellib

@@ -38,7 +38,9 @@ struct RunningStatistics {
 };
 // running + momentum (batch - running), where the batch's variance is divided by n - 1, as in
 // PyTorch. `x` is the operand of batch_norm_training and `batch` its result; n is how many elements
-// of x a channel has (1 gives an infinite variance). No gradient goes through it.
+// of x a channel has. One has no such variance: InvalidArgument if n is known to be less than 2;
+// where extents are free, a run with n = 1 leaves the variance as it is, and an empty one both. No
+// gradient goes through it.
 RunningStatistics update_running_statistics(RunningStatistics running,
                                             const BatchNormOutputs& batch, Value x,
                                             double momentum = 0.1);

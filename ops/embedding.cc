@@ -1,6 +1,9 @@
 #include "modellib/ops/embedding.h"
 
+#include <algorithm>
+
 #include "absl/strings/str_cat.h"
+#include "modellib/graph/constant.h"
 #include "modellib/graph/status_macros.h"
 #include "modellib/ops/composite_support.h"
 #include "modellib/ops/families.h"
@@ -32,7 +35,31 @@ absl::Status infer(InferenceContext& c) {
   return absl::OkStatus();
 }
 
-std::vector<Value> decompose(OpCall& c) { return {gather(c.in(0), c.in(1), 0)}; }
+// Whether the graph says so: of constants, and of positions, which are counted from 0.
+bool never_negative(const Graph& graph, Value ids) {
+  const Tensor* known = constant_value(graph, ids.id());
+  if (known == nullptr) {
+    const NodeId producer = graph.value(ids.id()).producer;
+    return producer >= 0 && graph.node(producer).op->name == "iota";
+  }
+  int64_t least = 0;
+  for (int64_t i = 0; i < known->elements(); ++i) least = std::min(least, known->int_at(i));
+  return least == 0;
+}
+
+// What gather and scatter_add are to read. For them a negative number counts from the end, as an id
+// it is a mistake: it is put out of range.
+Value checked_ids(const OpCall& c) {
+  if (never_negative(c.builder.so_far(), c.in(1))) return c.in(1);
+  const Value ids = as_dtype(c.in(1), DType::kI64);
+  const Dim rows = c.in(0).dim(0);
+  const Value outside = rows.is_static()
+                            ? c.builder.scalar(static_cast<double>(rows.value()), DType::kI64)
+                            : dim_value(c.builder, rows);
+  return where(less(ids, 0.0), outside, ids);
+}
+
+std::vector<Value> decompose(OpCall& c) { return {gather(c.in(0), checked_ids(c), 0)}; }
 
 std::vector<Value> gradient(OpCall& c, absl::Span<const Value> gradients) {
   const auto padding = c.attributes.as<EmbeddingAttributes>().padding_idx;
@@ -41,7 +68,7 @@ std::vector<Value> gradient(OpCall& c, absl::Span<const Value> gradients) {
     const Value is_padding = equal(c.in(1), static_cast<double>(*padding));
     g = where(unsqueeze(is_padding, {-1}), 0.0, g);
   }
-  return {scatter_add(zeros_like(c.in(0)), c.in(1), g, 0), Value()};
+  return {scatter_add(zeros_like(c.in(0)), checked_ids(c), g, 0), Value()};
 }
 
 std::vector<OpSample> samples() {

@@ -41,8 +41,6 @@ class ReverseWalk {
     for (const Value& v : wrt) {
       auto found = usable(v) ? gradient_.find(v.id()) : gradient_.end();
       result.push_back(found == gradient_.end() ? Value() : found->second);
-      // The operands of one node: a value that stands there twice counts once.
-      if (stop_ && found != gradient_.end()) gradient_.erase(found);
     }
     return result;
   }
@@ -141,6 +139,31 @@ bool check_owner(GraphBuilder& builder, absl::Span<const Value> values, absl::st
   return true;
 }
 
+// Poisons the build, and is false, unless the loss can be differentiated with respect to `wrt`.
+bool check_loss(GraphBuilder& builder, const Value& loss, absl::Span<const Value> wrt) {
+  if (loss.is_null()) {
+    builder.poison(absl::InvalidArgumentError("the loss is a null value"));
+  } else if (!loss.is_poisoned() &&
+             (!is_real(loss.dtype()) || !(element_count(loss.shape()) == Dim(1)))) {
+    builder.poison(absl::InvalidArgumentError(
+        absl::StrCat("the loss must be a real of one element, is ", to_string(loss.type()))));
+  }
+  for (const Value& v : wrt) {
+    if (v.is_null() || (!v.is_poisoned() && !is_real(v.dtype()))) {
+      builder.poison(absl::InvalidArgumentError(
+          v.is_null()
+              ? "gradient with respect to a null value"
+              : absl::StrCat("gradient with respect to a value of type ", to_string(v.type()))));
+    }
+  }
+  return builder.status().ok() && check_owner(builder, {loss}, "an output") &&
+         check_owner(builder, wrt, "a variable");
+}
+
+std::vector<Value> poisoned(GraphBuilder& builder, size_t count) {
+  return std::vector<Value>(count, builder.poison(builder.status()));
+}
+
 }  // namespace
 
 std::vector<Value> vjp(GraphBuilder& builder, absl::Span<const Value> outputs,
@@ -157,29 +180,18 @@ std::vector<Value> vjp(GraphBuilder& builder, absl::Span<const Value> outputs,
 }
 
 std::vector<Value> gradients(GraphBuilder& builder, Value loss, absl::Span<const Value> wrt) {
-  if (loss.is_null()) {
-    builder.poison(absl::InvalidArgumentError("the loss is a null value"));
-  } else if (!loss.is_poisoned() &&
-             (!is_real(loss.dtype()) || !(element_count(loss.shape()) == Dim(1)))) {
-    builder.poison(absl::InvalidArgumentError(
-        absl::StrCat("the loss must be a real of one element, is ", to_string(loss.type()))));
-  }
-  for (const Value& v : wrt) {
-    if (v.is_null() || (!v.is_poisoned() && !is_real(v.dtype()))) {
-      builder.poison(absl::InvalidArgumentError(
-          v.is_null()
-              ? "gradient with respect to a null value"
-              : absl::StrCat("gradient with respect to a value of type ", to_string(v.type()))));
-    }
-  }
-  if (!builder.status().ok()) {
-    return std::vector<Value>(wrt.size(), builder.poison(builder.status()));
-  }
+  if (!check_loss(builder, loss, wrt)) return poisoned(builder, wrt.size());
   std::vector<Value> result = vjp(builder, {loss}, {ones_like(loss)}, wrt);
   for (size_t i = 0; i < result.size(); ++i) {
     if (result[i].is_null()) result[i] = zeros_like(wrt[i]);
   }
   return result;
+}
+
+std::vector<Value> partial_gradients(GraphBuilder& builder, Value loss,
+                                     absl::Span<const Value> wrt) {
+  if (!check_loss(builder, loss, wrt)) return poisoned(builder, wrt.size());
+  return ReverseWalk(builder, wrt, /*stop=*/true).run({loss}, {ones_like(loss)}, wrt);
 }
 
 std::vector<Value> decomposition_gradient(OpCall& call, absl::Span<const Value> output_gradients) {
@@ -192,7 +204,14 @@ std::vector<Value> decomposition_gradient(OpCall& call, absl::Span<const Value> 
 std::vector<Value> partial_vjp(GraphBuilder& builder, absl::Span<const Value> outputs,
                                absl::Span<const Value> output_gradients,
                                absl::Span<const Value> wrt) {
-  return ReverseWalk(builder, wrt, /*stop=*/true).run(outputs, output_gradients, wrt);
+  std::vector<Value> result =
+      ReverseWalk(builder, wrt, /*stop=*/true).run(outputs, output_gradients, wrt);
+  // The operands of one node: a value that stands there twice counts once.
+  absl::flat_hash_set<ValueId> seen;
+  for (size_t i = 0; i < result.size(); ++i) {
+    if (!result[i].is_null() && !seen.insert(wrt[i].id()).second) result[i] = Value();
+  }
+  return result;
 }
 
 }  // namespace modellib

@@ -20,6 +20,11 @@ namespace modellib {
 // each gradient then counts every path.
 std::vector<Value> gradients(GraphBuilder& builder, Value loss, absl::Span<const Value> wrt);
 
+// The same, but the values of wrt count as independent of each other, and null stands where the
+// loss does not depend on one.
+std::vector<Value> partial_gradients(GraphBuilder& builder, Value loss,
+                                     absl::Span<const Value> wrt);
+
 // The vector-Jacobian product: sum over i of output_gradients[i] * d outputs[i] / d wrt[j]. Null
 // stands for zero, both in output_gradients and in the result.
 std::vector<Value> vjp(GraphBuilder& builder, absl::Span<const Value> outputs,

@@ -8,13 +8,15 @@
 
 namespace modellib {
 
-Value global_norm(absl::Span<const Value> gradients) {
+Value global_norm(absl::Span<const Value> gradients, Value scale) {
   // One sum for each gradient, then the sums in their order: the result does not depend on anything
   // else.
   Value total;
   for (const Value& g : gradients) {
     if (!usable("global_norm", {g})) return poisoned({g});
-    const Value sum = reduce_sum(square(widened(g)), {});
+    Value wide = widened(g);
+    if (!scale.is_null()) wide = wide * as_dtype(scale, wide.dtype());
+    const Value sum = reduce_sum(square(wide), {});
     // A mixture of f64 and f32 is added in f64.
     const DType dtype = !total.is_null() && bits_of(total.dtype()) > bits_of(sum.dtype())
                             ? total.dtype()

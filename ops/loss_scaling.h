@@ -3,7 +3,7 @@
 //
 //   Value ok = all_finite(grads);                       // of the scaled loss
 //   Value unscale = 1.0 / state.scale;
-//   Value norm = global_norm(grads) * unscale;
+//   Value norm = global_norm(grads, unscale);
 //   OptimizerStep step{lr, count, ok, unscale * clip_factor(norm, 1.0)};
 //   LossScale next = update_loss_scale(state, ok);
 #ifndef MODELLIB_OPS_LOSS_SCALING_H_
@@ -16,9 +16,10 @@
 
 namespace modellib {
 
-// √(Σ g²) over all elements of all gradients, a scalar in the type their sums are kept in.
-// Gradients may be of different float types; at least one.
-Value global_norm(absl::Span<const Value> gradients);
+// √(Σ (scale · g)²) over all elements of all gradients, a scalar in the type their sums are kept
+// in. Gradients may be of different float types; at least one. scale: a float scalar, null: 1. It
+// comes before the squares, which would overflow where a scaled loss has made gradients large.
+Value global_norm(absl::Span<const Value> gradients, Value scale = {});
 // min(1, max_norm / (norm + 1e-6)): what torch.nn.utils.clip_grad_norm_ multiplies gradients by. A
 // norm that is not finite gives 0 or NaN: predicate the update.
 Value clip_factor(Value norm, double max_norm);

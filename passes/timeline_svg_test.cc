@@ -87,6 +87,27 @@ TEST(TimelineSvg, NamesAreEscaped) {
   EXPECT_THAT(svg, HasSubstr("&lt;script&gt;&quot;a&amp;b&quot; &lt;/script&gt;"));
 }
 
+TEST(TimelineSvg, NamesAreMadeUtf8) {
+  const auto title = [](const std::string& name) {
+    std::vector<MemoryRecord> records = chain(1);
+    records[0].name = name;
+    const std::string svg = draw(records);
+    const size_t begin = svg.find("<g><title>") + 10;
+    return svg.substr(begin, svg.find(": 64 B", begin) - begin);
+  };
+  const std::string none = "\xef\xbf\xbd";  // U+FFFD
+  for (const char* good : {"z\xc3\xbc", "\xe2\x82\xac", "\xf0\x9f\x99\x82!"}) {
+    EXPECT_EQ(title(good), good);
+  }
+  EXPECT_EQ(title("a\xff<"), "a" + none + "&lt;");
+  EXPECT_EQ(title("\xc3"), none);
+  EXPECT_EQ(title("\xe2\x82 "), none + none + " ");
+  EXPECT_EQ(title("\xc0\xaf"), none + none) << "longer than it need be";
+  EXPECT_EQ(title("\xed\xa0\x80"), none + none + none) << "half of a pair";
+  EXPECT_EQ(title("\xf4\x90\x80\x80"), none + none + none + none) << "beyond U+10FFFF";
+  EXPECT_EQ(title("\xef\xbf\xbf"), none + none + none) << "no character of XML";
+}
+
 TEST(TimelineSvg, NothingToDraw) {
   EXPECT_THAT(draw({}), HasSubstr("</svg>"));
   EXPECT_EQ(count(draw({}), "<g>"), 0);

@@ -85,6 +85,22 @@ expect 2 "when it was compiled" "$modellib" inspect bounded.mlplan --dim batch=3
 expect 0 "" "$modellib" bench bounded.mlplan --dim batch=3 --seconds 0.01
 expect 0 "equal within" "$modellib" diff "$model" fixed.mlplan --dim batch=2
 
+# --- Options stand before or after what they are for, as often as they may be given.
+expect 0 "" "$modellib" compile --dim batch=2 --disable fusion "$model" -o first.mlplan
+expect 0 "" "$modellib" compile "$model" -o last.mlplan --dim batch=2 --disable fusion
+cmp first.mlplan last.mlplan || fail "another plan where the options come first"
+printf 'graph "g" (x: f32[n], y: f32[m]) { return concat(x, y) {axis: 0} }' >free.mltxt
+expect 0 "" "$modellib" compile --dim n=2 --dim=m=1..3 --disable fusion --disable=epilogue free.mltxt -o free.mlplan
+expect 0 "" "$modellib" bench --dim m=2 free.mlplan --seconds 0.01
+expect 2 "a.mlplan" "$modellib" compile "$model" --dim batch=2 a.mlplan -o b.mlplan
+expect 0 "" "$modellib" bench --dim batch=3 --seconds 0.01 "$model"
+expect 0 "" "$modellib" profile --dim batch=3 --runs 1 "$model"
+expect 0 "" "$modellib" inspect --dim batch=2 "$model"
+expect 0 "equal within" "$modellib" diff --dim batch=2 --disable-a fusion --disable-b all "$model" "$model"
+expect 0 "equal within" "$modellib" diff --disable-b fusion "$model" "$model" "$input"
+expect 0 "" "$modellib" run --output first --threads 1 "$model" "$input"
+expect 0 "" "$modellib" run --device reference "$model" --output first "$input"
+
 # --- Text, native model and plan give the same on the CPU, and the reference within rounding.
 expect 0 "" "$modellib" run "$model" "$input" --output reference --device reference
 expect 0 "" "$modellib" run "$model" x="$input" --output text
@@ -292,6 +308,8 @@ for file in names.onnx names.mlplan; do
   "$modellib" inspect $file --json >names.json || fail "inspect --json of $file"
   python3 -c 'import json; assert json.load(open("names.json"))["entries"][0]["inputs"][0]["name"] == "\ufffd"' ||
     fail "no JSON of $file"
+  expect 0 "" "$modellib" inspect $file --memory names.svg
+  python3 -c 'import xml.etree.ElementTree as tree; tree.parse("names.svg")' || fail "no SVG of $file"
   expect 0 "" "$modellib" profile $file --runs 1 --trace trace.json --json
   python3 -c 'import json; json.load(open("trace.json"))' || fail "no trace of $file"
 done

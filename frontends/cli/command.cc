@@ -77,7 +77,8 @@ void add_dim_option(CLI::App& command, DimRanges& dims) {
           },
           "A free dimension: batch=8 makes it static, batch=1..1000 bounds it")
       ->type_name("NAME=SIZE")
-      ->take_all();
+      ->take_all()
+      ->allow_extra_args(false);  // one value each time: what follows is another argument
 }
 
 void set_examples(CLI::App& command, const std::vector<std::string>& examples) {
@@ -107,7 +108,8 @@ void add_disable_option(CLI::App& command, const std::string& name, const std::s
           },
           description + "; all: each that can be; may be given several times")
       ->type_name("PASS")
-      ->take_all();
+      ->take_all()
+      ->allow_extra_args(false);
 }
 
 }  // namespace modellib::cli

@@ -5,11 +5,32 @@
 #include <limits>
 #include <vector>
 
+#include "absl/numeric/int128.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "modellib/graph/dtype.h"
 
 namespace modellib::cli {
+namespace {
+
+absl::int128 integer_at(const Tensor& tensor, int64_t i) {
+  const int64_t bits = tensor.int_at(i);
+  return tensor.dtype() == DType::kU64 ? absl::int128(static_cast<uint64_t>(bits))
+                                       : absl::int128(bits);
+}
+
+// |a - b| of two numbers; NaN or infinite where one is. 0 only of equal ones.
+double distance_at(const Tensor& a, const Tensor& b, int64_t i) {
+  if (is_integer(a.dtype()) && is_integer(b.dtype())) {
+    const absl::int128 x = integer_at(a, i), y = integer_at(b, i);
+    return static_cast<double>(x < y ? y - x : x - y);
+  }
+  const double x = a.at(i), y = b.at(i);
+  const bool equal = x == y || (std::isnan(x) && std::isnan(y));
+  return equal ? 0 : std::abs(x - y);
+}
+
+}  // namespace
 
 TensorDifference compare_tensors(const Tensor& a, const Tensor& b, const Tolerance& tolerance) {
   TensorDifference out;
@@ -18,9 +39,9 @@ TensorDifference compare_tensors(const Tensor& a, const Tensor& b, const Toleran
   if (out.shapes_differ) return out;
   double worst_excess = 0;
   for (int64_t i = 0; i < a.elements(); ++i) {
+    const double distance = distance_at(a, b, i);
+    if (distance == 0) continue;
     const double x = a.at(i), y = b.at(i);
-    if (x == y || (std::isnan(x) && std::isnan(y))) continue;
-    const double distance = std::abs(x - y);  // NaN or infinite where one is
     const double bound =
         tolerance.absolute + tolerance.relative * std::max(std::abs(x), std::abs(y));
     if (std::isfinite(distance)) {

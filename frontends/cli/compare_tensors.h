@@ -24,8 +24,9 @@ struct TensorDifference {
   bool parted() const { return shapes_differ || differing > 0; }
 };
 
-// Element types may differ: values are compared as doubles. NaN equals NaN, an infinity one of its
-// sign; against anything else they differ.
+// Element types may differ. Integers are compared as such, to the last bit; with another type
+// values are compared as doubles. NaN equals NaN, an infinity one of its sign; against anything
+// else they differ.
 TensorDifference compare_tensors(const Tensor& a, const Tensor& b, const Tolerance& tolerance);
 
 // The first element, in C order, that is no number; -1 if there is none.

@@ -41,6 +41,27 @@ TEST(CompareTensors, NanEqualsNanAndNothingElse) {
   EXPECT_TRUE(compare_tensors(tensor({1}, {kInfinity}), tensor({1}, {1e30}), {1, 1}).parted());
 }
 
+TEST(CompareTensors, IntegersAreComparedToTheLastBit) {
+  const int64_t large = int64_t{1} << 60;
+  const Tensor a = Tensor::scalar<int64_t>(large), b = Tensor::scalar<int64_t>(large + 1);
+  const TensorDifference d = compare_tensors(a, b, {0, 0});
+  EXPECT_EQ(d.differing, 1);
+  EXPECT_EQ(d.worst, 0);
+  EXPECT_EQ(d.largest, 1);
+  EXPECT_FALSE(compare_tensors(a, b, {0, 1}).parted());
+  EXPECT_FALSE(compare_tensors(a, a, {0, 0}).parted());
+  // Of the same bits, and of the same number in another type.
+  EXPECT_TRUE(
+      compare_tensors(Tensor::scalar<uint64_t>(~uint64_t{0}), Tensor::scalar<int64_t>(-1), {0, 0})
+          .parted());
+  EXPECT_FALSE(
+      compare_tensors(Tensor::scalar<uint64_t>(7), Tensor::scalar<int32_t>(7), {0, 0}).parted());
+  EXPECT_EQ(compare_tensors(Tensor::scalar<int64_t>(std::numeric_limits<int64_t>::min()),
+                            Tensor::scalar<uint64_t>(~uint64_t{0}), {0, 0})
+                .largest,
+            0x1p64 + 0x1p63);
+}
+
 TEST(CompareTensors, ShapesMustBeTheSame) {
   EXPECT_TRUE(compare_tensors(tensor({2, 1}, {1, 2}), tensor({1, 2}, {1, 2}), {}).parted());
 }

@@ -1,7 +1,9 @@
 // Batch normalisation, as torch.nn.BatchNorm1d and BatchNorm2d. Ioffe and Szegedy, 2015.
 //
 // In training the statistics of the batch normalise, and move the running ones; in evaluation the
-// running ones normalise. A module used twice in one graph moves them twice.
+// running ones normalise. A module used twice in one graph moves them twice. A training step whose
+// batch is known to have one value per channel is refused; where extents are free, such a batch
+// does not move the running variance.
 #ifndef MODELLIB_FRONTENDS_NN_BATCH_NORM_H_
 #define MODELLIB_FRONTENDS_NN_BATCH_NORM_H_
 

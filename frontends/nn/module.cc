@@ -105,6 +105,17 @@ std::vector<std::pair<std::string, Parameter>> Module::named_buffers() const {
   return collect(true);
 }
 
+std::vector<std::pair<std::string, Parameter>> Module::named_state() const {
+  std::vector<std::pair<std::string, Parameter>> found;
+  visit("", [&](const std::string& path, const Module& module) {
+    for (const Slot& slot : module.slots_) {
+      const Parameter& p = module.at(slot);
+      if (!p.is_absent()) found.emplace_back(join(path, slot.name), p);
+    }
+  });
+  return found;
+}
+
 std::vector<Parameter> Module::parameters() const {
   std::vector<Parameter> all;
   for (auto& [name, p] : named_parameters()) all.push_back(p);

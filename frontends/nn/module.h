@@ -53,6 +53,8 @@ class Module {
   std::vector<Parameter> parameters() const;
   // State that is not trained: running statistics.
   std::vector<std::pair<std::string, Parameter>> named_buffers() const;
+  // Both under every name that they have: tied ones as often as they are registered.
+  std::vector<std::pair<std::string, Parameter>> named_state() const;
   // Sub-modules, itself first with the empty path.
   std::vector<std::pair<std::string, const Module*>> named_modules() const;
 

@@ -74,7 +74,7 @@ Value GroupNorm::forward(Value input) {
   return group_norm(input, weight.read(input), bias.read(input), {num_groups, eps});
 }
 
-InstanceNorm::InstanceNorm(int64_t num_features, const BatchNormOptions& options)
+InstanceNorm::InstanceNorm(int64_t num_features, const InstanceNormOptions& options)
     : num_features(num_features), options(options) {
   if (options.affine) {
     weight = Parameter({num_features}, init::ones());

@@ -7,7 +7,6 @@
 #include <initializer_list>
 #include <vector>
 
-#include "modellib/frontends/nn/batch_norm.h"
 #include "modellib/frontends/nn/module.h"
 
 namespace modellib::nn {
@@ -57,29 +56,33 @@ class GroupNorm : public Module {
   double eps;
 };
 
-// Each channel of each sample on its own. Ulyanov, Vedaldi and Lempitsky, 2016. With
-// track_running_stats the means over the batch of the samples' statistics are gathered in training,
-// and normalise in evaluation. By default neither affine nor statistics.
-class InstanceNorm : public Module {
- public:
-  Parameter weight, bias;
-  Parameter running_mean, running_var;
-  int64_t num_features;
-  BatchNormOptions options;
-
- protected:
-  InstanceNorm(int64_t num_features, const BatchNormOptions& options);
-  Value normalize(Value input);
+struct InstanceNormOptions {
+  double eps = 1e-5;
+  double momentum = 0.1;             // share of the batch in the new running statistics
+  bool affine = false;               // learn a weight and a bias
+  bool track_running_stats = false;  // false: samples normalise in evaluation too
 };
 
-inline constexpr BatchNormOptions kInstanceNormDefaults = {.affine = false,
-                                                           .track_running_stats = false};
+// Each channel of each sample on its own. Ulyanov, Vedaldi and Lempitsky, 2016. With
+// track_running_stats the means over the batch of the samples' statistics are gathered in training,
+// as those of BatchNorm, from more than one value per channel and sample, and normalise in
+// evaluation.
+class InstanceNorm : public Module {
+ public:
+  Parameter weight, bias;               // [num_features]; start at 1 and 0
+  Parameter running_mean, running_var;  // buffers, [num_features]; start at 0 and 1
+  int64_t num_features;
+  InstanceNormOptions options;
+
+ protected:
+  InstanceNorm(int64_t num_features, const InstanceNormOptions& options);
+  Value normalize(Value input);
+};
 
 // [batch, features, length].
 class InstanceNorm1d : public InstanceNorm {
  public:
-  explicit InstanceNorm1d(int64_t num_features,
-                          const BatchNormOptions& options = kInstanceNormDefaults)
+  explicit InstanceNorm1d(int64_t num_features, const InstanceNormOptions& options = {})
       : InstanceNorm(num_features, options) {}
   Value forward(Value input) override;
 };
@@ -87,8 +90,7 @@ class InstanceNorm1d : public InstanceNorm {
 // [batch, features, height, width].
 class InstanceNorm2d : public InstanceNorm {
  public:
-  explicit InstanceNorm2d(int64_t num_features,
-                          const BatchNormOptions& options = kInstanceNormDefaults)
+  explicit InstanceNorm2d(int64_t num_features, const InstanceNormOptions& options = {})
       : InstanceNorm(num_features, options) {}
   Value forward(Value input) override;
 };

@@ -1,5 +1,6 @@
 #include "modellib/frontends/nn/state_dict.h"
 
+#include <algorithm>
 #include <iterator>
 #include <memory>
 #include <utility>
@@ -49,6 +50,30 @@ absl::Status split_projections(const std::string& path, StateDict& state) {
   return absl::OkStatus();
 }
 
+// Leaves one tensor for each tied parameter, under the first of its names. Faults are those whose
+// contents differ.
+std::vector<std::string> join_tied(const Module& module, StateDict& state) {
+  std::vector<std::string> faults;
+  std::vector<std::pair<std::string, Parameter>> firsts;
+  for (const auto& [name, p] : module.named_state()) {
+    const auto first = std::find_if(firsts.begin(), firsts.end(), [&p = p](const auto& other) {
+      return other.second.same_as(p);
+    });
+    if (first == firsts.end()) {
+      firsts.emplace_back(name, p);
+      continue;
+    }
+    const auto alias = state.find(name);
+    if (alias == state.end()) continue;
+    const auto [kept, is_new] = state.try_emplace(first->first, alias->second);
+    if (!is_new && !kept->second.identical(alias->second)) {
+      faults.push_back(absl::StrCat("'", name, "' is tied to '", first->first, "' and differs"));
+    }
+    state.erase(alias);
+  }
+  return faults;
+}
+
 }  // namespace
 
 absl::StatusOr<StateDict> own_names(const Module& module, StateDict state) {
@@ -66,7 +91,7 @@ absl::Status load_state(Module& module, const StateDict& given) {
   MODELLIB_ASSIGN_OR_RETURN(StateDict state, own_names(module, given));
   std::vector<std::pair<std::string, Parameter>> wanted = module.named_parameters();
   for (auto& buffer : module.named_buffers()) wanted.push_back(std::move(buffer));
-  std::vector<std::string> faults;
+  std::vector<std::string> faults = join_tied(module, state);
   std::vector<std::pair<Parameter, Tensor>> found;
   for (auto& [name, p] : wanted) {
     const auto it = state.find(name);

@@ -21,8 +21,9 @@ using StateDict = std::map<std::string, Tensor>;
 absl::StatusOr<StateDict> own_names(const Module& module, StateDict state);
 
 // Makes each tensor, by own_names(), the first value of the parameter or buffer of its name; the
-// bytes are shared, not copied. On InvalidArgument, which lists all names that are missing,
-// unknown, or of another type, nothing has changed.
+// bytes are shared, not copied. A tied parameter may stand under any of its names, and under
+// several of them with the same bits, as PyTorch writes it. On InvalidArgument, which lists all
+// names that are missing, unknown, of another type, or tied and different, nothing has changed.
 absl::Status load_state(Module& module, const StateDict& state);
 
 }  // namespace modellib::nn

@@ -3,6 +3,8 @@
 #include <string>
 #include <utility>
 
+#include "absl/strings/match.h"
+#include "absl/strings/string_view.h"
 #include "modellib/ops/pointwise.h"
 
 namespace modellib::nn {
@@ -13,6 +15,11 @@ ModuleList<LayerNorm> list_of(std::optional<LayerNorm> norm) {
   ModuleList<LayerNorm> list;
   if (norm.has_value()) list.append(*std::move(norm), "");
   return list;
+}
+
+bool is_stacked_projection(absl::string_view name) {
+  return absl::EndsWith(name, "q_proj.weight") || absl::EndsWith(name, "k_proj.weight") ||
+         absl::EndsWith(name, "v_proj.weight");
 }
 
 }  // namespace
@@ -172,8 +179,10 @@ Transformer::Transformer(int64_t d_model, int64_t nhead, const TransformerOption
               LayerNorm(d_model, o.layer.layer_norm_eps, true, o.layer.bias)) {
   register_module("encoder", encoder);
   register_module("decoder", decoder);
+  // As PyTorch draws all its matrices. The projections of attention are so drawn already, as parts
+  // of a stacked one.
   for (auto& [name, p] : named_parameters()) {
-    if (p.shape().size() == 2) {
+    if (p.shape().size() == 2 && !is_stacked_projection(name)) {
       p.set_initializer(init::xavier_uniform(p.shape()[1], p.shape()[0]));
     }
   }

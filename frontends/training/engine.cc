@@ -1,7 +1,9 @@
 #include "modellib/frontends/training/engine.h"
 
+#include <limits>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "modellib/executors/cpu/backend/cpu_backend.h"
 #include "modellib/executors/cpu/kernels/registry.h"
 #include "modellib/graph/status_macros.h"
@@ -38,16 +40,33 @@ absl::Status Engine::run(runtime::EntryId entry, absl::Span<const Tensor> inputs
   return session_->run(entry);
 }
 
-float Engine::scalar(runtime::EntryId entry, int output) const {
-  return *reinterpret_cast<const float*>(session_->output_data(entry, output));
+absl::StatusOr<Tensor> Engine::view(runtime::EntryId entry, int output) const {
+  const runtime::EntryInfo& info = executable_->info(entry);
+  if (output < 0 || static_cast<size_t>(output) >= info.outputs.size()) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "entry '", info.name, "' has ", info.outputs.size(), " outputs, no number ", output));
+  }
+  const DType dtype = info.outputs[static_cast<size_t>(output)].dtype;
+  const std::byte* data = session_->output_data(entry, output);
+  const absl::Span<const int64_t> extents = session_->output_extents(entry, output);
+  if (data == nullptr) {
+    return absl::FailedPreconditionError(absl::StrCat("entry '", info.name, "' has not run"));
+  }
+  MODELLIB_ASSIGN_OR_RETURN(const int64_t count, checked_elements(dtype, extents));
+  return Tensor::borrowed(dtype, extents, data, static_cast<size_t>(bytes_of(dtype, count)),
+                          nullptr);
+}
+
+double Engine::scalar(runtime::EntryId entry, int output) const {
+  const absl::StatusOr<Tensor> value = view(entry, output);
+  return value.ok() && value->elements() > 0 ? value->at(0)
+                                             : std::numeric_limits<double>::quiet_NaN();
 }
 
 absl::StatusOr<Tensor> Engine::output(runtime::EntryId entry, int output) const {
-  const runtime::TensorInfo& info = executable_->info(entry).outputs[static_cast<size_t>(output)];
-  const absl::Span<const int64_t> extents = session_->output_extents(entry, output);
-  MODELLIB_ASSIGN_OR_RETURN(const int64_t count, checked_elements(info.dtype, extents));
-  return Tensor::copy_of(info.dtype, extents, session_->output_data(entry, output),
-                         static_cast<size_t>(bytes_of(info.dtype, count)));
+  MODELLIB_ASSIGN_OR_RETURN(const Tensor value, view(entry, output));
+  return Tensor::copy_of(value.dtype(), value.shape(), value.data(),
+                         static_cast<size_t>(value.bytes()));
 }
 
 }  // namespace modellib::training

@@ -40,8 +40,10 @@ class Engine {
   // Binds the inputs in the order of the entry's and runs. Outputs stay in the session: see
   // output().
   absl::Status run(runtime::EntryId entry, absl::Span<const Tensor> inputs);
-  // Output of the last run: its first value, a view of the whole, or a copy.
-  float scalar(runtime::EntryId entry, int output) const;
+  // Output of the last run: its first value, as a double whatever its type, or a copy of the whole.
+  // Where there is none (no such output, no run yet, no elements) the value is NaN; the copy is
+  // InvalidArgument for no such output, FailedPrecondition before the first run.
+  double scalar(runtime::EntryId entry, int output) const;
   absl::StatusOr<Tensor> output(runtime::EntryId entry, int output) const;
 
   runtime::VariableStore& store() { return *store_; }
@@ -51,6 +53,9 @@ class Engine {
 
  private:
   Engine() = default;
+  // The bytes of an output, shared.
+  absl::StatusOr<Tensor> view(runtime::EntryId entry, int output) const;
+
   CompileResult compiled_;
   std::shared_ptr<const runtime::Executable> executable_;
   std::shared_ptr<runtime::VariableStore> store_;

@@ -45,6 +45,14 @@ std::vector<Value> Adam::update(Value param, absl::Span<const Value> slots, Valu
   return as_list(adam_update(adam_slots(param, slots), gradient, step, attributes_of(options_)));
 }
 
+AdamW::AdamW(const AdamWOptions& o)
+    : Adam({.lr = o.lr,
+            .beta1 = o.beta1,
+            .beta2 = o.beta2,
+            .eps = o.eps,
+            .weight_decay = o.weight_decay,
+            .amsgrad = o.amsgrad}) {}
+
 std::vector<Value> AdamW::update(Value param, absl::Span<const Value> slots, Value gradient,
                                  const OptimizerStep& step) const {
   return as_list(adamw_update(adam_slots(param, slots), gradient, step, attributes_of(options_)));

@@ -74,10 +74,18 @@ class Adam : public Optimizer {
   AdamOptions options_;
 };
 
-// torch.optim.AdamW: the decay does not pass through the moments. Its default is 0.01.
+// torch.optim.AdamW: the decay does not pass through the moments.
+struct AdamWOptions {
+  double lr = 1e-3;
+  double beta1 = 0.9;
+  double beta2 = 0.999;
+  double eps = 1e-8;
+  double weight_decay = 0.01;
+  bool amsgrad = false;
+};
 class AdamW final : public Adam {
  public:
-  explicit AdamW(const AdamOptions& options = {.weight_decay = 0.01}) : Adam(options) {}
+  explicit AdamW(const AdamWOptions& options = {});
   std::vector<Value> update(Value param, absl::Span<const Value> slots, Value gradient,
                             const OptimizerStep& step) const override;
 };

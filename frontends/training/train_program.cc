@@ -2,10 +2,12 @@
 
 #include <utility>
 
+#include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
 #include "modellib/frontends/nn/random_state.h"
 #include "modellib/graph/status_macros.h"
 #include "modellib/ops/collectives.h"
+#include "modellib/ops/composite_support.h"
 #include "modellib/ops/gradients.h"
 #include "modellib/ops/loss_scaling.h"
 #include "modellib/ops/pointwise.h"
@@ -25,7 +27,12 @@ Value predict(nn::Module& model, const TrainProgramOptions& options, const std::
   return options.forward ? options.forward(model, in) : model.forward(in.at(0));
 }
 
+// Names of parameters.
+using Names = absl::flat_hash_set<std::string>;
+
+// `updated`: the parameters that have slots.
 absl::StatusOr<GraphRef> initialize_graph(nn::Module& model, const Optimizer& optimizer,
+                                          const Names& updated,
                                           const TrainProgramOptions& options) {
   GraphBuilder b(builtin_ops(), kInitializeEntry);
   const Value seed = b.input("seed", {DType::kI64, {}});
@@ -36,7 +43,7 @@ absl::StatusOr<GraphRef> initialize_graph(nn::Module& model, const Optimizer& op
   };
   for (const auto& [name, p] : model.named_parameters()) {
     initialize(p);
-    if (!p.requires_grad()) continue;
+    if (!updated.contains(p.name())) continue;
     for (const std::string& slot : optimizer.slots()) {
       const Variable v = slot_variable(p, slot);
       b.assign(v, nn::init::zeros()(b, seed, v.type));
@@ -52,15 +59,38 @@ absl::StatusOr<GraphRef> initialize_graph(nn::Module& model, const Optimizer& op
   return b.build();
 }
 
-// The gradients of a loss, and what the updates are to do with them.
-struct Backward {
+// Of each parameter, null where the loss does not depend on it. Whatever the parameter has held in
+// the graph counts: a table that is renormalised before each look-up is another value each time.
+std::vector<Value> gradients_of(GraphBuilder& b, Value loss,
+                                const std::vector<nn::Parameter>& parameters) {
+  std::vector<Value> values;
+  std::vector<size_t> ends;  // of each parameter's in `values`
+  for (const nn::Parameter& p : parameters) {
+    p.read(b);  // at least what it holds now
+    for (const Value& value : b.contents(p.variable())) values.push_back(value);
+    ends.push_back(values.size());
+  }
+  const std::vector<Value> partial = partial_gradients(b, loss, values);
   std::vector<Value> gradients;
-  Value ok;     // null: always
-  Value scale;  // null: 1
+  for (size_t i = 0, at = 0; i < parameters.size(); ++i) {
+    Value sum;
+    for (; at < ends[i]; ++at) sum = add_gradients(sum, partial[at]);
+    gradients.push_back(sum);
+  }
+  return gradients;
+}
+
+// What a step updates: the parameters that the loss depends on.
+struct Backward {
+  std::vector<nn::Parameter> parameters;
+  std::vector<Value> values;  // what they hold
+  std::vector<Value> gradients;
+  Value ok;     // whether the updates are to take place; null: always
+  Value scale;  // of the gradients; null: 1
 };
 
 // With mixed precision the gradients are those of the scaled loss, and the scale is updated.
-Backward differentiate(GraphBuilder& b, Value loss, const std::vector<Value>& values,
+Backward differentiate(GraphBuilder& b, Value loss, const std::vector<nn::Parameter>& parameters,
                        const TrainProgramOptions& options) {
   Backward back;
   LossScale state;
@@ -70,16 +100,22 @@ Backward differentiate(GraphBuilder& b, Value loss, const std::vector<Value>& va
     loss = loss * (loss.dtype() == DType::kF32 ? state.scale : cast(state.scale, loss.dtype()));
     unscale = 1.0 / state.scale;
   }
-  back.gradients = gradients(b, loss, values);
+  const std::vector<Value> gradients = gradients_of(b, loss, parameters);
   if (!b.status().ok()) return back;
+  for (size_t i = 0; i < parameters.size(); ++i) {
+    if (gradients[i].is_null()) continue;
+    back.parameters.push_back(parameters[i]);
+    back.values.push_back(parameters[i].read(b));
+    back.gradients.push_back(gradients[i]);
+  }
+  if (back.gradients.empty()) return back;
   if (options.data_parallel.has_value()) {
     back.gradients = average_gradients(b, back.gradients, *options.data_parallel);
   }
   back.scale = unscale;
   if (options.gradient_clipping.has_value()) {
-    const Value norm = global_norm(back.gradients);
     const Value factor =
-        clip_factor(unscale.is_null() ? norm : norm * unscale, *options.gradient_clipping);
+        clip_factor(global_norm(back.gradients, unscale), *options.gradient_clipping);
     back.scale = unscale.is_null() ? factor : unscale * factor;
   }
   if (options.mixed_precision.has_value()) {
@@ -92,8 +128,9 @@ Backward differentiate(GraphBuilder& b, Value loss, const std::vector<Value>& va
   return back;
 }
 
+// `updated`: receives the parameters that the step updates.
 absl::StatusOr<GraphRef> train_graph(nn::Module& model, const Optimizer& optimizer,
-                                     const TrainProgramOptions& options) {
+                                     const TrainProgramOptions& options, Names& updated) {
   GraphBuilder b(builtin_ops(), kTrainEntry);
   const std::vector<Value> inputs = declare(b, options.inputs);
   const std::vector<Value> targets = declare(b, options.targets);
@@ -103,31 +140,28 @@ absl::StatusOr<GraphRef> train_graph(nn::Module& model, const Optimizer& optimiz
   const Value loss = options.loss(prediction, targets);
 
   std::vector<nn::Parameter> parameters;
-  std::vector<Value> values;
   for (const auto& [name, p] : model.named_parameters()) {
-    if (!p.requires_grad()) continue;
-    parameters.push_back(p);
-    values.push_back(p.read(b));
+    if (p.requires_grad()) parameters.push_back(p);
   }
   if (!b.status().ok()) return b.status();
   const Value reported = options.data_parallel.has_value() ? all_reduce_mean(loss) : loss;
-  const Backward back = differentiate(b, loss, values, options);
+  const Backward back = differentiate(b, loss, parameters, options);
   if (!b.status().ok()) return b.status();
   const Value steps = b.variable(nn::step_count());
   const Value next_step = steps + b.scalar(1, DType::kI64);
   const OptimizerStep step{.lr = lr, .step = next_step, .ok = back.ok, .scale = back.scale};
   const std::vector<std::string> slots = optimizer.slots();
-  for (size_t i = 0; i < parameters.size(); ++i) {
-    const GraphBuilder::Scope scope(b, absl::StrCat("update.", parameters[i].name()));
+  for (size_t i = 0; i < back.parameters.size(); ++i) {
+    const nn::Parameter& p = back.parameters[i];
+    const GraphBuilder::Scope scope(b, absl::StrCat("update.", p.name()));
     std::vector<Value> state;
-    for (const std::string& slot : slots)
-      state.push_back(b.variable(slot_variable(parameters[i], slot)));
-    const std::vector<Value> next = optimizer.update(values[i], state, back.gradients[i], step);
+    for (const std::string& slot : slots) state.push_back(b.variable(slot_variable(p, slot)));
+    const std::vector<Value> next =
+        optimizer.update(back.values[i], state, back.gradients[i], step);
     if (!b.status().ok()) return b.status();
-    b.assign(parameters[i].variable(), next[0]);
-    for (size_t s = 0; s < slots.size(); ++s) {
-      b.assign(slot_variable(parameters[i], slots[s]), next[s + 1]);
-    }
+    b.assign(p.variable(), next[0]);
+    for (size_t s = 0; s < slots.size(); ++s) b.assign(slot_variable(p, slots[s]), next[s + 1]);
+    updated.insert(p.name());
   }
   b.assign(nn::step_count(), back.ok.is_null() ? next_step : where(back.ok, next_step, steps));
   b.output("loss", reported);
@@ -175,8 +209,10 @@ absl::StatusOr<Program> make_train_program(nn::Module& model, const Optimizer& o
   }
   model.name_parameters();
   Program program;
-  MODELLIB_ASSIGN_OR_RETURN(GraphRef initialize, initialize_graph(model, optimizer, options));
-  MODELLIB_ASSIGN_OR_RETURN(GraphRef train, train_graph(model, optimizer, options));
+  Names updated;
+  MODELLIB_ASSIGN_OR_RETURN(GraphRef train, train_graph(model, optimizer, options, updated));
+  MODELLIB_ASSIGN_OR_RETURN(GraphRef initialize,
+                            initialize_graph(model, optimizer, updated, options));
   MODELLIB_ASSIGN_OR_RETURN(GraphRef eval, make_eval_graph(model, options));
   program.entries = {{std::string(kInitializeEntry), std::move(initialize)},
                      {kTrainEntry, std::move(train)},

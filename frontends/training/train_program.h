@@ -59,6 +59,7 @@ inline constexpr char kEvalEntry[] = "eval";
 //   initialize(seed: i64[])                        gives parameters, slots and counters their first
 //   values train(inputs…, targets…, learning_rate: f32[]) -> loss, prediction; updates
 //   eval(inputs…) -> prediction
+// Parameters without a path to the loss are not updated and have no slots: torch.optim skips them.
 // The model is left in training mode. The first mistake in the model's code, with its scope.
 absl::StatusOr<Program> make_train_program(nn::Module& model, const Optimizer& optimizer,
                                            const TrainProgramOptions& options);

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <functional>
 #include <initializer_list>
 #include <map>
 #include <string>
@@ -20,7 +21,9 @@
 #include "modellib/ops/batch_norm.h"
 #include "modellib/ops/composite_support.h"
 #include "modellib/ops/conv.h"
+#include "modellib/ops/embedding.h"
 #include "modellib/ops/gradients.h"
+#include "modellib/ops/index.h"
 #include "modellib/ops/matmul.h"
 #include "modellib/ops/pointwise.h"
 #include "modellib/ops/pool.h"
@@ -275,6 +278,39 @@ TEST(CpuPlans, ExtentsOfDifferentBoundsThatAConstraintHoldsEqual) {
 
 // Kernels smaller than, equal to and larger than their strides, with and without padding; extents
 // that are known and that are not.
+// A negative id is an error, for which nothing is spent where the graph knows the ids.
+TEST(CpuPlans, IdsAreCheckedWhereTheyAreNotKnown) {
+  const auto lookup = [](const std::function<Value(Value table)>& rows) {
+    GraphBuilder b(builtin_ops(), "net");
+    b.output("rows", rows(b.input("table", {DType::kF32, {6, 3}})));
+    const absl::StatusOr<GraphRef> graph = b.build();
+    EXPECT_TRUE(graph.ok()) << graph.status();
+    return *graph;
+  };
+  const auto steps = [&](const std::function<Value(Value table)>& rows) {
+    return steps_of(*compile_for_cpu(lookup(rows)));
+  };
+  const auto positions = [](Value table) { return iota(*table.builder(), {4}); };
+  EXPECT_EQ(steps([&](Value t) { return embedding(t, positions(t)); }),
+            steps([&](Value t) { return gather(t, positions(t)); }));
+  const auto known = [](Value table) {
+    return table.builder()->constant(*Tensor::of<int64_t>({3}, std::vector<int64_t>{0, 5, 2}));
+  };
+  EXPECT_EQ(steps([&](Value t) { return embedding(t, known(t)); }), (Steps{{"cpu.gather", 1}}));
+
+  const GraphRef graph = lookup([](Value t) {
+    return embedding(t, t.builder()->input("ids", {DType::kI64, {2}}));
+  });
+  const Tensor table = *random_tensor(DType::kF32, {6, 3}, -1, 1, "table");
+  const auto code = [&](int64_t id) {
+    const Tensor ids = *Tensor::of<int64_t>({2}, std::vector<int64_t>{0, id});
+    return run_on_cpu(graph, {table, ids}).status().code();
+  };
+  EXPECT_EQ(code(5), absl::StatusCode::kOk);
+  EXPECT_EQ(code(6), absl::StatusCode::kOutOfRange);
+  EXPECT_EQ(code(-1), absl::StatusCode::kOutOfRange);
+}
+
 TEST(CpuPlans, TransposedConvolutionsAreConvolutions) {
   struct Case {
     int64_t kernel, stride, padding, output_padding;
@@ -323,7 +359,8 @@ TEST(CpuPlans, NumbersOfU32WrapBetweenTheOpsOfARegion) {
   b.output("sum", reduce_sum(floor_div(sub(x, y), two), {.axes = {0}}));
   const auto graph = b.build();
   ASSERT_TRUE(graph.ok()) << graph.status();
-  std::vector<Tensor> inputs(2, *Tensor::zeros(DType::kU32, {3}));
+  std::vector<Tensor> inputs = {*Tensor::zeros(DType::kU32, {3}),
+                                *Tensor::zeros(DType::kU32, {3})};
   const int64_t values[2][3] = {{1, 0, 4294967295}, {2, 1, 3}};
   for (size_t i = 0; i < 2; ++i) {
     for (int64_t j = 0; j < 3; ++j) inputs[i].set_int(j, values[i][j]);

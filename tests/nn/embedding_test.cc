@@ -5,6 +5,9 @@
 #include <vector>
 
 #include "modellib/frontends/nn/nn.h"
+#include "modellib/ops/embedding.h"
+#include "modellib/ops/gradients.h"
+#include "modellib/ops/shape.h"
 #include "modellib/tests/op_table/evaluate.h"
 
 namespace modellib::nn {
@@ -32,6 +35,36 @@ TEST(Embedding, FromPretrainedIsFrozenUnlessToldOtherwise) {
   const Value first =
       frozen.weight.initializer()(b, b.scalar(0, DType::kI64), {DType::kF32, {3, 2}});
   EXPECT_EQ(numbers_of(b, first), (std::vector<double>{1, 2, 3, 4, 5, 6}));
+}
+
+// What the look-up, or its gradient alone, comes to for an id of a table of five rows.
+absl::StatusCode code_for(int64_t id, DType dtype, bool is_constant, bool of_gradient) {
+  GraphBuilder b(builtin_ops());
+  Tensor ids = *Tensor::zeros(dtype, {2});
+  ids.set_int(1, id);
+  const Value given = is_constant ? b.constant(ids) : b.input("ids", {dtype, {2}});
+  const Value table = random_constant(b, DType::kF32, {5, 3}, "table");
+  const Value rows = modellib::embedding(table, given);
+  b.output("y", of_gradient ? vjp(b, {rows}, {ones_like(rows)}, {table})[0] : rows);
+  const auto graph = b.build();
+  EXPECT_TRUE(graph.ok()) << graph.status();
+  std::vector<Tensor> inputs;
+  if (!is_constant) inputs.push_back(ids);
+  return run_reference(*graph, inputs).status().code();
+}
+
+TEST(Embedding, AnIdOutOfRangeIsAnError) {
+  for (const DType dtype : {DType::kI64, DType::kI32}) {
+    for (const bool is_constant : {false, true}) {
+      for (const bool of_gradient : {false, true}) {
+        const auto code = [&](int64_t id) { return code_for(id, dtype, is_constant, of_gradient); };
+        for (const int64_t id : {0, 4}) EXPECT_EQ(code(id), absl::StatusCode::kOk) << id;
+        for (const int64_t id : {-1, -5, -6, 5}) {
+          EXPECT_EQ(code(id), absl::StatusCode::kOutOfRange) << id;
+        }
+      }
+    }
+  }
 }
 
 TEST(PositionalEncoding, AddsSinesAndCosines) {

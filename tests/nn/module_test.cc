@@ -1,6 +1,8 @@
 // Module itself: names, ties, modes, copies and assigned members.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cmath>
 #include <string>
 #include <utility>
 #include <vector>
@@ -8,6 +10,7 @@
 #include "modellib/frontends/nn/nn.h"
 #include "modellib/graph/builder.h"
 #include "modellib/ops/registry.h"
+#include "modellib/tests/op_table/evaluate.h"
 
 namespace modellib::nn {
 namespace {
@@ -87,6 +90,7 @@ TEST(Module, ATiedWeightCountsOnceUnderItsFirstName) {
   };
   Tied tied;
   EXPECT_EQ(names_of(tied.named_parameters()), Names{"embedding.weight"});
+  EXPECT_EQ(names_of(tied.named_state()), (Names{"embedding.weight", "head.weight"}));
   tied.name_parameters();
   EXPECT_EQ(tied.head.weight.name(), "embedding.weight");
 
@@ -210,6 +214,32 @@ TEST(TransformerEncoder, HasLayersOfTheirOwnWeights) {
   EXPECT_EQ(all[0].first, "layers.0.self_attn.q_proj.weight");
   EXPECT_EQ(all[16].first, "layers.1.self_attn.q_proj.weight");
   EXPECT_EQ(all[33].first, "norm.bias");
+}
+
+// Uniform, so that the largest of many is near the bound.
+TEST(Transformer, DrawsItsMatricesAsPyTorchDoes) {
+  const int64_t size = 16, hidden = 48;
+  Transformer model(
+      size, 2,
+      {.num_encoder_layers = 1, .num_decoder_layers = 1, .layer = {.dim_feedforward = hidden}});
+  int matrices = 0;
+  for (const auto& [name, p] : model.named_parameters()) {
+    if (p.shape().size() != 2) continue;
+    ++matrices;
+    const bool stacked =
+        name.find("_proj.") != std::string::npos && name.find("out_proj.") == std::string::npos;
+    const int64_t rows = stacked ? 3 * size : p.shape()[0];
+    const double bound = std::sqrt(6.0 / static_cast<double>(rows + p.shape()[1]));
+    GraphBuilder b(builtin_ops());
+    const TensorType type = {DType::kF32, {p.shape()[0], p.shape()[1]}};
+    double largest = 0;
+    for (const double x : numbers_of(b, p.initializer()(b, b.scalar(1, DType::kI64), type))) {
+      largest = std::max(largest, std::abs(x));
+    }
+    EXPECT_LE(largest, bound * (1 + 1e-6)) << name;
+    EXPECT_GT(largest, 0.9 * bound) << name;
+  }
+  EXPECT_EQ(matrices, 6 + 10);
 }
 
 TEST(Transformer, TakesSourceAndTarget) {

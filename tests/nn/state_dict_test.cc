@@ -54,6 +54,37 @@ TEST(LoadState, SplitsStackedProjections) {
   EXPECT_EQ(first_value(holder.attention.v_proj.bias), (std::vector<double>{104, 105}));
 }
 
+TEST(LoadState, TakesATiedWeightUnderAnyOfItsNames) {
+  struct Tied : Module {
+    Tied() : wte(3, 2), head(2, 3, false) {
+      register_module("wte", wte);
+      register_module("head", head);
+      head.weight = wte.weight;
+    }
+    Embedding wte;
+    Linear head;
+  };
+  const std::vector<double> expected = {5, 6, 7, 8, 9, 10};
+  for (const StateDict& state :
+       {StateDict{{"wte.weight", counting({3, 2}, 5)}},
+        StateDict{{"head.weight", counting({3, 2}, 5)}},
+        StateDict{{"wte.weight", counting({3, 2}, 5)}, {"head.weight", counting({3, 2}, 5)}}}) {
+    Tied model;
+    ASSERT_EQ(load_state(model, state), absl::OkStatus());
+    EXPECT_EQ(first_value(model.wte.weight), expected);
+    EXPECT_EQ(first_value(model.head.weight), expected);
+  }
+  Tied model;
+  const std::vector<double> before = first_value(model.wte.weight);
+  const absl::Status status =
+      load_state(model, {{"wte.weight", counting({3, 2})}, {"head.weight", counting({3, 2}, 1)}});
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_TRUE(absl::StrContains(status.message(), "'head.weight' is tied to 'wte.weight'"))
+      << status;
+  EXPECT_EQ(first_value(model.wte.weight), before);
+  EXPECT_TRUE(absl::StrContains(load_state(model, {}).message(), "'wte.weight' is missing"));
+}
+
 TEST(LoadState, ListsAllFaultsAndChangesNothing) {
   Sequential net(Linear(2, 3), Linear(3, 1));
   const std::vector<double> before = first_value(net.named_parameters()[0].second);

@@ -184,6 +184,13 @@ TEST(Clipping, IsThatOfTheGlobalNorm) {
   EXPECT_EQ(got[2].at(0), 1.0);
 }
 
+TEST(Clipping, TakesTheScaleBeforeTheSquares) {
+  GraphBuilder b(builtin_ops());
+  const Value large = vector(b, {3e25, 0}), larger = vector(b, {4e25});
+  const Value norm = global_norm({large, larger}, b.scalar(1e-25));
+  EXPECT_NEAR(numbers_of(b, norm).at(0), 5.0, 1e-5);
+}
+
 TEST(AllFinite, SeesEveryInfinityAndNan) {
   for (const double bad : {kInfinity, -kInfinity, static_cast<double>(NAN)}) {
     for (const size_t at : {0, 1, 2}) {

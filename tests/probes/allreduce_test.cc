@@ -64,9 +64,9 @@ std::vector<Tensor> batch(int64_t step, int64_t first, int64_t count) {
 }
 
 // The losses of one rank's steps.
-std::vector<float> train(const Program& program, int64_t first, int64_t count,
-                         runtime::Communicator* communicator) {
-  std::vector<float> losses;
+std::vector<double> train(const Program& program, int64_t first, int64_t count,
+                          runtime::Communicator* communicator) {
+  std::vector<double> losses;
   training::EngineOptions options;
   options.seed = 5;
   options.threads = 1;
@@ -85,7 +85,7 @@ std::vector<float> train(const Program& program, int64_t first, int64_t count,
 }
 
 TEST(AllReduce, RanksOnHalfBatchesMeetTheLossesOfTheWhole) {
-  const std::vector<float> whole = train(*program(kBatch, {}), 0, kBatch, nullptr);
+  const std::vector<double> whole = train(*program(kBatch, {}), 0, kBatch, nullptr);
   ASSERT_EQ(whole.size(), static_cast<size_t>(kSteps));
   EXPECT_LT(whole.back(), whole.front());
   for (const int ranks : {2, 4}) {
@@ -95,7 +95,7 @@ TEST(AllReduce, RanksOnHalfBatchesMeetTheLossesOfTheWhole) {
       const auto parallel = program(part, training::DataParallel{bucket_bytes});
       ASSERT_TRUE(parallel.ok()) << parallel.status();
       auto group = distributed::make_local_group(ranks);
-      std::vector<std::vector<float>> losses(static_cast<size_t>(ranks));
+      std::vector<std::vector<double>> losses(static_cast<size_t>(ranks));
       std::vector<std::thread> threads;
       for (int rank = 0; rank < ranks; ++rank) {
         threads.emplace_back([&, rank] {
@@ -104,7 +104,7 @@ TEST(AllReduce, RanksOnHalfBatchesMeetTheLossesOfTheWhole) {
         });
       }
       for (std::thread& t : threads) t.join();
-      for (const std::vector<float>& own : losses) {
+      for (const std::vector<double>& own : losses) {
         ASSERT_EQ(own.size(), whole.size());
         for (size_t i = 0; i < whole.size(); ++i) {
           EXPECT_NEAR(own[i], whole[i], 1e-5 * whole[i]) << ranks << " ranks, step " << i;

@@ -5,10 +5,13 @@
 
 #include <cmath>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "modellib/frontends/nn/nn.h"
 #include "modellib/frontends/training/training.h"
+#include "modellib/ops/pointwise.h"
+#include "modellib/ops/registry.h"
 
 namespace modellib::training {
 namespace {
@@ -48,7 +51,7 @@ class EngineTest : public testing::Test {
 
 TEST_F(EngineTest, TrainsBatchesOfAnySizeWithinTheBounds) {
   ASSERT_EQ(step(8), absl::OkStatus());
-  float last = engine_->scalar(train_, 0);
+  double last = engine_->scalar(train_, 0);
   for (int64_t batch : {1, 5, 8, 2, 8}) {
     ASSERT_EQ(step(batch), absl::OkStatus());
     EXPECT_LT(engine_->scalar(train_, 0), last);  // every sample is the same
@@ -58,6 +61,33 @@ TEST_F(EngineTest, TrainsBatchesOfAnySizeWithinTheBounds) {
   ASSERT_TRUE(prediction.ok());
   EXPECT_EQ(prediction->shape(), (std::vector<int64_t>{8, 2}));
   EXPECT_EQ(engine_->store().get("step")->int_at(0), 6);
+}
+
+TEST_F(EngineTest, ThereIsNoOutputOfAnotherNumberOrBeforeTheFirstRun) {
+  EXPECT_TRUE(std::isnan(engine_->scalar(train_, 0)));
+  EXPECT_EQ(engine_->output(train_, 0).status().code(), absl::StatusCode::kFailedPrecondition);
+  ASSERT_EQ(step(8), absl::OkStatus());
+  for (const int output : {-1, 2}) {
+    EXPECT_TRUE(std::isnan(engine_->scalar(train_, output)));
+    EXPECT_EQ(engine_->output(train_, output).status().code(), absl::StatusCode::kInvalidArgument);
+  }
+}
+
+TEST(Engine, ScalarsOfAnyType) {
+  GraphBuilder b(builtin_ops(), "kinds");
+  const Value x = b.input("x", {DType::kF32, {}});
+  const DType types[] = {DType::kF64, DType::kF32, DType::kF16, DType::kBF16,
+                         DType::kI64, DType::kU8,  DType::kI32};
+  for (const DType dtype : types) b.output(std::string(to_string(dtype)), cast(x, dtype));
+  b.output("bool", less(x, 4.0));
+  const auto graph = b.build();
+  ASSERT_TRUE(graph.ok()) << graph.status();
+  const auto engine = Engine::create(Program{{{"kinds", *graph}}}, {.threads = 1});
+  ASSERT_TRUE(engine.ok()) << engine.status();
+  const runtime::EntryId entry = *(*engine)->entry("kinds");
+  ASSERT_EQ((*engine)->run(entry, {Tensor::scalar(3.0f)}), absl::OkStatus());
+  for (int i = 0; i < 7; ++i) EXPECT_EQ((*engine)->scalar(entry, i), 3.0) << i;
+  EXPECT_EQ((*engine)->scalar(entry, 7), 1.0);
 }
 
 TEST_F(EngineTest, EvaluationChangesNothing) {

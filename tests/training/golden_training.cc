@@ -87,13 +87,17 @@ std::unique_ptr<training::Optimizer> optimizer_of(const goldens::TrainingOptimiz
     return std::make_unique<training::SGD>(training::SgdOptions{
         .lr = o.learning_rate, .momentum = o.momentum, .weight_decay = o.weight_decay});
   }
-  const training::AdamOptions adam{.lr = o.learning_rate,
-                                   .beta1 = o.beta1,
-                                   .beta2 = o.beta2,
-                                   .eps = o.eps,
-                                   .weight_decay = o.weight_decay};
-  if (o.name == "adamw") return std::make_unique<training::AdamW>(adam);
-  return std::make_unique<training::Adam>(adam);
+  const auto adam = [&o]<class Options>(Options) {
+    return Options{.lr = o.learning_rate,
+                   .beta1 = o.beta1,
+                   .beta2 = o.beta2,
+                   .eps = o.eps,
+                   .weight_decay = o.weight_decay};
+  };
+  if (o.name == "adamw") {
+    return std::make_unique<training::AdamW>(adam(training::AdamWOptions{}));
+  }
+  return std::make_unique<training::Adam>(adam(training::AdamOptions{}));
 }
 
 struct GoldenModel {

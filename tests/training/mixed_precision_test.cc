@@ -226,6 +226,23 @@ TEST(MixedPrecision, ClippingSeesTrueGradients) {
   }
 }
 
+// The squares of the scaled gradients are no f32 any more, they themselves are.
+TEST(MixedPrecision, ClippingWorksAtAScaleOfAnySize) {
+  auto options =
+      options_for(training::MixedPrecision{.dtype = DType::kBF16, .initial_scale = 0x1p70});
+  options.gradient_clipping = 0.05;
+  Trainer clipped(options, {"autocast-bf16"});
+  auto full_options = options_for(std::nullopt);
+  full_options.gradient_clipping = 0.05;
+  Trainer full(full_options);
+  for (uint64_t i = 0; i < 5; ++i) {
+    const Batch batch(i);
+    EXPECT_NEAR(clipped.step(batch), full.step(batch), 1e-5) << i;
+  }
+  EXPECT_EQ(clipped.steps(), 5);
+  EXPECT_EQ(clipped.scale(), 0x1p70);
+}
+
 TEST(MixedPrecision, Bf16TrainsToo) {
   Trainer trainer(options_for(training::MixedPrecision{.dtype = DType::kBF16, .initial_scale = 1}));
   const double first = trainer.step(Batch(0));

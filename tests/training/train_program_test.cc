@@ -1,14 +1,19 @@
 // Training programs: what is trained, what is frozen, and mistakes in the model's code.
 #include "modellib/frontends/training/train_program.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <optional>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "absl/strings/match.h"
 #include "modellib/frontends/nn/nn.h"
 #include "modellib/frontends/training/training.h"
+#include "modellib/ops/pointwise.h"
+#include "modellib/ops/reduce.h"
 
 namespace modellib::training {
 namespace {
@@ -49,6 +54,95 @@ TEST(TrainProgram, UpdatesWhatWantsAGradientAndMovesStatistics) {
   EXPECT_TRUE(first.count("0.weight") == 1 && first.count("optimizer.exp_avg.0.weight") == 0);
   EXPECT_TRUE(assigned(*program, kEvalEntry).empty());
   EXPECT_TRUE(model.is_training());
+}
+
+// As in PyTorch, where their grad is None: a decay would shrink what nobody trains.
+TEST(TrainProgram, LeavesAloneWhatTheLossDoesNotDependOn) {
+  struct TwoHeads : nn::Module {
+    TwoHeads() : body(3, 3), used(3, 2), unused(3, 2), detached(3, 2) {
+      register_module("body", body);
+      register_module("used", used);
+      register_module("unused", unused);
+      register_module("detached", detached);
+    }
+    Value forward(Value x) override {
+      x = body.forward(x);
+      return used.forward(x) + stop_gradient(detached.forward(x));
+    }
+    nn::Linear body, used, unused, detached;
+  } model;
+  for (const bool scaled : {false, true}) {
+    TrainProgramOptions options = classification(3);
+    options.gradient_clipping = 1.0;
+    if (scaled) options.mixed_precision = MixedPrecision{};
+    const auto program = make_train_program(model, AdamW(), options);
+    ASSERT_TRUE(program.ok()) << program.status();
+    for (const absl::string_view entry : {kInitializeEntry, absl::string_view(kTrainEntry)}) {
+      const std::set<std::string> names = assigned(*program, entry);
+      EXPECT_EQ(names.count("optimizer.exp_avg.used.weight"), 1u) << entry;
+      EXPECT_EQ(names.count("optimizer.exp_avg.unused.weight"), 0u) << entry;
+      EXPECT_EQ(names.count("optimizer.exp_avg.detached.bias"), 0u) << entry;
+      EXPECT_EQ(names.count("unused.weight"), entry == kInitializeEntry ? 1u : 0u);
+    }
+    const auto engine = Engine::create(*program, {.threads = 1});
+    ASSERT_TRUE(engine.ok()) << engine.status();
+    const char* const names[] = {"body.weight", "used.weight", "unused.weight", "detached.weight"};
+    std::vector<Tensor> before;
+    for (const char* name : names) before.push_back(*(*engine)->store().get(name));
+    ASSERT_EQ((*engine)->run(*(*engine)->entry(kTrainEntry),
+                             {*Tensor::of<float>({4, 3}, {1, 2, 3, 4, 5, 6, 6, 5, 4, 3, 2, 1}),
+                              *Tensor::zeros(DType::kI64, {4}), Tensor::scalar(0.1f)}),
+              absl::OkStatus());
+    for (size_t i = 0; i < before.size(); ++i) {
+      EXPECT_EQ((*engine)->store().get(names[i])->identical(before[i]), i >= 2) << names[i];
+    }
+  }
+}
+
+// With max_norm the table is another value after each look-up, and its gradient that of both.
+TEST(TrainProgram, AnEmbeddingMayBeUsedTwice) {
+  struct Twice : nn::Module {
+    explicit Twice(const nn::EmbeddingOptions& options) : table(4, 2, options) {
+      register_module("table", table);
+    }
+    nn::Embedding table;
+  };
+  TrainProgramOptions options;
+  options.inputs = {{"first", {DType::kI64, {2}}}, {"second", {DType::kI64, {2}}}};
+  options.forward = [](nn::Module& model, absl::Span<const Value> in) {
+    auto& table = static_cast<Twice&>(model).table;
+    const Value first = table.forward(in[0]);
+    return first + table.forward(in[1]);
+  };
+  options.loss = [](Value prediction, absl::Span<const Value>) { return reduce_sum(prediction); };
+  for (const std::optional<double> max_norm : {std::optional<double>(), std::optional(100.0)}) {
+    Twice model({.max_norm = max_norm});
+    const auto program = make_train_program(model, SGD(), options);
+    ASSERT_TRUE(program.ok()) << program.status();
+    const auto engine = Engine::create(*program, {.threads = 1});
+    ASSERT_TRUE(engine.ok()) << engine.status();
+    ASSERT_EQ((*engine)->store().set("table.weight",
+                                     *Tensor::of<float>({4, 2}, {0, 1, 2, 3, 4, 5, 6, 7})),
+              absl::OkStatus());
+    ASSERT_EQ((*engine)->run(*(*engine)->entry(kTrainEntry),
+                             {*Tensor::of<int64_t>({2}, {0, 1}), *Tensor::of<int64_t>({2}, {1, 3}),
+                              Tensor::scalar(1.0f)}),
+              absl::OkStatus());
+    // Less the number of times that each row was looked up.
+    const Tensor after = *(*engine)->store().get("table.weight");
+    EXPECT_THAT(after.as<float>(), testing::ElementsAre(-1, 0, 0, 1, 4, 5, 5, 6));
+  }
+}
+
+TEST(TrainProgram, OfALossThatDependsOnNoParameterUpdatesNone) {
+  nn::Linear model(3, 2);
+  TrainProgramOptions options = classification(3);
+  options.gradient_clipping = 1.0;
+  options.mixed_precision = MixedPrecision{};
+  options.forward = [](nn::Module&, absl::Span<const Value> in) { return in[0]; };
+  const auto program = make_train_program(model, AdamW(), options);
+  ASSERT_TRUE(program.ok()) << program.status();
+  EXPECT_EQ(assigned(*program, kTrainEntry), std::set<std::string>{"step"});
 }
 
 TEST(TrainProgram, ATiedWeightHasOneUpdate) {
