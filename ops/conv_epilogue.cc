@@ -40,8 +40,10 @@ std::vector<Value> decompose(OpCall& c) {
   const auto& a = c.attributes.as<ConvEpilogueAttributes>();
   Value y = conv(c.in(0), c.in(1), a);
   if (c.has(2)) y = y + (a.layout == "NHWC" ? c.in(2) : per_channel(c.in(2), y.rank()));
-  if (c.has(3)) y = y + c.in(3);
-  return {apply_epilogue_activation(a.activation, y)};
+  if (c.has(3) && !a.residual_after) y = y + c.in(3);
+  y = apply_epilogue_activation(a.activation, y);
+  if (c.has(3) && a.residual_after) y = y + c.in(3);
+  return {y};
 }
 
 std::vector<OpSample> samples() {
@@ -71,6 +73,12 @@ std::vector<OpSample> samples() {
     add(activation + "_channels_last", {1, 5, 4, 3}, {4, 3, 3, 3}, {1, 5, 4, 4}, true, true, a);
     a.groups = 3;
     add(activation + "_depthwise", {2, 5, 4, 3}, {3, 1, 3, 3}, {}, true, false, a);
+    a.groups = 1;
+    a.residual_after = true;
+    add(activation + "_residual_after_channels_last", {1, 5, 4, 3}, {4, 3, 3, 3}, {1, 5, 4, 4},
+        true, true, a);
+    a.layout = "NCHW";
+    add(activation + "_residual_after", {1, 3, 5, 4}, {4, 3, 3, 3}, {1, 4, 5, 4}, true, true, a);
   }
   ConvEpilogueAttributes a;
   add("residual_alone", {2, 3, 4, 4}, {2, 3, 1, 1}, {2, 2, 4, 4}, false, true, a);

@@ -13,10 +13,12 @@ namespace modellib {
 // Those of conv (without `shape`), and an activation of ops/epilogue.h.
 struct ConvEpilogueAttributes : ConvAttributes {
   std::string activation = "none";
+  bool residual_after = false;  // the residual is added to what the activation gives
   static constexpr auto fields() {
     return std::tuple_cat(
         ConvAttributes::fields(),
-        std::make_tuple(field("activation", &ConvEpilogueAttributes::activation)));
+        std::make_tuple(field("activation", &ConvEpilogueAttributes::activation),
+                        field("residual_after", &ConvEpilogueAttributes::residual_after)));
   }
 };
 
@@ -24,8 +26,9 @@ struct ConvEpilogueAttributes : ConvAttributes {
 // gradients carries out; null for another op.
 const ConvAttributes* conv_attributes(const Graph::Node& node);
 
-// activation(conv(x, filter) + bias + residual). bias: [out channels] or null; residual: of the
-// result's shape or null. Made by the pass "epilogue"; models write the parts.
+// activation(conv(x, filter) + bias + residual), or activation(conv(x, filter) + bias) + residual.
+// bias: [out channels] or null; residual: of the result's shape or null. Made by the pass
+// "epilogue"; models write the parts.
 Value conv_epilogue(Value x, Value filter, Value bias, Value residual,
                     ConvEpilogueAttributes attributes = {});
 

@@ -41,24 +41,30 @@ std::vector<Value> decompose(OpCall& c) {
   const auto& t = c.attributes.as<MatmulEpilogueAttributes>();
   Value y = matmul(c.in(0), c.in(1), {.transpose_a = t.transpose_a, .transpose_b = t.transpose_b});
   if (c.has(2)) y = y + c.in(2);
-  if (c.has(3)) y = y + c.in(3);
-  return {apply_epilogue_activation(t.activation, y)};
+  if (c.has(3) && !t.residual_after) y = y + c.in(3);
+  y = apply_epilogue_activation(t.activation, y);
+  if (c.has(3) && t.residual_after) y = y + c.in(3);
+  return {y};
 }
 
 std::vector<OpSample> samples() {
   std::vector<OpSample> all;
-  for (const std::string& activation : epilogue_activations()) {
+  const auto add = [&](const std::string& activation, bool after) {
     OpSample s;
-    s.name = activation;
+    s.name = absl::StrCat(activation, after ? ", residual after" : "");
     s.inputs = {f32({5, 20}), f32({18, 20}), f32({18}), f32({5, 18})};
-    s.attributes =
-        Attributes::of(MatmulEpilogueAttributes{.transpose_b = true, .activation = activation});
+    s.attributes = Attributes::of(MatmulEpilogueAttributes{
+        .transpose_b = true, .activation = activation, .residual_after = after});
     s.low = -1;
     s.high = 1;
     // Kinks.
     s.check_gradient = activation != "relu" && activation != "relu6" &&
                        activation != "hard_swish" && activation != "hard_sigmoid";
     all.push_back(std::move(s));
+  };
+  for (const std::string& activation : epilogue_activations()) {
+    add(activation, false);
+    add(activation, true);
   }
   OpSample s;
   s.name = "batched, residual alone";

@@ -14,15 +14,18 @@ struct MatmulEpilogueAttributes {
   bool transpose_a = false;
   bool transpose_b = false;
   std::string activation = "none";  // one of ops/epilogue.h
+  bool residual_after = false;      // the residual is added to what the activation gives
   static constexpr auto fields() {
     return std::make_tuple(field("transpose_a", &MatmulEpilogueAttributes::transpose_a),
                            field("transpose_b", &MatmulEpilogueAttributes::transpose_b),
-                           field("activation", &MatmulEpilogueAttributes::activation));
+                           field("activation", &MatmulEpilogueAttributes::activation),
+                           field("residual_after", &MatmulEpilogueAttributes::residual_after));
   }
 };
 
-// activation(matmul(a, b) + bias + residual). bias: [n] or null; residual: of the product's shape
-// or null. Made by the pass "epilogue"; models write the parts.
+// activation(matmul(a, b) + bias + residual), or activation(matmul(a, b) + bias) + residual. bias:
+// [n] or null; residual: of the product's shape or null. Made by the pass "epilogue"; models write
+// the parts.
 Value matmul_epilogue(Value a, Value b, Value bias, Value residual,
                       MatmulEpilogueAttributes attributes = {});
 

@@ -82,6 +82,7 @@ struct Epilogue {
   bool bias = false;
   bool residual = false;
   std::string activation = "none";  // one of ops/epilogue.h
+  bool residual_after = false;      // the residual is added behind the activation, not before
 };
 
 class Backend {

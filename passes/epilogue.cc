@@ -32,7 +32,8 @@ class Product {
     p.node_ = producer;
     if (node.op->name == "matmul") {
       const auto& a = node.attributes.as<MatmulAttributes>();
-      p.matmul_ = MatmulEpilogueAttributes{a.transpose_a, a.transpose_b, "none"};
+      p.matmul_ =
+          MatmulEpilogueAttributes{.transpose_a = a.transpose_a, .transpose_b = a.transpose_b};
     } else if (node.op->name == "matmul_epilogue") {
       p.matmul_ = node.attributes.as<MatmulEpilogueAttributes>();
     } else if (node.op->name == "conv") {
@@ -55,15 +56,20 @@ class Product {
   bool has_bias() const { return !operands_[2].is_null(); }
   bool has_residual() const { return !operands_[3].is_null(); }
   std::string& activation() { return is_conv() ? conv_->activation : matmul_.activation; }
+  bool& residual_after() { return is_conv() ? conv_->residual_after : matmul_.residual_after; }
 
   // The axis of the result that a bias goes along.
   size_t bias_axis() const { return is_conv() && conv_->layout != "NHWC" ? 1 : shape_.size() - 1; }
   void set_bias(Value bias) { operands_[2] = bias; }
-  void set_residual(Value residual) { operands_[3] = residual; }
+  // Behind the activation if there is one already.
+  void set_residual(Value residual) {
+    operands_[3] = residual;
+    residual_after() = activation() != "none";
+  }
 
   bool fits(const Backend& backend, const Graph& graph) {
     return backend.takes_epilogue(graph, graph.node(node_),
-                                  {has_bias(), has_residual(), activation()});
+                                  {has_bias(), has_residual(), activation(), residual_after()});
   }
   Value emit() const {
     return is_conv()
@@ -110,8 +116,7 @@ class EpilogueFusion {
 
   bool only_here(ValueId id) const { return uses_[static_cast<size_t>(id)] == 1; }
 
-  // A product whose result only this node reads, still without activation; perhaps through a
-  // reshape.
+  // A product whose result only this node reads; perhaps through a reshape.
   struct Found {
     Product product;
     bool reshaped;
@@ -135,7 +140,7 @@ class EpilogueFusion {
       reshaped = true;
     }
     std::optional<Product> product = Product::of(now);
-    if (!product.has_value() || product->activation() != "none") return std::nullopt;
+    if (!product.has_value()) return std::nullopt;
     if (reshaped && product->is_conv()) return std::nullopt;
     return Found{*std::move(product), reshaped};
   }
@@ -153,31 +158,39 @@ class EpilogueFusion {
   std::optional<std::vector<Value>> join_activation(RebuildSite& site,
                                                     const std::string& activation) {
     std::optional<Found> found = product_of(site, 0);
-    if (!found.has_value()) return std::nullopt;
+    if (!found.has_value() || found->product.activation() != "none") return std::nullopt;
     found->product.activation() = activation;
     return finish(site, *found);
   }
 
+  // To a product without activation rather than behind one: an activation may follow.
   std::optional<std::vector<Value>> join_add(RebuildSite& site) {
-    for (int operand = 0; operand < 2; ++operand) {
-      const Value other = site.in(1 - operand);
-      const Value result = site.in(operand);
-      if (!(result.type() == graph_.type(site.node.output(0)))) continue;
-      std::optional<Found> found = product_of(site, operand);
-      if (!found.has_value() || found->product.has_residual()) continue;
-      Product& product = found->product;
-      // Aligned from the right, as it broadcasts; a reshaped product keeps its columns.
-      const size_t axis = found->reshaped ? result.shape().size() - 1 : product.bias_axis();
-      if (!product.has_bias() && is_along(other.shape(), result.shape(), axis)) {
-        product.set_bias(reshape(other, {result.shape()[axis]}));
-      } else if (other.type() == result.type()) {
-        product.set_residual(found->reshaped ? reshape(other, product.shape()) : other);
-      } else {
-        continue;
+    for (const bool activated : {false, true}) {
+      for (int operand = 0; operand < 2; ++operand) {
+        if (auto joined = join_add(site, operand, activated)) return joined;
       }
-      if (auto joined = finish(site, *found)) return joined;
     }
     return std::nullopt;
+  }
+
+  std::optional<std::vector<Value>> join_add(RebuildSite& site, int operand, bool activated) {
+    const Value other = site.in(1 - operand);
+    const Value result = site.in(operand);
+    if (!(result.type() == graph_.type(site.node.output(0)))) return std::nullopt;
+    std::optional<Found> found = product_of(site, operand);
+    if (!found.has_value() || found->product.has_residual()) return std::nullopt;
+    Product& product = found->product;
+    if ((product.activation() != "none") != activated) return std::nullopt;
+    // Aligned from the right, as it broadcasts; a reshaped product keeps its columns.
+    const size_t axis = found->reshaped ? result.shape().size() - 1 : product.bias_axis();
+    if (!activated && !product.has_bias() && is_along(other.shape(), result.shape(), axis)) {
+      product.set_bias(reshape(other, {result.shape()[axis]}));
+    } else if (other.type() == result.type()) {
+      product.set_residual(found->reshaped ? reshape(other, product.shape()) : other);
+    } else {
+      return std::nullopt;
+    }
+    return finish(site, *found);
   }
 
   // Whether a value of `shape` varies along one axis of `whole` alone, and spans that.

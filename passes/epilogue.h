@@ -1,5 +1,6 @@
 // Takes bias, residual and activation into the matmul or convolution that they follow, where nobody
-// else wants what lies between. Runs before legalisation, while activations are still one op.
+// else wants what lies between. The residual may come before the activation or behind it. Runs
+// before legalisation, while activations are still one op.
 #ifndef MODELLIB_PASSES_EPILOGUE_H_
 #define MODELLIB_PASSES_EPILOGUE_H_
 

@@ -55,6 +55,54 @@ TEST(Epilogue, JoinsAllPartsOfAConvolution) {
   })"));
 }
 
+TEST(Epilogue, JoinsAResidualBehindTheActivation) {
+  EXPECT_EQ(
+      after(R"(graph "g" (x: f32[1,4,5,5], w: f32[4,4,1,1], b: f32[4], m: f32[4,8], n: f32[8,8]) {
+    p = conv(x, w)
+    c = reshape(b) {shape: [1, 4, 1, 1]}
+    q = add(p, c)
+    r = gelu(q)
+    y = add(r, x)
+    s = matmul(m, n)
+    t = relu(s)
+    z = add(m, t)
+    return y, z
+  })"),
+      printed(
+          R"(graph "g" (x: f32[1,4,5,5], w: f32[4,4,1,1], b: f32[4], m: f32[4,8], n: f32[8,8]) {
+    y = conv_epilogue(x, w, b, x) {activation: "gelu", residual_after: true}
+    z = matmul_epilogue(m, n, _, m) {activation: "relu", residual_after: true}
+    return y, z
+  })"));
+}
+
+TEST(Epilogue, PrefersTheProductThatAnActivationMayFollow) {
+  EXPECT_EQ(after(R"(graph "g" (x: f32[4,8], v: f32[8,8], w: f32[8,8]) {
+    p = matmul(x, v)
+    q = relu(p)
+    r = matmul(x, w)
+    s = add(q, r)
+    y = tanh(s)
+    return y
+  })"),
+            printed(R"(graph "g" (x: f32[4,8], v: f32[8,8], w: f32[8,8]) {
+    q = matmul_epilogue(x, v) {activation: "relu"}
+    y = matmul_epilogue(x, w, _, q) {activation: "tanh"}
+    return y
+  })"));
+}
+
+TEST(Epilogue, LeavesABiasAndASecondActivationBehindAnActivation) {
+  constexpr char kText[] = R"(graph "g" (x: f32[4,8], w: f32[8,8], b: f32[8]) {
+    p = matmul_epilogue(x, w) {activation: "relu"}
+    q = add(p, b)
+    r = matmul_epilogue(x, w, _, x) {activation: "gelu", residual_after: true}
+    s = relu(r)
+    return q, s
+  })";
+  EXPECT_EQ(after(kText), printed(kText));
+}
+
 TEST(Epilogue, TakesABiasAlongTheChannelsOfItsLayout) {
   // Along the last spatial axis, it is none.
   constexpr char kText[] = R"(graph "g" (x: f32[1,4,4,4], w: f32[4,4,1,1], b: f32[4]) {

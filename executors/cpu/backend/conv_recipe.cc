@@ -43,7 +43,8 @@ struct Conv {
   const ConvAttributes& a;
   const TensorType &x, &filter, &y;
   std::string activation = "none";
-  bool has_bias = false, has_residual = false;
+  bool has_bias = false;
+  ResidualAt residual = ResidualAt::kNone;
 
   static Conv of(const Graph& graph, const Graph::Node& node) {
     const auto in = [&](size_t i) -> const TensorType& { return graph.type(node.inputs[i]); };
@@ -55,9 +56,11 @@ struct Conv {
       return {ConvKind::kFilterGradient, a, in(0), out, in(1)};
     Conv c{ConvKind::kForward, a, in(0), in(1), out};
     if (node.op->name == "conv_epilogue") {
-      c.activation = node.attributes.as<ConvEpilogueAttributes>().activation;
+      const auto& epilogue = node.attributes.as<ConvEpilogueAttributes>();
+      c.activation = epilogue.activation;
       c.has_bias = node.inputs.size() > 2 && node.inputs[2] != kNoValue;
-      c.has_residual = node.inputs.size() > 3 && node.inputs[3] != kNoValue;
+      if (node.inputs.size() > 3 && node.inputs[3] != kNoValue)
+        c.residual = residual_at(epilogue.activation, epilogue.residual_after);
     }
     return c;
   }
@@ -68,6 +71,7 @@ struct Conv {
   const Dim& in_channels() const { return channels_last() ? x.shape.back() : x.shape[1]; }
   const Dim& out_channels() const { return filter.shape[0]; }
 
+  bool has_residual() const { return residual != ResidualAt::kNone; }
   bool is_f32() const { return x.dtype == DType::kF32; }
   bool has_static_filter() const { return is_static(filter.shape) && in_channels().is_static(); }
   // All extents but the batch.
@@ -75,7 +79,10 @@ struct Conv {
     return has_static_filter() && is_static({x.shape.data() + 1, x.shape.size() - 1}) &&
            is_static({y.shape.data() + 1, y.shape.size() - 1});
   }
-  bool for_library() const { return is_f32() && spatial() <= 2 && is_fixed(); }
+  // The library adds a residual before the activation alone.
+  bool for_library() const {
+    return is_f32() && spatial() <= 2 && is_fixed() && residual != ResidualAt::kAfterActivation;
+  }
   bool for_gemm() const { return is_f32() && spatial() <= kSpatial && has_static_filter(); }
   // Groups of few channels fill a panel of the packed filter badly.
   bool is_narrow() const { return a.groups > 1 && out_channels().value() / a.groups < 8; }
@@ -185,12 +192,12 @@ class ConvSteps {
     StepOperand x, residual, y;
   };
   absl::StatusOr<Images> images() {
-    Images images = {input_operand(0), conv_.has_residual ? input_operand(3) : StepOperand{},
+    Images images = {input_operand(0), conv_.has_residual() ? input_operand(3) : StepOperand{},
                      output_operand()};
     if (conv_.channels_last()) return images;
     images.x = temporary(element_count(conv_.x.shape));
     MODELLIB_RETURN_IF_ERROR(to_channels_last(conv_.x, input_operand(0), images.x));
-    if (conv_.has_residual) {
+    if (conv_.has_residual()) {
       images.residual = temporary(element_count(conv_.y.shape));
       MODELLIB_RETURN_IF_ERROR(to_channels_last(conv_.y, input_operand(3), images.residual));
     }
@@ -257,7 +264,7 @@ absl::StatusOr<NodeRecipe> ConvSteps::gemm() {
   scalars.out_channels = conv_.out_channels().value();
   scalars.groups = conv_.a.groups;
   scalars.has_bias = conv_.has_bias;
-  scalars.has_residual = conv_.has_residual;
+  scalars.residual = static_cast<int64_t>(conv_.residual);
   scalars.activation = static_cast<int64_t>(*activation_of(conv_.activation));
   std::vector<Dim> in, out;
   for_each_axis(kSpatial, [&](size_t d, size_t i) {
@@ -274,7 +281,7 @@ absl::StatusOr<NodeRecipe> ConvSteps::gemm() {
   step.outputs = {images.y};
   step.inputs = {images.x, filter, conv_.has_bias ? input_operand(2) : StepOperand{},
                  images.residual};
-  if (conv_.has_residual) step.in_place = {{0, 3}};
+  if (conv_.residual == ResidualAt::kBeforeActivation) step.in_place = {{0, 3}};
   recipe_.steps.push_back(std::move(step));
   return finish(images);
 }
@@ -362,7 +369,7 @@ absl::StatusOr<NodeRecipe> ConvSteps::winograd() {
   problem.low = limits.low;
   problem.high = limits.high;
   problem.has_bias = conv_.has_bias;
-  problem.has_residual = conv_.has_residual;
+  problem.residual = conv_.residual;
   return winograd_recipe(site_, problem);
 }
 
@@ -395,7 +402,7 @@ absl::StatusOr<NodeRecipe> ConvSteps::library() {
   scalars.out_channels = conv_.out_channels().value();
   scalars.groups = conv_.a.groups;
   scalars.has_bias = conv_.has_bias;
-  scalars.accumulates = conv_.has_residual;
+  scalars.accumulates = conv_.has_residual();
   scalars.activation = static_cast<int64_t>(*activation_of(conv_.activation));
   for_each_axis(2, [&](size_t d, size_t i) {
     scalars.in[d] = site_.max(x_extent(i));
@@ -429,7 +436,7 @@ absl::StatusOr<NodeRecipe> ConvSteps::library() {
   if (kind == ConvKind::kForward) {
     step.inputs.resize(4);
     if (conv_.has_bias) step.inputs[2] = input_operand(2);
-    if (conv_.has_residual) {
+    if (conv_.has_residual()) {
       // The library adds onto what lies in the result.
       step.inputs[3] = output_operand();
       StepRecipe copy = copy_bytes(element_count(conv_.y.shape) * sizeof(float));
@@ -481,7 +488,7 @@ absl::StatusOr<NodeRecipe> ConvSteps::plain() {
   const bool is_float = conv_.x.dtype == DType::kF64 || conv_.is_f32() ||
                         conv_.x.dtype == DType::kF16 || conv_.x.dtype == DType::kBF16;
   if (!is_float || conv_.spatial() > kSpatial || !conv_.has_static_filter() ||
-      conv_.activation != "none" || conv_.has_bias || conv_.has_residual) {
+      conv_.activation != "none" || conv_.has_bias || conv_.has_residual()) {
     return no_kernel(site_,
                      "convolution is for floats over at most three axes, with channels that "
                      "are known ahead");
@@ -524,6 +531,10 @@ absl::StatusOr<NodeRecipe> ConvSteps::plain() {
 bool takes_conv_epilogue(const Graph& graph, const Graph::Node& node, const Epilogue& epilogue) {
   const Conv conv = Conv::of(graph, node);
   if (!conv.for_gemm() || !activation_of(epilogue.activation).has_value()) return false;
+  const bool after =
+      epilogue.residual &&
+      residual_at(epilogue.activation, epilogue.residual_after) == ResidualAt::kAfterActivation;
+  if (after && conv.is_narrow()) return false;
   // So that it can become channels-last later.
   DepthwiseScalars limits;
   return !conv.is_depthwise() || (!epilogue.residual && limits_of(epilogue.activation, limits));

@@ -56,9 +56,13 @@ bool takes_own_epilogue(const Graph& graph, const Graph::Node& node) {
   const auto has = [&](size_t i) { return i < node.inputs.size() && node.inputs[i] != kNoValue; };
   Epilogue epilogue{has(2), has(3), "none"};
   if (node.attributes.is<ConvEpilogueAttributes>()) {
-    epilogue.activation = node.attributes.as<ConvEpilogueAttributes>().activation;
+    const auto& a = node.attributes.as<ConvEpilogueAttributes>();
+    epilogue.activation = a.activation;
+    epilogue.residual_after = a.residual_after;
   } else {
-    epilogue.activation = node.attributes.as<MatmulEpilogueAttributes>().activation;
+    const auto& a = node.attributes.as<MatmulEpilogueAttributes>();
+    epilogue.activation = a.activation;
+    epilogue.residual_after = a.residual_after;
   }
   return cpu_backend().takes_epilogue(graph, node, epilogue);
 }

@@ -77,6 +77,11 @@ MatmulEpilogueAttributes attributes_of(const Graph::Node& node) {
 
 }  // namespace
 
+ResidualAt residual_at(absl::string_view activation, bool after) {
+  return after && activation != "none" ? ResidualAt::kAfterActivation
+                                       : ResidualAt::kBeforeActivation;
+}
+
 std::optional<Activation> activation_of(absl::string_view name) {
   constexpr std::pair<const char*, Activation> kNames[] = {
       {"none", Activation::kNone},
@@ -221,12 +226,13 @@ absl::StatusOr<NodeRecipe> matmul_recipe(const RecipeSite& site) {
     step.inputs[2] = {StepOperand::Kind::kInput, 2};
   }
   if (site.has(3)) {
-    set(&MatmulScalars::has_residual, 1);
+    const ResidualAt at = residual_at(attributes.activation, attributes.residual_after);
+    set(&MatmulScalars::residual, static_cast<int64_t>(at));
     set(&MatmulScalars::ld_residual, p.ldc);
     if (p.batch.size() == 2) set(&MatmulScalars::residual_batch0, p.batch[0].c);
     if (!p.batch.empty()) set(&MatmulScalars::residual_batch1, p.batch.back().c);
     step.inputs[3] = {StepOperand::Kind::kInput, 3};
-    step.in_place = {{0, 3}};
+    if (at == ResidualAt::kBeforeActivation) step.in_place = {{0, 3}};
   }
   step.scalars = std::move(dims);
   step.chunks = batches * ceil_div(p.m, Dim(plan.m_grain)) * ceil_div(p.n, Dim(plan.n_grain));

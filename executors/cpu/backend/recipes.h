@@ -86,6 +86,8 @@ absl::Status add_copy(const RecipeSite& site, NodeRecipe& recipe, DType dtype, c
                       StepOperand from, StepOperand to);
 // What the kernels call an activation of ops/epilogue.h; nothing if they have none of this name.
 std::optional<Activation> activation_of(absl::string_view name);
+// Where the kernels add the residual of an epilogue; without an activation it is all the same.
+ResidualAt residual_at(absl::string_view activation, bool after);
 // A copy of so many bytes, without operands; in place it does nothing.
 StepRecipe copy_bytes(const Dim& bytes);
 // Elements from one step of each dimension to the next, of a dense value.

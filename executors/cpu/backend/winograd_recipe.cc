@@ -93,16 +93,17 @@ class WinogradSteps {
     s.tiles_per_chunk = grain(s.channels);
     s.low = p_.low;
     s.high = p_.high;
+    s.residual_after = p_.residual == ResidualAt::kAfterActivation;
     ScalarFields<S> fields(s);
     fields.set(&S::batch, p_.batch);
     StepRecipe step;
     step.kernel = "cpu.winograd_out_f32";
     step.inputs = {products_, p_.has_bias ? input_operand(2) : StepOperand{},
-                   p_.has_residual ? input_operand(3) : StepOperand{}};
+                   p_.residual != ResidualAt::kNone ? input_operand(3) : StepOperand{}};
     step.outputs = {output_operand()};
     step.scalars = fields.take();
     step.chunks = ceil_div(tiles_, Dim(s.tiles_per_chunk));
-    if (p_.has_residual) step.in_place = {{0, 2}};
+    if (p_.residual != ResidualAt::kNone) step.in_place = {{0, 2}};
     recipe_.steps.push_back(std::move(step));
   }
 

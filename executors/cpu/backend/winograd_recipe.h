@@ -4,6 +4,7 @@
 
 #include <cstdint>
 
+#include "modellib/executors/cpu/kernels/matmul_params.h"
 #include "modellib/graph/dim.h"
 #include "modellib/passes/backend.h"
 
@@ -18,7 +19,8 @@ struct WinogradProblem {
   int64_t pad_low[2] = {};
   int64_t in_channels = 1, out_channels = 1;
   int64_t low = 0, high = 0;  // of the results: the bits of doubles
-  bool has_bias = false, has_residual = false;
+  bool has_bias = false;
+  ResidualAt residual = ResidualAt::kNone;
 };
 
 // Transforms x, multiplies, transforms the products.

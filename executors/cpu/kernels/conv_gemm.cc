@@ -270,7 +270,7 @@ absl::Status validate_conv_gemm(const runtime::StepView& step) {
   MODELLIB_CHECK_SCALAR(kName, step, S, out_channels, 1, kSmall);
   MODELLIB_CHECK_SCALAR(kName, step, S, groups, 1, kSmall);
   MODELLIB_CHECK_SCALAR(kName, step, S, has_bias, 0, 1);
-  MODELLIB_CHECK_SCALAR(kName, step, S, has_residual, 0, 1);
+  MODELLIB_CHECK_SCALAR(kName, step, S, residual, 0, kResidualAtCount - 1);
   MODELLIB_CHECK_SCALAR(kName, step, S, activation, 0, kActivationCount - 1);
   MODELLIB_CHECK_SCALAR(kName, step, S, m_grain, 1, kMaxElements);
   MODELLIB_CHECK_SCALAR(kName, step, S, n_grain, 1, kMaxElements);
@@ -310,14 +310,15 @@ absl::Status validate_conv_gemm(const runtime::StepView& step) {
   if (at(MODELLIB_SCALAR(S, has_bias)).min != 0 &&
       !dense_fits({s.out_channels}, 4, step.input_bytes[2]))
     return operand_error(kName, "the bias", step.input_bytes[2]);
-  const bool has_residual = at(MODELLIB_SCALAR(S, has_residual)).min != 0;
-  if (has_residual && !dense_fits({y}, 4, step.input_bytes[3]))
+  const auto residual = static_cast<ResidualAt>(at(MODELLIB_SCALAR(S, residual)).min);
+  if (residual != ResidualAt::kNone && !dense_fits({y}, 4, step.input_bytes[3]))
     return operand_error(kName, "the residual", step.input_bytes[3]);
   if (!dense_fits({y}, 4, step.output_bytes[0]))
     return operand_error(kName, "y", step.output_bytes[0]);
   const int alias = step.aliases[0];
-  if (alias >= 0 && !(has_residual && alias == 3))
-    return absl::InvalidArgumentError("cpu.conv_f32: can share memory with the residual only");
+  if (alias >= 0 && !(residual == ResidualAt::kBeforeActivation && alias == 3))
+    return absl::InvalidArgumentError(
+        "cpu.conv_f32: can share memory with a residual before the activation only");
   return absl::OkStatus();
 }
 
@@ -331,7 +332,7 @@ void run_conv_gemm(const runtime::KernelArgs& args, int64_t chunk) {
   m.ldc = m.ld_residual = s.out_channels;
   m.b_layout = static_cast<int64_t>(BLayout::kPacked);
   m.bias_axis = static_cast<int64_t>(s.has_bias != 0 ? BiasAxis::kN : BiasAxis::kNone);
-  m.has_residual = s.has_residual;
+  m.residual = s.residual;
   m.activation = s.activation;
   m.m_grain = s.m_grain;
   m.n_grain = s.n_grain;

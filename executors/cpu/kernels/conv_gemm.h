@@ -25,7 +25,8 @@ namespace modellib::cpu {
 
 // Spatial axes that are not there come first and have extent 1. Output y [batch, out…,
 // out_channels]; inputs x [batch, in…, in_channels], the packed filter, bias [out_channels] and
-// residual (like y); the last two may be absent. y may share its memory with the residual.
+// residual (like y); the last two may be absent. y may share its memory with a residual that comes
+// before the activation.
 // chunks = groups * ceil(batch * out… / m_grain) * ceil(out_channels / groups / n_grain).
 struct ConvGemmScalars {
   int64_t batch = 1;
@@ -40,7 +41,7 @@ struct ConvGemmScalars {
   int64_t out_channels = 1;
   int64_t groups = 1;
   int64_t has_bias = 0;
-  int64_t has_residual = 0;
+  int64_t residual = 0;    // ResidualAt
   int64_t activation = 0;  // Activation
   int64_t m_grain = 1;
   int64_t n_grain = kPanel;

@@ -38,7 +38,7 @@ struct Problem {
       rows *= s.out[d];
     }
     s.has_bias = pick(2);
-    s.has_residual = pick(2);
+    s.residual = pick(kResidualAtCount);
     s.activation = pick(2) ? static_cast<int64_t>(Activation::kRelu) : 0;
     if (pick(2)) {
       choose_conv_gemm_grain(s);
@@ -95,8 +95,12 @@ struct Problem {
       }
     }
     if (s.has_bias) sum += bias[static_cast<size_t>(oc)];
-    if (s.has_residual) sum += residual[static_cast<size_t>(row * s.out_channels + oc)];
-    return s.activation ? std::max(sum, 0.0) : sum;
+    const double added =
+        s.residual ? double{residual[static_cast<size_t>(row * s.out_channels + oc)]} : 0;
+    const bool after = s.residual == static_cast<int64_t>(ResidualAt::kAfterActivation);
+    if (!after) sum += added;
+    if (s.activation) sum = std::max(sum, 0.0);
+    return after ? sum + added : sum;
   }
 
   absl::StatusOr<std::vector<float>> run(uint32_t seed) const {
@@ -107,8 +111,8 @@ struct Problem {
     k.add_input(x);
     k.add_input(pack_conv_gemm_filter(s, filter));
     s.has_bias ? k.add_input(bias) : k.add_absent_input();
-    s.has_residual ? k.add_input(residual) : k.add_absent_input();
-    if (s.has_residual && seed % 2) {
+    s.residual ? k.add_input(residual) : k.add_absent_input();
+    if (s.residual == static_cast<int64_t>(ResidualAt::kBeforeActivation) && seed % 2) {
       k.add_output_in_place(3);
     } else {
       k.add_output<float>(residual.size());
@@ -134,7 +138,7 @@ TEST(ConvGemm, RandomWindowsWithEveryEpilogue) {
 TEST(ConvGemm, BitsDoNotDependOnGrainsOrBatch) {
   for (uint32_t seed = 0; seed < 30; ++seed) {
     Problem p(seed);
-    p.s.has_residual = 0;
+    p.s.residual = 0;
     const std::vector<float> first = *p.run(0);
     p.s.m_grain = 7;
     p.s.n_grain = kPanel;
@@ -188,7 +192,7 @@ TEST(ConvGemm, EveryWayToReadWindows) {
 
 TEST(ConvGemm, RefusesWrongSteps) {
   Problem p(1);
-  p.s.has_bias = p.s.has_residual = 1;
+  p.s.has_bias = p.s.residual = 1;
   const auto status = [&](const ConvGemmScalars& s, size_t less) {
     KernelCase k;
     k.set_scalars(s);
@@ -220,6 +224,9 @@ TEST(ConvGemm, RefusesWrongSteps) {
   bad = p.s;
   bad.groups = p.s.in_channels + 1;
   EXPECT_THAT(status(bad, 0), HasSubstr("groups"));
+  bad = p.s;
+  bad.residual = kResidualAtCount;
+  EXPECT_THAT(status(bad, 0), HasSubstr("residual"));
 }
 
 }  // namespace

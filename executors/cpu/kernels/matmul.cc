@@ -103,6 +103,7 @@ void run_rows(const MatmulScalars& s, const Block& block, const Pass& pass, cons
   };
   const Activation activation =
       pass.last ? static_cast<Activation>(s.activation) : Activation::kNone;
+  const auto residual_at = static_cast<ResidualAt>(s.residual);
   const bool bias_n = pass.first && s.bias_axis == static_cast<int64_t>(BiasAxis::kN);
   const bool bias_m = pass.first && s.bias_axis == static_cast<int64_t>(BiasAxis::kM);
 
@@ -149,7 +150,7 @@ void run_rows(const MatmulScalars& s, const Block& block, const Pass& pass, cons
     if (!pass.first) {
       addend = c;
       addend_stride = s.ldc;
-    } else if (s.has_residual != 0) {
+    } else if (residual_at == ResidualAt::kBeforeActivation) {
       addend = block.residual + m * s.ld_residual + columns.n0;
       addend_stride = s.ld_residual;
     }
@@ -185,6 +186,11 @@ void run_rows(const MatmulScalars& s, const Block& block, const Pass& pass, cons
       for (int64_t r = 0; r < rows; ++r) {
         std::copy_n(edge + r * kPanel, columns.count, c + r * s.ldc);
       }
+    }
+    if (pass.last && residual_at == ResidualAt::kAfterActivation) {
+      const float* residual = block.residual + m * s.ld_residual + columns.n0;
+      for (int64_t r = 0; r < rows; ++r)
+        add_row(residual + r * s.ld_residual, c + r * s.ldc, columns.count);
     }
     if (lines_left > 0) {
       tile.prefetch += lines * turns * kPanel;

@@ -124,7 +124,7 @@ absl::Status validate_matmul(const StepView& step) {
   MODELLIB_RETURN_IF_ERROR(check_choice(step, "transpose_a", s.transpose_a, 2));
   MODELLIB_RETURN_IF_ERROR(check_choice(step, "b_layout", s.b_layout, kBLayoutCount));
   MODELLIB_RETURN_IF_ERROR(check_choice(step, "bias_axis", s.bias_axis, kBiasAxisCount));
-  MODELLIB_RETURN_IF_ERROR(check_choice(step, "has_residual", s.has_residual, 2));
+  MODELLIB_RETURN_IF_ERROR(check_choice(step, "residual", s.residual, kResidualAtCount));
   MODELLIB_RETURN_IF_ERROR(check_choice(step, "activation", s.activation, kActivationCount));
   MODELLIB_RETURN_IF_ERROR(check_grain(step, "m_grain", s.m_grain, 1));
   MODELLIB_RETURN_IF_ERROR(check_grain(step, "n_grain", s.n_grain, kPanel));
@@ -166,7 +166,7 @@ absl::Status validate_matmul(const StepView& step) {
   const int64_t bias = axis == BiasAxis::kN ? s.n : axis == BiasAxis::kM ? s.m : 0;
   MODELLIB_RETURN_IF_ERROR(
       check_bytes(step, "bias", need(static_cast<uint64_t>(bias)), step.input_bytes[2]));
-  if (s.has_residual != 0) {
+  if (s.residual != 0) {
     MODELLIB_RETURN_IF_ERROR(check_bytes(step, "residual",
                                          need(span_of({{s.batch0, s.residual_batch0},
                                                        {s.batch1, s.residual_batch1},
@@ -178,11 +178,13 @@ absl::Status validate_matmul(const StepView& step) {
       step, "C", span_of({{s.batch0, s.c_batch0}, {s.batch1, s.c_batch1}, {s.m, s.ldc}, {s.n, 1}}),
       step.output_bytes[0]));
   if (step.aliases[0] != -1 &&
-      (step.aliases[0] != 3 || s.has_residual == 0 || s.ldc != s.ld_residual ||
-       s.c_batch0 != s.residual_batch0 || s.c_batch1 != s.residual_batch1)) {
+      (step.aliases[0] != 3 || s.residual != static_cast<int64_t>(ResidualAt::kBeforeActivation) ||
+       s.ldc != s.ld_residual || s.c_batch0 != s.residual_batch0 ||
+       s.c_batch1 != s.residual_batch1)) {
     return absl::InvalidArgumentError(
         absl::StrCat("step ", step.name, ": C shares memory with input ", step.aliases[0],
-                     "; only a residual of the same strides may be accumulated into"));
+                     "; only a residual of the same strides, before the activation, may be "
+                     "accumulated into"));
   }
   return absl::OkStatus();
 }

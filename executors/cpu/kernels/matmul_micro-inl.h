@@ -478,6 +478,16 @@ inline void activate(Activation activation, float* c, size_t stride, size_t rows
   }
 }
 
+// c += x.
+inline void add_row(const float* x, float* c, int64_t count) {
+  const TileTag d;
+  const auto lanes = static_cast<int64_t>(hn::Lanes(d));
+  int64_t i = 0;
+  for (; i + lanes <= count; i += lanes)
+    hn::StoreU(hn::Add(hn::LoadU(d, c + i), hn::LoadU(d, x + i)), d, c + i);
+  for (; i < count; ++i) c[i] += x[i];
+}
+
 // NOLINTNEXTLINE(google-readability-namespace-comments)
 }  // namespace HWY_NAMESPACE
 }  // namespace modellib::cpu

@@ -4,6 +4,8 @@
 //   C[b0, b1, m, n] = act(alpha * sum_k A[b0, b1, m, k] * B[b0, b1, k, n] + bias + residual[b0, b1,
 //   m, n])
 //
+// or with the residual behind the activation (ResidualAt).
+//
 // A plan is made so: fill a MatmulShape, call `plan_matmul`; if it says `pack_step`, emit
 // `cpu.pack_b_f32` with `pack_b_scalars` before; if `pack_offline`, pack the constant at plan time
 // with `pack_b` (matmul.h); then emit `cpu.matmul_f32` with the scalars that `matmul_scalars`
@@ -21,7 +23,7 @@
 
 namespace modellib::cpu {
 
-// Applied last. The formulas are those of math-inl.h.
+// Applied last, or last but for the residual. The formulas are those of math-inl.h.
 enum class Activation : int64_t {
   kNone = 0,
   kRelu = 1,  // NaN stays NaN
@@ -44,6 +46,14 @@ enum class BLayout : int64_t {
 };
 inline constexpr int64_t kBLayoutCount = 3;
 
+// Where the residual comes in.
+enum class ResidualAt : int64_t {
+  kNone = 0,
+  kBeforeActivation = 1,  // act(… + residual)
+  kAfterActivation = 2,   // act(…) + residual
+};
+inline constexpr int64_t kResidualAtCount = 3;
+
 enum class BiasAxis : int64_t {
   kNone = 0,
   kN = 1,  // bias[n]: one for each column (Linear)
@@ -56,8 +66,9 @@ inline constexpr int64_t kBiasAxisCount = 3;
 // those under "static". A batch stride of 0 broadcasts.
 //
 // Operands: output C; inputs A, B, bias, residual (always four; the last two empty where unused);
-// no workspace. C may share its first byte with the residual if their strides are the same (then
-// the matmul accumulates into C), and with nothing else. C's elements must not overlap one another.
+// no workspace. C may share its first byte with a residual before the activation if their strides
+// are the same (then the matmul accumulates into C), and with nothing else. C's elements must not
+// overlap one another.
 struct MatmulScalars {
   int64_t m = 0;
   int64_t n = 0;
@@ -79,10 +90,10 @@ struct MatmulScalars {
   int64_t residual_batch1 = 0;
 
   // Static.
-  int64_t transpose_a = 0;  // 0: A is [m, k]; 1: A is [k, m]
-  int64_t b_layout = 0;     // BLayout
-  int64_t bias_axis = 0;    // BiasAxis
-  int64_t has_residual = 0;
+  int64_t transpose_a = 0;             // 0: A is [m, k]; 1: A is [k, m]
+  int64_t b_layout = 0;                // BLayout
+  int64_t bias_axis = 0;               // BiasAxis
+  int64_t residual = 0;                // ResidualAt
   int64_t activation = 0;              // Activation
   int64_t alpha = 0x3ff0000000000000;  // the bits of a double, as floats travel in plans; 1.0
   int64_t m_grain = 1;                 // rows of C in a chunk, >= 1

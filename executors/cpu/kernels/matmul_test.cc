@@ -50,7 +50,7 @@ struct Problem {
   bool transpose_a = false, transpose_b = false;
   enum { kInPlace, kPacked, kPackedByStep } b = kInPlace;
   BiasAxis bias = BiasAxis::kNone;
-  bool residual = false, accumulate = false;
+  bool residual = false, accumulate = false, residual_after = false;
   Activation activation = Activation::kNone;
   double alpha = 1;
   int64_t batch0 = 1, batch1 = 1;
@@ -62,11 +62,11 @@ struct Problem {
     return "m " + std::to_string(m) + " n " + std::to_string(n) + " k " + std::to_string(k) +
            " ta " + std::to_string(transpose_a) + " tb " + std::to_string(transpose_b) + " b " +
            std::to_string(b) + " bias " + std::to_string(static_cast<int>(bias)) + " residual " +
-           std::to_string(residual) + " accumulate " + std::to_string(accumulate) + " act " +
-           std::to_string(static_cast<int>(activation)) + " batch " + std::to_string(batch0) + "x" +
-           std::to_string(batch1) + " shared " + std::to_string(b_shared) + " pad " +
-           std::to_string(pad) + " grains " + std::to_string(m_grain) + "," +
-           std::to_string(n_grain);
+           std::to_string(residual) + " accumulate " + std::to_string(accumulate) + " after " +
+           std::to_string(residual_after) + " act " + std::to_string(static_cast<int>(activation)) +
+           " batch " + std::to_string(batch0) + "x" + std::to_string(batch1) + " shared " +
+           std::to_string(b_shared) + " pad " + std::to_string(pad) + " grains " +
+           std::to_string(m_grain) + "," + std::to_string(n_grain);
   }
 };
 
@@ -159,7 +159,9 @@ std::vector<float> solve(const Problem& p, unsigned seed) {
   s.residual_batch0 = s.c_batch0;
   s.residual_batch1 = s.c_batch1;
   s.bias_axis = static_cast<int64_t>(p.bias);
-  s.has_residual = p.residual || p.accumulate;
+  s.residual = static_cast<int64_t>(p.residual_after             ? ResidualAt::kAfterActivation
+                                    : p.residual || p.accumulate ? ResidualAt::kBeforeActivation
+                                                                 : ResidualAt::kNone);
   s.activation = static_cast<int64_t>(p.activation);
   s.alpha = std::bit_cast<int64_t>(p.alpha);
   if (p.m_grain != 0) s.m_grain = p.m_grain;
@@ -216,10 +218,10 @@ std::vector<float> solve(const Problem& p, unsigned seed) {
   run_step(kMatmulF32, s, matmul_chunks(s),
            {c.data(), a.data(), b_operand, bias.empty() ? nullptr : bias.data(),
             p.accumulate ? c.data()
-            : p.residual ? residual.data()
+            : s.residual ? residual.data()
                          : nullptr},
            {static_cast<uint64_t>(c.size()) * 4},
-           {a.size() * 4, b_bytes, bias.size() * 4, s.has_residual ? residual.size() * 4 : 0},
+           {a.size() * 4, b_bytes, bias.size() * 4, s.residual ? residual.size() * 4 : 0},
            {p.accumulate ? 3 : -1}, random);
   EXPECT_TRUE(c.intact()) << p.text();
 
@@ -244,8 +246,9 @@ std::vector<float> solve(const Problem& p, unsigned seed) {
           double want = p.alpha * sum;
           if (p.bias == BiasAxis::kN) want += bias[j];
           if (p.bias == BiasAxis::kM) want += bias[i];
-          if (s.has_residual) want += residual[at];
+          if (s.residual && !p.residual_after) want += residual[at];
           want = activate(p.activation, want);
+          if (p.residual_after) want += residual[at];
           const double tolerance = 1e-6 * (std::abs(p.alpha) * size + 3);
           if (!(std::abs(got[at] - want) <= tolerance) && ++failures <= 3) {
             ADD_FAILURE() << p.text() << " at " << b0 << "," << b1 << "," << i << "," << j
@@ -313,13 +316,14 @@ TEST_P(MatmulTest, Epilogues) {
   unsigned seed = 1;
   for (int64_t activation = 0; activation < kActivationCount; ++activation) {
     for (const BiasAxis bias : {BiasAxis::kNone, BiasAxis::kN, BiasAxis::kM}) {
-      for (int residual = 0; residual < 3; ++residual) {
+      for (int residual = 0; residual < 4; ++residual) {
         for (const int64_t k : {0, 33, 300}) {
           Problem p = {17, 45, k};
           p.activation = static_cast<Activation>(activation);
           p.bias = bias;
           p.residual = residual == 1;
           p.accumulate = residual == 2;
+          p.residual_after = residual == 3;
           p.alpha = seed % 2 ? 1 : -0.125;
           p.b = seed % 3 ? Problem::kPacked : Problem::kInPlace;
           p.pad = seed % 4;

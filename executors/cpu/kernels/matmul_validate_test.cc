@@ -34,7 +34,7 @@ Step good_step(bool packed) {
   shape.b_constant = packed;
   MatmulScalars s = matmul_scalars(shape, plan_matmul(shape));
   s.bias_axis = static_cast<int64_t>(BiasAxis::kN);
-  s.has_residual = 1;
+  s.residual = 1;
   Step step;
   step.scalars = ranges_of(s);
   step.outputs = {100 * 30 * 4};
@@ -98,6 +98,7 @@ TEST(MatmulValidateTest, RefusesWrongChoicesChunksAndAliases) {
   EXPECT_TRUE(refused([](Step& s) { s.at(&MatmulScalars::b_layout) = {3, 3}; }));
   EXPECT_TRUE(refused([](Step& s) { s.at(&MatmulScalars::bias_axis) = {3, 3}; }));
   EXPECT_TRUE(refused([](Step& s) { s.at(&MatmulScalars::activation) = {99, 99}; }));
+  EXPECT_TRUE(refused([](Step& s) { s.at(&MatmulScalars::residual) = {3, 3}; }));
   EXPECT_TRUE(refused([](Step& s) { s.at(&MatmulScalars::m_grain) = {0, 0}; }));
   EXPECT_TRUE(refused([](Step& s) { s.at(&MatmulScalars::n_grain) = {24, 24}; }));
   EXPECT_TRUE(refused([](Step& s) { s.at(&MatmulScalars::activation) = {0, 1}; }));
@@ -110,6 +111,11 @@ TEST(MatmulValidateTest, RefusesWrongChoicesChunksAndAliases) {
   EXPECT_TRUE(refused([](Step& s) {
     s.aliases = {3};
     s.at(&MatmulScalars::ld_residual) = {29, 29};
+  }));
+  // What is added after the activation is still wanted when C is written first.
+  EXPECT_TRUE(refused([](Step& s) {
+    s.aliases = {3};
+    s.at(&MatmulScalars::residual) = {2, 2};
   }));
 }
 

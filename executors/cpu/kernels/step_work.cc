@@ -59,7 +59,7 @@ StepWork matmul(const StepCall& step) {
   const auto s = scalars_as<MatmulScalars>(step);
   const double results = times(s.batch0, s.batch1, s.m, s.n);
   const double bias = s.bias_axis == 0 ? 0 : times(s.bias_axis == 1 ? s.n : s.m);
-  const double floats = results * (s.has_residual != 0 ? 2 : 1) + bias +
+  const double floats = results * (s.residual != 0 ? 2 : 1) + bias +
                         times(s.m, s.k) * batches(s, s.a_batch0, s.a_batch1) +
                         times(s.k, s.n) * batches(s, s.b_batch0, s.b_batch1);
   return {2 * results * static_cast<double>(s.k), kF32 * floats};
@@ -74,7 +74,7 @@ StepWork conv_gemm(const StepCall& step) {
   const auto s = scalars_as<ConvGemmScalars>(step);
   const double results = times(s.batch, s.out_channels) * volume(s.out);
   const double depth = times(s.in_channels) / times(s.groups) * volume(s.kernel);
-  const double floats = results * (s.has_residual != 0 ? 2 : 1) +
+  const double floats = results * (s.residual != 0 ? 2 : 1) +
                         times(s.batch, s.in_channels) * volume(s.in) +
                         depth * static_cast<double>(s.out_channels);
   return {2 * results * depth, kF32 * floats};

@@ -118,6 +118,8 @@ void winograd_out_chunk(const runtime::KernelArgs& args, int64_t chunk) {
   const auto* in = reinterpret_cast<const float*>(args.buffers[1]);
   const auto* bias = reinterpret_cast<const float*>(args.buffers[2]);
   const auto* residual = reinterpret_cast<const float*>(args.buffers[3]);
+  const float* before = s.residual_after == 0 ? residual : nullptr;
+  const float* behind = s.residual_after == 0 ? nullptr : residual;
   const V low = hn::Set(tag, static_cast<float>(std::bit_cast<double>(s.low)));
   const V high = hn::Set(tag, static_cast<float>(std::bit_cast<double>(s.high)));
   const int64_t tiles = tiles_of(s), place_floats = tiles * s.channels;
@@ -145,8 +147,10 @@ void winograd_out_chunk(const runtime::KernelArgs& args, int64_t chunk) {
         for (int64_t w = 0; w < columns; ++w) {
           const int64_t at = origin + (h * s.out[1] + w) * s.channels + c;
           V sum = hn::Add(v[w], b);
-          if (residual != nullptr) sum = hn::Add(sum, hn::LoadU(tag, residual + at));
-          hn::StoreU(within(sum, low, high), tag, y + at);
+          if (before != nullptr) sum = hn::Add(sum, hn::LoadU(tag, before + at));
+          sum = within(sum, low, high);
+          if (behind != nullptr) sum = hn::Add(sum, hn::LoadU(tag, behind + at));
+          hn::StoreU(sum, tag, y + at);
         }
       }
     }
@@ -298,6 +302,7 @@ absl::Status validate_winograd_out(const runtime::StepView& step) {
   constexpr char kName[] = "cpu.winograd_out_f32";
   using S = WinogradOutScalars;
   MODELLIB_RETURN_IF_ERROR(check_counts<S>(kName, step, 1, 3));
+  MODELLIB_CHECK_SCALAR(kName, step, S, residual_after, 0, 1);
   MODELLIB_RETURN_IF_ERROR(check_tiles<S>(kName, step));
   const int64_t y = image_floats<S>(step, MODELLIB_SCALAR(S, out));
   if (!dense_fits({transformed_floats<S>(step)}, 4, step.input_bytes[0]))

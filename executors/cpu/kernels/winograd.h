@@ -45,8 +45,8 @@ struct WinogradInScalars {
 };
 
 // Inputs [36, tiles, channels], bias [channels] and residual (like y), which may be absent; output
-// y [batch, out h, out w, channels] = clamp(Y + bias + residual, low, high), which may share its
-// memory with the residual. The same chunks.
+// y [batch, out h, out w, channels] = clamp(Y + bias + residual, low, high), or clamp(Y + bias,
+// low, high) + residual, which may share its memory with the residual. The same chunks.
 struct WinogradOutScalars {
   int64_t batch = 1;
   int64_t out[2] = {1, 1};
@@ -55,6 +55,7 @@ struct WinogradOutScalars {
   // Bits of doubles: 0 and inf make a relu, 0 and 6 a relu6. NaN stays NaN. Static.
   int64_t low = std::bit_cast<int64_t>(-std::numeric_limits<double>::infinity());
   int64_t high = std::bit_cast<int64_t>(std::numeric_limits<double>::infinity());
+  int64_t residual_after = 0;  // 1: it is added to what is within the limits; static
 };
 
 // Tiles of a chunk, where there are so many (the most) of so many channels.

@@ -46,6 +46,7 @@ struct Problem {
     if (pick(2)) out.high = double_bits(6);
     has_bias = pick(2);
     has_residual = pick(2);
+    out.residual_after = pick(2);
     x = numbers(rng, in.batch * in.in[0] * in.in[1] * in.channels);
     filter = numbers(rng, out.channels * in.channels * 9);
     bias = numbers(rng, out.channels);
@@ -111,8 +112,10 @@ struct Problem {
       }
     }
     if (has_bias) sum += bias[static_cast<size_t>(oc)];
-    if (has_residual) sum += residual[static_cast<size_t>(i)];
-    return std::clamp(sum, std::bit_cast<double>(out.low), std::bit_cast<double>(out.high));
+    const double added = has_residual ? double{residual[static_cast<size_t>(i)]} : 0;
+    if (!out.residual_after) sum += added;
+    sum = std::clamp(sum, std::bit_cast<double>(out.low), std::bit_cast<double>(out.high));
+    return out.residual_after ? sum + added : sum;
   }
 };
 
