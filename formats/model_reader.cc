@@ -73,7 +73,12 @@ class Decoder {
   template <class T>
   absl::StatusOr<std::vector<T>> numbers(const flatbuffers::Vector<T>* in) {
     MODELLIB_RETURN_IF_ERROR(spend(size_of(in) * sizeof(T)));
-    return in == nullptr ? std::vector<T>() : std::vector<T>(in->begin(), in->end());
+    if (in == nullptr) return std::vector<T>();
+    // FlatBuffers does not check it, and reading elsewhere is undefined.
+    if (reinterpret_cast<uintptr_t>(in->Data()) % alignof(T) != 0) {
+      return invalid("numbers that are not aligned");
+    }
+    return std::vector<T>(in->begin(), in->end());
   }
 
   absl::StatusOr<Dim> dim(const flatbuffers::String* in) {

@@ -28,9 +28,9 @@ class EntryLoader {
     MODELLIB_RETURN_IF_ERROR(load_slots());
     MODELLIB_RETURN_IF_ERROR(load_constraints());
     MODELLIB_RETURN_IF_ERROR(
-        load_tensors("input", source_.inputs(), entry_.info.inputs, entry_.inputs));
+        load_tensors("input", source_.inputs(), true, entry_.info.inputs, entry_.inputs));
     MODELLIB_RETURN_IF_ERROR(
-        load_tensors("output", source_.outputs(), entry_.info.outputs, entry_.outputs));
+        load_tensors("output", source_.outputs(), false, entry_.info.outputs, entry_.outputs));
     MODELLIB_RETURN_IF_ERROR(load_variable_uses());
     entry_.arenas.resize(size_of(source_.arenas()));
     for (uint32_t i = 0; i < entry_.arenas.size(); ++i) entry_.arenas[i].arena = i;
@@ -107,9 +107,11 @@ class EntryLoader {
     return absl::OkStatus();
   }
 
+  // `binds`: extents set the symbols that they are.
   absl::Status load_tensors(absl::string_view what,
                             const flatbuffers::Vector<flatbuffers::Offset<fb::TensorDesc>>* descs,
-                            std::vector<TensorInfo>& infos, std::vector<TensorImage>& images) {
+                            bool binds, std::vector<TensorInfo>& infos,
+                            std::vector<TensorImage>& images) {
     for (uint32_t i = 0; i < size_of(descs); ++i) {
       const fb::TensorDesc& desc = *descs->Get(i);
       TensorInfo info;
@@ -136,7 +138,7 @@ class EntryLoader {
         if (symbol >= 0) {
           const auto s = static_cast<size_t>(symbol);
           max = entry_.info.symbols[s].max;
-          if (entry_.symbol_sources[s] == SymbolSource::kCaller) {
+          if (binds && entry_.symbol_sources[s] == SymbolSource::kCaller) {
             entry_.symbol_sources[s] = SymbolSource::kInput;
           }
         }

@@ -1,5 +1,6 @@
 // What Executable::load and Session refuse, and what plans from untrusted sources can not do.
 #include <cstdlib>
+#include <cstring>
 #include <filesystem>
 #include <functional>
 #include <vector>
@@ -210,6 +211,30 @@ TEST(LoadTest, AnUntrustedPlanThatLiesReadsNothingOfTheCallers) {
   *x = 6;
   ASSERT_TRUE((*session)->run(EntryId(0)).ok());
   EXPECT_EQ(*y, 6);
+}
+
+// Copies more than its steps ever wrote.
+TEST(LoadTest, AnUntrustedPlanReadsNothingThatLayInMemoryBefore) {
+  PlanMaker maker;
+  EntryMaker entry = maker.entry("infer");
+  entry.output("y", fb::DType::F32, {number(64)});
+  entry.arena_bytes(256);
+  entry.step("test.fill", {arena(0, 256)}, {}, {number(1), real(3), number(1)});
+  entry.step("test.copy", {in(kOutput, 0, 256)}, {arena(0, 256)}, {number(64), number(1)});
+  const auto bytes = serialize_plan(maker.plan, maker.segments);
+  auto file = PlanFile::open(SharedBytes{*bytes, nullptr}, {.trusted = false});
+  ASSERT_TRUE(file.ok()) << file.status();
+  const auto executable = *Executable::load(*file, *KernelTable::create({testing::test_kernels()}));
+  const OwnedBytes memory = *allocate_aligned(executable->session_bytes() + 4096);
+  std::memset(memory.data, 0xab, executable->session_bytes() + 4096);
+  SessionOptions options;
+  options.memory = {memory.data + (4096 - reinterpret_cast<uintptr_t>(memory.data) % 4096),
+                    executable->session_bytes()};
+  const auto session = *Session::create(executable, nullptr, options);
+  const auto y = session->run_tensors(EntryId(0), {});
+  ASSERT_TRUE(y.ok()) << y.status();
+  EXPECT_EQ((*y)[0].as<float>()[0], 3);
+  EXPECT_THAT((*y)[0].as<float>().subspan(1), ::testing::Each(0));
 }
 
 class BindTest : public ::testing::Test {

@@ -148,7 +148,7 @@ absl::StatusOr<std::unique_ptr<const ProgramImage>> load_program(
   MODELLIB_RETURN_IF_ERROR(check_features(plan, options));
   MODELLIB_RETURN_IF_ERROR(check_kernels(plan, kernels));
   auto program = std::make_unique<ProgramImage>();
-  program->copies_dynamic = !file->trusted();
+  program->untrusted = !file->trusted();
   program->file = std::move(file);
   MODELLIB_RETURN_IF_ERROR(check_constants(plan, *program));
   MODELLIB_RETURN_IF_ERROR(load_variables(plan, *program));

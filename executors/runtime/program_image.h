@@ -167,7 +167,7 @@ struct VariableImage {
 
 struct ProgramImage {
   std::shared_ptr<const PlanFile> file;
-  bool copies_dynamic = false;  // a plan that is not trusted, see PlanFile::trusted
+  bool untrusted = false;  // a plan that is not trusted, see PlanFile::trusted
   std::vector<VariableInfo> variables;
   std::vector<VariableImage> variable_images;
   std::vector<EntryImage> entries;

@@ -4,6 +4,7 @@
 #include <cstring>
 #include <utility>
 
+#include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "modellib/executors/runtime/session_impl.h"
@@ -109,11 +110,13 @@ absl::Status Session::Impl::take_memory(const SessionOptions& options) {
           " at ", reinterpret_cast<uintptr_t>(options.memory.data())));
     }
     base = options.memory.data();
-    return absl::OkStatus();
+  } else {
+    MODELLIB_ASSIGN_OR_RETURN(memory, allocate(bytes + kPage, "the session's memory"));
+    const auto start = reinterpret_cast<uintptr_t>(memory.data);
+    base = memory.data + ((start + kPage - 1) / kPage * kPage - start);
   }
-  MODELLIB_ASSIGN_OR_RETURN(memory, allocate(bytes + kPage, "the session's memory"));
-  const auto start = reinterpret_cast<uintptr_t>(memory.data);
-  base = memory.data + ((start + kPage - 1) / kPage * kPage - start);
+  // A hostile plan may copy out what its steps never wrote.
+  if (program->untrusted && bytes != 0) std::memset(base, 0, bytes);
   return absl::OkStatus();
 }
 
@@ -152,7 +155,7 @@ void Session::Impl::make_entry(size_t index, const SessionOptions& options) {
     entry.chunks.push_back(step.chunks.value);
     entry.args.push_back({entry.pointers.data() + step.first_pointer,
                           entry.scalars.data() + step.scalars.begin, step.data, step.state,
-                          runner->fault()});
+                          runner->fault(step.lane)});
     if (options.profile) entry.times.push_back({step.name, step.kernel_name, 0, 0});
   }
   if (options.observer != nullptr) {
@@ -203,10 +206,9 @@ absl::Status Session::Impl::run_on_variables(SessionEntry& entry, const RunOptio
   if (!entry.uses_shared) return runner->run(entry, options);
   if (access == VariableAccess::kDirect) {
     MODELLIB_RETURN_IF_ERROR(store->begin_direct(entry.writes_shared));
+    const absl::Cleanup end = [&] { store->end_direct(entry.writes_shared); };
     patch_shared(entry, store->live());
-    absl::Status status = runner->run(entry, options);
-    store->end_direct(entry.writes_shared);
-    return status;
+    return runner->run(entry, options);
   }
   if (entry.writes_shared) {
     return absl::FailedPreconditionError(
@@ -220,15 +222,14 @@ absl::Status Session::Impl::run_on_variables(SessionEntry& entry, const RunOptio
                      "' reads published variables, but VariableStore::publish was never called "
                      "since the session was created"));
   }
+  const absl::Cleanup end = [&] { store->end_published(buffer); };
   patch_shared(entry, buffer);
-  absl::Status status = runner->run(entry, options);
-  store->end_published(buffer);
-  return status;
+  return runner->run(entry, options);
 }
 
 absl::Status Session::Impl::run(SessionEntry& entry, const RunOptions& options) {
   MODELLIB_RETURN_IF_ERROR(prepare(entry));
-  if (!program->copies_dynamic) return run_on_variables(entry, options);
+  if (!program->untrusted) return run_on_variables(entry, options);
   for (InputState& input : entry.inputs) {
     if (input.staging.data != nullptr && input.bytes != 0) {
       std::memcpy(input.staging.data, input.data, input.bytes);
@@ -253,9 +254,8 @@ absl::Status Session::run(EntryId id, const RunOptions& options) {
   if (impl_->running.exchange(true, std::memory_order_acquire)) {
     return absl::FailedPreconditionError("the session is running on another thread");
   }
-  absl::Status status = impl_->run(*entry, options);
-  impl_->running.store(false, std::memory_order_release);
-  return status;
+  const absl::Cleanup end = [&] { impl_->running.store(false, std::memory_order_release); };
+  return impl_->run(*entry, options);
 }
 
 const OutputState* Session::Impl::find_output(EntryId id, int output) const {

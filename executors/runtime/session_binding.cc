@@ -243,7 +243,7 @@ absl::Status Session::Impl::prepare_inputs(SessionEntry& entry) {
             "' follows from the other inputs to be ", wanted, ", got ", input.extents[d]));
       }
     }
-    const bool copies = program->copies_dynamic && info.inputs[i].dynamic;
+    const bool copies = program->untrusted && info.inputs[i].dynamic;
     if (copies && input.staging.data == nullptr) {
       MODELLIB_ASSIGN_OR_RETURN(
           input.staging,
@@ -258,6 +258,7 @@ absl::Status Session::Impl::prepare_inputs(SessionEntry& entry) {
 
 absl::Status Session::Impl::prepare_outputs(SessionEntry& entry) {
   const EntryInfo& info = entry.image->info;
+  for (OutputState& output : entry.outputs) output.result = nullptr;
   for (size_t i = 0; i < entry.outputs.size(); ++i) {
     OutputState& output = entry.outputs[i];
     const TensorImage& image = entry.image->outputs[i];
@@ -273,7 +274,7 @@ absl::Status Session::Impl::prepare_outputs(SessionEntry& entry) {
       }
     }
     output.bytes = bytes_of_extents(info.outputs[i].dtype, output.extents);
-    const bool copies = program->copies_dynamic && info.outputs[i].dynamic;
+    const bool copies = program->untrusted && info.outputs[i].dynamic;
     if ((output.bound == nullptr || copies) && output.own.data == nullptr) {
       MODELLIB_ASSIGN_OR_RETURN(
           output.own,

@@ -26,7 +26,7 @@ struct InputState {
   uint64_t bytes = 0;  // of these extents
   bool bound = false;
   Tensor tensor;       // keeps the bytes that were bound with a Tensor
-  OwnedBytes staging;  // see ProgramImage::copies_dynamic
+  OwnedBytes staging;  // see ProgramImage::untrusted
 };
 
 struct OutputState {

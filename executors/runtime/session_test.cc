@@ -132,6 +132,62 @@ TEST(SessionTest, ObserversSeeNamedValues) {
   EXPECT_EQ(extents, (std::vector<std::vector<int64_t>>{{6, 1}, {16, 1}}));
 }
 
+// An operand of no bytes, which no kernel can check, is absent: there is no pointer to go astray
+// by.
+TEST(SessionTest, EmptyOperandsAreAbsent) {
+  PlanMaker maker;
+  EntryMaker entry = maker.entry("infer");
+  entry.input("x", fb::DType::F32, {number(4)});
+  entry.output("y", fb::DType::F32, {number(4)});
+  entry.arena_bytes(64);
+  entry.step("test.copy", {arena(64, 0)}, {in(fb::Space::Input, 0, 0, 16)}, {number(0), number(1)});
+  entry.step("test.copy", {in(fb::Space::Output, 0, 16)}, {in(fb::Space::Input, 0, 16)},
+             {number(4), number(1)});
+  std::vector<bool> present;
+  SessionOptions options;
+  options.observer = [&](const StepEvent& event) {
+    for (const std::byte* buffer : event.buffers.first(2)) present.push_back(buffer != nullptr);
+  };
+  const auto session = *Session::create(maker.load(), nullptr, options);
+  ASSERT_TRUE(session->run_tensors(EntryId(0), {*Tensor::of<float>({4}, {1, 2, 3, 4})}).ok());
+  EXPECT_THAT(present, ElementsAre(false, false, true, true));
+}
+
+// y[n] = x[0] for an n that no input has.
+TEST(SessionTest, TheCallerSetsWhatOnlyAnOutputNames) {
+  PlanMaker maker;
+  EntryMaker entry = maker.entry("infer");
+  const int n = entry.symbol("n", 1, 8);
+  const int count = entry.slot_of(n, 1, 1, 8);
+  entry.output("y", fb::DType::F32, {number(8)});
+  entry.entry().outputs[0]->symbols = {n};
+  entry.step("test.iota", {in(fb::Space::Output, 0, 32)}, {}, {slot(count, 8), real(5), number(1)});
+  const auto session = *Session::create(maker.load());
+  EXPECT_EQ(session->run(EntryId(0)).code(), absl::StatusCode::kFailedPrecondition);
+  for (const int64_t value : {3, 8}) {
+    ASSERT_EQ(session->set_symbol(EntryId(0), n, value), absl::OkStatus());
+    const auto y = session->run_tensors(EntryId(0), {});
+    ASSERT_TRUE(y.ok()) << y.status();
+    EXPECT_EQ((*y)[0].shape(), (std::vector<int64_t>{value}));
+    EXPECT_EQ((*y)[0].as<float>().back(), static_cast<float>(4 + value));
+  }
+  ASSERT_EQ(session->set_symbol(EntryId(0), n, 9), absl::OkStatus());
+  EXPECT_EQ(session->run(EntryId(0)).code(), absl::StatusCode::kFailedPrecondition);
+}
+
+// Extents of a run that could not be prepared, and a buffer that does not hold them, are no result.
+TEST(SessionTest, AFailedPreparationLeavesNoOutput) {
+  const auto session = *Session::create(dynamic_plan().load());
+  std::vector<float> x(16, 1), y(4);
+  ASSERT_TRUE(session->bind_output(EntryId(0), 0, y.data(), 16).ok());
+  ASSERT_TRUE(session->bind_input(EntryId(0), 0, x.data(), {2, 2}).ok());
+  ASSERT_TRUE(session->run(EntryId(0)).ok());
+  EXPECT_NE(session->output_data(EntryId(0), 0), nullptr);
+  ASSERT_TRUE(session->bind_input(EntryId(0), 0, x.data(), {4, 2}).ok());
+  EXPECT_EQ(session->run(EntryId(0)).code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(session->output_data(EntryId(0), 0), nullptr);
+}
+
 TEST(SessionTest, ValuesThatTheirOutputCannotHoldAreRefused) {
   PlanMaker maker = dynamic_plan();
   auto value = std::make_unique<fb::TensorDescT>();

@@ -124,7 +124,8 @@ absl::StatusOr<StepLoader::Operand> StepLoader::checked_operand(const fb::Buffer
         "an operand of ", o.size, " bytes at offset ", o.offset, ", strides ", o.loop_stride,
         " and ", o.outer_stride, ", leaves ", space, " ", o.index, " of ", bytes, " bytes"));
   }
-  return o;
+  // Nothing lies there: absent, so that the kernel that found no bytes to check gets no pointer.
+  return o.size == 0 ? Operand() : o;
 }
 
 absl::Status StepLoader::check_writable(const Operand& o) const {
@@ -390,11 +391,6 @@ absl::Status StepLoader::fill_kernel(const fb::Step& source, StepImage& step) {
   };
   MODELLIB_RETURN_IF_ERROR(step.kernel->validate(view));
   if (step.kernel->initialise == nullptr) return absl::OkStatus();
-  for (const StepView::Range& range : ranges_) {
-    if (range.min != range.max) {
-      return absl::InvalidArgumentError("this kernel takes static scalars alone");
-    }
-  }
   MODELLIB_ASSIGN_OR_RETURN(auto state, step.kernel->initialise(view));
   step.state = state.get();
   program_.states.push_back(std::move(state));

@@ -39,6 +39,8 @@ class Reach {
   // Extents must have been checked to lie in [0, kMaxElements].
   void add(Range extent, Range stride) {
     if (extent.max <= 0) empty_ = true;
+    // Walks add a stride before they see that its axis has ended.
+    if (stride.min < -kMaxElements || stride.max > kMaxElements) absurd_ = true;
     const Int128 steps = extent.max - 1;
     low_ = clamp(low_ + std::min<Int128>(0, clamp(steps * stride.min)));
     high_ = clamp(high_ + std::max<Int128>(0, clamp(steps * stride.max)));
@@ -46,6 +48,7 @@ class Reach {
 
   // Whether all elements lie in a buffer of `bytes`.
   bool fits(uint64_t bytes, int64_t element_bytes) const {
+    if (absurd_) return false;
     return empty_ || (low_ >= 0 && (high_ + 1) * element_bytes <= Int128{bytes});
   }
   bool empty() const { return empty_; }
@@ -58,6 +61,7 @@ class Reach {
   Int128 low_;
   Int128 high_;
   bool empty_ = false;
+  bool absurd_ = false;
 };
 
 // Kernels describe their scalars by a struct of int64 fields ("XScalars"), which the backend fills

@@ -156,6 +156,10 @@ TEST(Elements, GatherAndScatterAlongAnAxis) {
   k.add_input(std::vector<int64_t>{2, 0, -1, -3});
   ASSERT_TRUE(k.run(kGatherElements).ok());
   EXPECT_EQ(k.output<float>(0), (std::vector<float>{2, 0, 5, 3}));
+  EXPECT_TRUE(k.validate(validate_gather_elements).ok());
+  s.data_stride[0] = INT64_MIN;  // of an axis of extent 1
+  k.set_scalars(s);
+  EXPECT_FALSE(k.validate(validate_gather_elements).ok());
 
   for (const int64_t add : {0, 1}) {
     ScatterElementsScalars w;

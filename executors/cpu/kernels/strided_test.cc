@@ -197,6 +197,12 @@ TEST(Copy, RefusesWhatLeavesItsOperands) {
   bad = good;
   bad.dst_stride[7] = INT64_MIN;
   EXPECT_NE(status(bad, 15, 15), "OK");
+  // Never taken, but added on the way.
+  bad = good;
+  bad.src_base = 1;
+  bad.extent[6] = 1;
+  bad.src_stride[6] = INT64_MAX;
+  EXPECT_NE(status(bad, 16, 15), "OK");
   bad = good;
   bad.tile_rows = 0;
   EXPECT_NE(status(bad, 15, 15), "OK");
