@@ -24,25 +24,28 @@
 
 namespace modellib::runtime {
 
-// The first mistake found in a run's data. Kernels set it, the session turns it into a Status.
+// The first mistake found in the data of a lane's steps. Kernels set it, the session turns it into
+// a Status.
 class Fault {
  public:
   enum Code : int { kNone = 0, kIndexOutOfRange = 1, kLibrary = 2, kCommunication = 3 };
 
-  // Keeps the first report of a run; later ones are dropped. Wait-free.
+  // Keeps the first report of a step; later ones are dropped. Wait-free.
   void report(Code code, int64_t value, int64_t limit) {
     int none = kNone;
-    if (code_.load(std::memory_order_relaxed) != kNone) return;
+    if (!code_.compare_exchange_strong(none, kClaimed, std::memory_order_relaxed)) return;
     value_.store(value, std::memory_order_relaxed);
     limit_.store(limit, std::memory_order_relaxed);
-    code_.compare_exchange_strong(none, code, std::memory_order_release);
+    code_.store(code, std::memory_order_release);
   }
   void clear() { code_.store(kNone, std::memory_order_relaxed); }
+  // Once the step is done.
   Code code() const { return static_cast<Code>(code_.load(std::memory_order_acquire)); }
   int64_t value() const { return value_.load(std::memory_order_relaxed); }
   int64_t limit() const { return limit_.load(std::memory_order_relaxed); }
 
  private:
+  static constexpr int kClaimed = -1;  // the number is being written down
   std::atomic<int> code_{kNone};
   std::atomic<int64_t> value_{0};
   std::atomic<int64_t> limit_{0};
@@ -93,7 +96,8 @@ struct Kernel {
   // Runs one chunk, 0 <= chunk < chunks.
   void (*run)(const KernelArgs& args, int64_t chunk);
 
-  // Optional: makes what `run` needs in `args.state`. All scalars are static where this is set.
+  // Optional: makes what `run` needs in `args.state`, of a step that was validated. It serves all
+  // values of scalars that `validate` let vary.
   absl::StatusOr<std::unique_ptr<KernelState>> (*initialise)(const StepView& step) = nullptr;
 
   // A library below may allocate in `run`; `inspect` says so.

@@ -106,6 +106,31 @@ TEST(LanesTest, AFaultEndsTheRunOnEveryLaneAndNamesTheStep) {
   }
 }
 
+// A step that ends well while another lane's reports a fault is not blamed for it.
+TEST(LanesTest, AFaultNamesItsOwnStep) {
+  PlanMaker maker = gather_plan();
+  EntryMaker entry = maker.entry("beside");
+  entry.input("index", fb::DType::I32, {number(2)});
+  entry.output("y", fb::DType::F32, {number(2)});
+  entry.arena_bytes(64);
+  entry.entry().lanes = {"compute", "copy"};
+  auto& gather =
+      entry.step("test.gather", {in(kOutput, 0, 8)},
+                 {in(fb::Space::Constant, 0, 16), in(kInput, 0, 8)}, {number(2), number(4)});
+  gather.lane = 1;
+  gather.name = "embed";
+  for (uint64_t i = 0; i < 8; ++i) {
+    entry.step("test.fill", {arena(4 * i, 4)}, {}, {number(1), real(1), number(1)});
+  }
+  maker.plan.entries.erase(maker.plan.entries.begin());
+  const auto session = *Session::create(maker.load());
+  for (int i = 0; i < 2000; ++i) {
+    const auto bad = session->run_tensors(EntryId(0), {*Tensor::of<int32_t>({2}, {1, 7})});
+    ASSERT_EQ(bad.status().code(), absl::StatusCode::kOutOfRange);
+    ASSERT_THAT(std::string(bad.status().message()), HasSubstr("'embed'"));
+  }
+}
+
 TEST(LanesTest, CancelledBeforeItBeginsARunDoesNothing) {
   auto session = Session::create(gather_plan().load());
   ASSERT_TRUE((*session)->bind_input(EntryId(0), 0, *Tensor::of<int32_t>({2}, {3, 0})).ok());

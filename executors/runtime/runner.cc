@@ -33,6 +33,7 @@ absl::StatusOr<std::unique_ptr<Runner>> Runner::create(const ProgramImage& progr
   std::unique_ptr<Runner> runner(new Runner(program, options));
   size_t lanes = 1;
   for (const EntryImage& entry : program.entries) lanes = std::max(lanes, entry.lanes.size());
+  runner->faults_ = std::vector<Fault>(lanes);
   MODELLIB_RETURN_IF_ERROR(runner->start_lanes(lanes));
   return runner;
 }
@@ -86,7 +87,7 @@ absl::Status Runner::run(EntryState& entry, const RunOptions& options) {
   deadline_ = options.deadline;
   has_deadline_ = deadline_ != RunOptions::Clock::time_point::max();
   stop_.store(kGoOn, std::memory_order_relaxed);
-  fault_.clear();
+  for (Fault& fault : faults_) fault.clear();
   ++generation_;
   const auto& lanes = entry.image->lanes;
   for (size_t i = 1; i < lanes.size(); ++i) {
@@ -173,7 +174,7 @@ bool Runner::perform(const StepImage& step, uint32_t index) {
   switch (step.kind) {
     case StepKind::kKernel:
       run_chunks(step, index);
-      if (fault_.code() == Fault::kNone) return true;
+      if (faults_[step.lane].code() == Fault::kNone) return true;
       stop(kFault, index);
       return false;
     case StepKind::kCond:
@@ -318,13 +319,14 @@ absl::Status Runner::status() const {
     default:
       break;
   }
-  switch (fault_.code()) {
+  const Fault& fault = faults_[image.steps[stopped_at_].lane];
+  switch (fault.code()) {
     case Fault::kIndexOutOfRange:
       return absl::OutOfRangeError(
-          absl::StrCat(what(), "index ", fault_.value(), " is not in [0, ", fault_.limit(), ")"));
+          absl::StrCat(what(), "index ", fault.value(), " is not in [0, ", fault.limit(), ")"));
     case Fault::kLibrary:
       return absl::InternalError(
-          absl::StrCat(what(), "the library under the kernel failed with status ", fault_.value()));
+          absl::StrCat(what(), "the library under the kernel failed with status ", fault.value()));
     case Fault::kCommunication:
       return absl::UnavailableError(absl::StrCat(what(), "communication failed"));
     case Fault::kNone:

@@ -44,7 +44,8 @@ class Runner {
   Runner& operator=(const Runner&) = delete;
 
   absl::Status run(EntryState& entry, const RunOptions& options);
-  Fault* fault() { return &fault_; }
+  // What a lane's steps report to.
+  Fault* fault(size_t lane) { return &faults_[lane]; }
 
  private:
   enum Stop : int { kGoOn, kCancelled, kDeadline, kFault, kCommunication };
@@ -77,7 +78,7 @@ class Runner {
   std::function<void(const StepEvent&)> observer_;
   Communicator* communicator_;
   WorkerTeam team_;
-  Fault fault_;
+  std::vector<Fault> faults_;  // by lane
 
   // Of the present run.
   EntryState* entry_ = nullptr;

@@ -82,7 +82,7 @@ struct SessionOptions {
   // ResourceExhausted where arenas, session variables, or an input or output that the session owns
   // would take more.
   uint64_t max_bytes = std::numeric_limits<uint64_t>::max();
-  // To look at what steps do: called after each, on the thread of its lane.
+  // To look at what steps do: called after each, on the thread of its lane. Must not throw.
   std::function<void(const StepEvent&)> observer;
   // Measures each step; see Session::profile.
   bool profile = false;

@@ -30,12 +30,23 @@ bool writes(const EntryImage& entry, size_t variable) {
 
 VariableStore::VariableStore() : generation_(process_generation()) {}
 
+// In a forked child the memory is left as it is: the allocator may be the host's, whose locks other
+// threads of the parent held.
+VariableStore::~VariableStore() {
+  if (generation_ == process_generation()) return;
+  for (std::shared_ptr<const void>& memory : memory_) {
+    static_cast<void>(new std::shared_ptr<const void>(std::move(memory)));
+  }
+  static_cast<void>(new std::shared_ptr<Allocator>(std::move(allocator_)));
+}
+
 absl::StatusOr<std::shared_ptr<VariableStore>> VariableStore::create(
     absl::Span<const std::shared_ptr<const Executable>> executables,
     const VariableStoreOptions& options) {
   const ForkBarrier barrier;
   std::shared_ptr<VariableStore> store(new VariableStore());
   store->allocator_ = options.allocator;
+  store->max_bytes_ = options.max_bytes;
   for (const auto& executable : executables) {
     if (executable == nullptr) return absl::InvalidArgumentError("no executable");
     MODELLIB_RETURN_IF_ERROR(store->add(*executable));
@@ -85,7 +96,7 @@ absl::Status VariableStore::initialise(
   std::vector<const std::byte*> segments(infos_.size(), nullptr);
   for (const auto& executable : executables) {
     for (size_t i = 0; i < executable->variables().size(); ++i) {
-      const int index = find(executable->variables()[i].name);
+      const int index = index_of(executable->variables()[i]);
       const std::byte* const value = executable->image().initial_value(i);
       if (index >= 0 && segments[static_cast<size_t>(index)] == nullptr) {
         segments[static_cast<size_t>(index)] = value;
@@ -100,7 +111,7 @@ absl::Status VariableStore::initialise(
     const EntryImage& image = executable->image().entries[static_cast<size_t>(entry->index())];
     bool needed = false;
     for (size_t i = 0; i < executable->variables().size(); ++i) {
-      const int index = find(executable->variables()[i].name);
+      const int index = index_of(executable->variables()[i]);
       if (index < 0 || !writes(image, i) || set[static_cast<size_t>(index)]) continue;
       set[static_cast<size_t>(index)] = true;
       needed = true;
@@ -139,6 +150,10 @@ absl::Status VariableStore::run_initialize(const std::shared_ptr<const Executabl
   return session->run(entry, options.run);
 }
 
+int VariableStore::index_of(const VariableInfo& info) const {
+  return info.kind == VariableKind::kSession ? -1 : find(info.name);
+}
+
 int VariableStore::find(absl::string_view name) const {
   const auto it = std::find_if(infos_.begin(), infos_.end(),
                                [&](const VariableInfo& info) { return info.name == name; });
@@ -169,6 +184,8 @@ absl::StatusOr<Tensor> VariableStore::get(absl::string_view name) const {
   const int index = find(name);
   if (index < 0) return absl::NotFoundError(absl::StrCat("no variable '", name, "'"));
   const VariableInfo& info = infos_[static_cast<size_t>(index)];
+  MODELLIB_RETURN_IF_ERROR(check_generation(generation_, "variable store"));
+  const std::lock_guard<std::mutex> lock(accessing_);
   MODELLIB_RETURN_IF_ERROR(begin_direct(false));
   auto value = Tensor::copy_of(info.dtype, info.shape, address(live(), static_cast<size_t>(index)),
                                info.bytes);
@@ -186,6 +203,8 @@ absl::Status VariableStore::set(absl::string_view name, const Tensor& value) {
                      absl::StrJoin(info.shape, ","), "], got ", modellib::to_string(value.dtype()),
                      "[", absl::StrJoin(value.shape(), ","), "]"));
   }
+  MODELLIB_RETURN_IF_ERROR(check_generation(generation_, "variable store"));
+  const std::lock_guard<std::mutex> lock(accessing_);
   MODELLIB_RETURN_IF_ERROR(begin_direct(true));
   if (info.bytes != 0) {
     std::memcpy(address(live(), static_cast<size_t>(index)), value.data(), info.bytes);
@@ -198,6 +217,12 @@ absl::Status VariableStore::register_reader() {
   const ForkBarrier barrier;
   const std::lock_guard<std::mutex> lock(publishing_);
   if (memory_[1] != nullptr) return absl::OkStatus();
+  if (bytes_ > max_bytes_ - bytes_) {
+    return absl::ResourceExhaustedError(absl::StrCat("the variables take ", bytes_,
+                                                     " bytes, and as many again for published "
+                                                     "versions; the limit is ",
+                                                     max_bytes_));
+  }
   MODELLIB_ASSIGN_OR_RETURN(OwnedBytes memory, allocate_aligned(bytes_, allocator_));
   std::memset(memory.data, 0, bytes_);
   memory_[1] = std::move(memory.owner);
@@ -211,11 +236,15 @@ uint64_t VariableStore::reserved_bytes() const {
 
 // The writer's buffer becomes the published one, and the writer goes on in the other, once nobody
 // reads it and the values have been copied there. So readers never wait and two buffers are enough.
+// To those who use the values directly this is one more reader.
 absl::Status VariableStore::publish() {
   MODELLIB_RETURN_IF_ERROR(check_generation(generation_, "variable store"));
   const std::lock_guard<std::mutex> lock(publishing_);
   if (memory_[1] == nullptr) return absl::OkStatus();
-  MODELLIB_RETURN_IF_ERROR(begin_direct(true));
+  {
+    const std::lock_guard<std::mutex> no_set(accessing_);
+    MODELLIB_RETURN_IF_ERROR(begin_direct(false));
+  }
   const int shown = live_.load(std::memory_order_relaxed);
   const int next = 1 - shown;
   const uint64_t before = entered_.exchange(static_cast<uint64_t>(shown + 1) << kBufferShift,
@@ -226,7 +255,7 @@ absl::Status VariableStore::publish() {
   std::memcpy(address_of_buffer(next), address_of_buffer(shown), bytes_);
   live_.store(next, std::memory_order_release);
   versions_.fetch_add(1, std::memory_order_acq_rel);
-  end_direct(true);
+  end_direct(false);
   return absl::OkStatus();
 }
 

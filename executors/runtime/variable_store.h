@@ -38,7 +38,8 @@ struct VariableStoreOptions {
   // Threads that run it, as in SessionOptions.
   int threads = 1;
   RunOptions run;
-  // ResourceExhausted where the values, or that entry's session, would take more.
+  // ResourceExhausted where the values would take more (twice, with sessions that read published
+  // versions), or that entry's session.
   uint64_t max_bytes = std::numeric_limits<uint64_t>::max();
   // Where the values lie; null: the heap.
   std::shared_ptr<Allocator> allocator = nullptr;
@@ -46,6 +47,10 @@ struct VariableStoreOptions {
 
 class VariableStore {
  public:
+  ~VariableStore();
+  VariableStore(const VariableStore&) = delete;
+  VariableStore& operator=(const VariableStore&) = delete;
+
   // Holds all shared variables and shards of `executables`. A variable takes its value from the
   // plan's segment if it has one, else from the entry "initialize", which runs here, once.
   // InvalidArgument where the executables disagree on a variable, FailedPrecondition naming those
@@ -62,7 +67,8 @@ class VariableStore {
   absl::Span<const VariableInfo> variables() const { return infos_; }
   // A copy of the value that the writer sees. NotFound; FailedPrecondition while a run writes.
   absl::StatusOr<Tensor> get(absl::string_view name) const;
-  // InvalidArgument for another type or shape; FailedPrecondition while a run uses the values.
+  // InvalidArgument for another type or shape; FailedPrecondition while a run uses the values or
+  // publish() copies them.
   absl::Status set(absl::string_view name, const Tensor& value);
 
   // Shows the present values to the sessions that read published ones, from their next run on.
@@ -87,6 +93,8 @@ class VariableStore {
                                      EntryId entry, const VariableStoreOptions& options,
                                      const std::shared_ptr<VariableStore>& self);
   int find(absl::string_view name) const;
+  // Of a variable of an executable; -1: none of the store's.
+  int index_of(const VariableInfo& info) const;
 
   // For direct use: at most one writer, or any number of readers. Wait-free.
   absl::Status begin_direct(bool writes) const;
@@ -108,6 +116,7 @@ class VariableStore {
 
   const uint64_t generation_;  // see fork_guard.h
   std::shared_ptr<Allocator> allocator_;
+  uint64_t max_bytes_ = 0;
   std::vector<VariableInfo> infos_;
   std::vector<uint64_t> offsets_;
   uint64_t bytes_ = 0;
@@ -117,6 +126,7 @@ class VariableStore {
   std::atomic<uint64_t> versions_{0};
 
   mutable std::atomic<int64_t> direct_{0};  // -1: a writer; else the number of readers
+  mutable std::mutex accessing_;            // get(), set() and publish() wait for the first two
 
   // Publishing. The upper two bits of `entered_` say what is published (0: nothing, else buffer
   // + 1), the others count the readers who came since. A reader who leaves counts in `left_` of its

@@ -108,6 +108,43 @@ TEST(VariableStoreTest, NamesTheVariablesThatNothingSets) {
   EXPECT_THAT(std::string(store.status().message()), HasSubstr("bias, w"));
 }
 
+// A session variable is a session's own, whatever a shared one of another plan is called.
+TEST(VariableStoreTest, SessionVariablesGiveSharedOnesNoValue) {
+  PlanMaker own;
+  const uint32_t w = own.variable("w", 2, fb::VariableKind::Session, {1, 2});
+  EntryMaker initialize = own.entry("initialize");
+  initialize.uses(w, false, true);
+  initialize.step("test.fill", {in(kVariable, w, 8)}, {}, {number(2), real(1), number(1)});
+  PlanMaker sharing;
+  sharing.variable("w", 1 << 20);
+  sharing.entry("nothing");
+  const absl::Status status = VariableStore::create({own.load(), sharing.load()}).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("first value to the variables w"));
+}
+
+TEST(VariableStoreTest, AnyThreadMayReadWriteAndPublish) {
+  const auto executable = training_plan(4, {1, 1, 1, 1}).load();
+  const auto store = *VariableStore::create(executable);
+  const auto reader = *Session::create(executable, store, {.access = VariableAccess::kPublished});
+  std::atomic<int> failed{0};
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 4; ++t) {
+    threads.emplace_back([&, t] {
+      const Tensor value = *Tensor::of<float>({4}, std::vector<float>(4, static_cast<float>(t)));
+      for (int i = 0; i < 500; ++i) {
+        const auto seen = store->get("w");
+        if (!seen.ok() || seen->as<float>()[0] != seen->as<float>()[3]) ++failed;
+        const absl::Status status = t == 0 ? store->publish() : store->set("w", value);
+        // Nothing may be written while it is copied for the readers.
+        if (!status.ok() && t == 0) ++failed;
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(failed.load(), 0);
+}
+
 TEST(VariableStoreTest, ExecutablesShareVariablesByName) {
   const auto training = training_plan(4).load();
   const auto reading = reading_plan(4).load();
@@ -173,6 +210,20 @@ PlanMaker counting_plan(int64_t n) {
                {number(n), number(2)}, 2);
   }
   return maker;
+}
+
+TEST(VariableStoreTest, PublishedVersionsCountForTheLimit) {
+  const auto executable = counting_plan(4).load();
+  for (const bool enough : {false, true}) {
+    VariableStoreOptions options;
+    options.max_bytes = enough ? 4096 : 200;
+    const auto store = VariableStore::create(executable, options);
+    ASSERT_TRUE(store.ok()) << store.status();
+    ASSERT_EQ((*store)->bytes(), 128u);
+    const auto reader = Session::create(executable, *store, {.access = VariableAccess::kPublished});
+    EXPECT_EQ(reader.status().code(),
+              enough ? absl::StatusCode::kOk : absl::StatusCode::kResourceExhausted);
+  }
 }
 
 // Readers on threads of their own, beside a writer that publishes all the time: w and bias start

@@ -134,7 +134,14 @@ void WorkerTeam::summon(int64_t chunks) {
     shared_->summoned.fetch_add(1, std::memory_order_acq_rel);
     shared_->users.fetch_add(1, std::memory_order_acq_rel);
     MODELLIB_TSAN(release, shared_);
-    workers_->summon(&WorkerTeam::help, shared_);
+    try {
+      workers_->summon(&WorkerTeam::help, shared_);
+    } catch (...) {
+      // Without memory for a task, say. The caller never depends on helpers.
+      shared_->summoned.fetch_sub(1, std::memory_order_acq_rel);
+      shared_->users.fetch_sub(1, std::memory_order_acq_rel);
+      return;
+    }
   }
 }
 

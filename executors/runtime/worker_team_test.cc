@@ -6,6 +6,7 @@
 #include <condition_variable>
 #include <deque>
 #include <mutex>
+#include <new>
 #include <thread>
 #include <vector>
 
@@ -131,6 +132,18 @@ TEST(WorkerTeamTest, HelpersLeaveWhenIdleAndAreSummonedAgain) {
   std::this_thread::sleep_for(std::chrono::milliseconds(300));
   team.run(&count, job.args, 200);
   EXPECT_EQ(pool->summons, 2);
+}
+
+// A pool without memory for another task.
+class ThrowingHelpers final : public Workers {
+ public:
+  int threads() const override { return 4; }
+  void summon(void (*)(void*), void*) override { throw std::bad_alloc(); }
+};
+
+TEST(WorkerTeamTest, DoesNotDependOnHelpersThatCannotBeSummoned) {
+  WorkerTeam team(std::make_shared<ThrowingHelpers>());
+  run_many_jobs(team, 1000);
 }
 
 TEST(WorkerTeamTest, DoesNotDependOnHelpersThatNeverCome) {

@@ -19,7 +19,8 @@ class Workers {
   virtual int threads() const = 0;
   // Runs help(context) once, at some time, on some thread; returns at once. It must not allocate in
   // steady state. `context` stays valid until help returned, and `help` returns soon after the
-  // session has nothing to do (200 us).
+  // session has nothing to do (200 us). Where it throws, `help` is not run and the caller goes on
+  // alone.
   virtual void summon(void (*help)(void*), void* context) = 0;
 };
 

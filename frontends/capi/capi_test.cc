@@ -411,6 +411,15 @@ TEST(CApi, TakesMemoryFromTheCallersAllocator) {
 
 TEST(CApi, RunsInTheCallersMemory) {
   modellib_plan* const plan = compile_net();
+  {
+    char page = 0;
+    modellib_session_options options = {};
+    options.size = sizeof(options);
+    options.memory = &page;
+    modellib_session* session = nullptr;
+    EXPECT_EQ(modellib_session_create(plan, &options, &session), MODELLIB_INVALID_ARGUMENT)
+        << "memory of no bytes";
+  }
   const size_t bytes = modellib_plan_session_bytes(plan);
   const size_t padded = (bytes / 4096 + 1) * 4096;
   void* const memory = std::aligned_alloc(4096, padded);

@@ -254,7 +254,7 @@ typedef struct modellib_variables_options {
   size_t size;
   int64_t seed;       /* for first values that a plan draws */
   int32_t threads;    /* that compute them; 0: one */
-  uint64_t max_bytes; /* RESOURCE_EXHAUSTED beyond; 0: no limit */
+  uint64_t max_bytes; /* RESOURCE_EXHAUSTED beyond (published versions count); 0: no limit */
   const modellib_allocator* allocator;
 } modellib_variables_options;
 
@@ -276,13 +276,14 @@ typedef struct modellib_variable_info {
 MODELLIB_API int32_t modellib_variables_count(const modellib_variables* variables);
 MODELLIB_API modellib_status modellib_variables_info(const modellib_variables* variables,
                                                      int32_t index, modellib_variable_info* info);
-/* `bytes` must be those of the variable. FAILED_PRECONDITION while a run writes (get) or uses (set)
- * them. */
+/* `bytes` must be those of the variable. FAILED_PRECONDITION while a run writes (get), or uses
+ * (set) them or modellib_variables_publish copies them (set). */
 MODELLIB_API modellib_status modellib_variables_get(const modellib_variables* variables,
                                                     const char* name, void* into, size_t bytes);
 MODELLIB_API modellib_status modellib_variables_set(modellib_variables* variables, const char* name,
                                                     const void* from, size_t bytes);
-/* Shows the present values to sessions with `published` set, from their next run on. */
+/* Shows the present values to sessions with `published` set, from their next run on. Waits for runs
+ * that still read the version before the last. FAILED_PRECONDITION while a run writes. */
 MODELLIB_API modellib_status modellib_variables_publish(modellib_variables* variables);
 
 /* ---- Sessions ---------------------------------------------------------------------------------
@@ -321,14 +322,16 @@ typedef struct modellib_session_options {
    * allocates them. */
   void* memory;
   size_t memory_bytes;
-  /* RESOURCE_EXHAUSTED where the session would take more; 0: no limit. */
+  /* RESOURCE_EXHAUSTED where the session, with variables of its own, would take more; 0: no
+   * limit. */
   uint64_t max_bytes;
   const modellib_allocator* allocator;
   /* NULL: variables of the session's own, where the plan has any. */
   modellib_variables* variables;
   const modellib_log* log;
   /* To look at intermediate values: called after each step, on a thread of the run; the buffers are
-   * overwritten by later steps. modellib_compile_options.keep makes outputs of them instead. */
+   * overwritten by later steps; it must not throw. modellib_compile_options.keep makes outputs of
+   * them instead. */
   void (*on_step)(void* user, const modellib_step* step);
   void* step_user;
 } modellib_session_options;

@@ -47,6 +47,9 @@ absl::StatusOr<runtime::SessionOptions> translate(const modellib_session_options
   options.threads = given.threads;
   MODELLIB_ASSIGN_OR_RETURN(options.workers, modellib::capi::workers_of(given));
   if (given.memory != nullptr) {
+    if (given.memory_bytes == 0) {
+      return absl::InvalidArgumentError("memory is given, but memory_bytes is 0");
+    }
     options.memory = {static_cast<std::byte*>(given.memory), given.memory_bytes};
   }
   MODELLIB_ASSIGN_OR_RETURN(options.allocator, modellib::capi::allocator_of(given.allocator));
@@ -108,6 +111,8 @@ modellib_status modellib_session_create(const modellib_plan* plan,
     MODELLIB_ASSIGN_OR_RETURN(runtime::SessionOptions options, translate(full));
     MODELLIB_ASSIGN_OR_RETURN(std::shared_ptr<VariableStore> store,
                               store_of(plan->executable, full, options));
+    // The session's own variables are part of what it may take.
+    if (store != nullptr && full.variables == nullptr) options.max_bytes -= store->bytes();
     auto made = std::make_unique<modellib_session>();
     MODELLIB_ASSIGN_OR_RETURN(
         made->session, Session::create(plan->executable, std::move(store), std::move(options)));
@@ -199,7 +204,9 @@ modellib_status modellib_session_output(const modellib_session* session, int32_t
     modellib_tensor full = {};
     const absl::Span<const int64_t> extents = s.output_extents(EntryId(entry), output);
     full.data = s.output_data(EntryId(entry), output);
-    if (full.data == nullptr) return absl::FailedPreconditionError("the entry was not run yet");
+    if (full.data == nullptr)
+      return absl::FailedPreconditionError(
+          "the entry was not run yet, or not with what is bound now");
     const modellib::DType dtype = outputs[static_cast<size_t>(output)].dtype;
     int64_t elements = 1;
     for (const int64_t extent : extents) elements *= extent;

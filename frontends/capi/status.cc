@@ -9,18 +9,31 @@ namespace {
 thread_local std::string message;
 thread_local bool lost = false;  // there was no memory for the text
 
-}  // namespace
-
-modellib_status report(const absl::Status& status) noexcept {
-  if (status.ok()) return MODELLIB_OK;
-  const absl::string_view text = status.message();
+void keep(absl::string_view text) noexcept {
   try {
     message.assign(text.data(), text.size());
     lost = false;
   } catch (const std::exception&) {
     lost = true;
   }
+}
+
+}  // namespace
+
+modellib_status report(const absl::Status& status) noexcept {
+  if (status.ok()) return MODELLIB_OK;
+  keep(status.message());
   return static_cast<modellib_status>(status.code());
+}
+
+modellib_status report_out_of_memory() noexcept {
+  lost = true;
+  return MODELLIB_RESOURCE_EXHAUSTED;
+}
+
+modellib_status report_exception(const char* text) noexcept {
+  keep(text);
+  return MODELLIB_INTERNAL;
 }
 
 absl::Status callback_failed(modellib_status status, absl::string_view callback) {

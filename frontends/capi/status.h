@@ -19,6 +19,10 @@ namespace modellib::capi {
 
 // Keeps the text for modellib_error_message, on this thread.
 modellib_status report(const absl::Status& status) noexcept;
+// RESOURCE_EXHAUSTED, with a text that takes no memory.
+modellib_status report_out_of_memory() noexcept;
+// INTERNAL.
+modellib_status report_exception(const char* text) noexcept;
 // A Status of that code; the text says which callback gave it.
 absl::Status callback_failed(modellib_status status, absl::string_view callback);
 
@@ -28,11 +32,11 @@ modellib_status guarded(const Body& body) noexcept {
   try {
     return report(body());
   } catch (const std::bad_alloc&) {
-    return report(absl::ResourceExhaustedError("out of memory"));
+    return report_out_of_memory();
   } catch (const std::exception& error) {
-    return report(absl::InternalError(error.what()));
+    return report_exception(error.what());
   } catch (...) {
-    return report(absl::InternalError("an exception of unknown type"));
+    return report_exception("an exception of unknown type");
   }
 }
 

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <cstdlib>
 #include <functional>
 #include <string>
 #include <thread>
@@ -154,6 +155,44 @@ TEST(Fork, VariablesOfTheParentRefuse) {
             0);
   modellib_variables_free(variables);
   modellib_plan_free(plan);
+}
+
+// What lies in the host's memory stays there: its allocator may be in any state.
+TEST(Fork, AChildReleasesNothingOfItsParent) {
+  static int released = 0;
+  modellib_allocator allocator = {};
+  allocator.size = sizeof(allocator);
+  allocator.allocate = [](void*, size_t bytes, size_t alignment) {
+    return std::aligned_alloc(alignment, (bytes + alignment - 1) / alignment * alignment);
+  };
+  allocator.deallocate = [](void*, void* memory, size_t, size_t) {
+    ++released;
+    std::free(memory);
+  };
+  modellib_plan* plan = nullptr;
+  ASSERT_EQ(modellib_compile_memory(kCounters, sizeof(kCounters) - 1, nullptr, &plan), MODELLIB_OK);
+  modellib_variables_options options = {};
+  options.size = sizeof(options);
+  options.allocator = &allocator;
+  modellib_variables* variables = nullptr;
+  ASSERT_EQ(modellib_variables_create(&plan, 1, &options, &variables), MODELLIB_OK);
+  modellib_session_options session_options = {};
+  session_options.size = sizeof(session_options);
+  session_options.variables = variables;
+  session_options.allocator = &allocator;
+  modellib_session* session = nullptr;
+  ASSERT_EQ(modellib_session_create(plan, &session_options, &session), MODELLIB_OK);
+  released = 0;
+  EXPECT_EQ(in_child([&] {
+              modellib_session_free(session);
+              modellib_variables_free(variables);
+              return released;
+            }),
+            0);
+  modellib_session_free(session);
+  modellib_variables_free(variables);
+  modellib_plan_free(plan);
+  EXPECT_GT(released, 1);
 }
 
 // Other threads load, make sessions and run while this one forks: no lock of the library is taken
