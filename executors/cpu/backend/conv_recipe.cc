@@ -415,7 +415,8 @@ absl::StatusOr<NodeRecipe> ConvSteps::library() {
   });
   const Dim batch = conv_.x.shape[0];
   const bool pack = kind == ConvKind::kForward && constant_filter();
-  MODELLIB_RETURN_IF_ERROR(plan_conv(site_.max(batch), pack, scalars));
+  MODELLIB_RETURN_IF_ERROR(plan_conv(site_.max(batch), pack, scalars,
+                                     batch.is_static() ? ConvBatch::kKnown : ConvBatch::kFree));
 
   StepRecipe step;
   step.kernel = "cpu.conv2d";
@@ -431,7 +432,9 @@ absl::StatusOr<NodeRecipe> ConvSteps::library() {
       step.outputs = {temporary(element_count(conv_.x.shape))};
     }
   }
-  step.scalars = ScalarFields<ConvScalars>(scalars).take();
+  ScalarFields<ConvScalars> fields(scalars);
+  if (kind == ConvKind::kFilterGradient) fields.set(&ConvScalars::batch, batch);
+  step.scalars = fields.take();
   step.chunks = batch * scalars.pieces;
   if (kind == ConvKind::kForward) {
     step.inputs.resize(4);
@@ -468,7 +471,7 @@ absl::StatusOr<NodeRecipe> ConvSteps::library() {
     return std::move(recipe_);
   }
   // Each part sums over some images; the parts are summed by a reduction.
-  const Dim parts = batch / Dim(scalars.images_per_part);
+  const Dim parts = ceil_div(batch, Dim(scalars.images_per_part));
   const Dim filter = element_count(conv_.filter.shape);
   step.chunks = parts;
   step.workspace_bytes = parts * scalars.scratch_bytes;

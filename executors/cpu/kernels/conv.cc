@@ -15,6 +15,8 @@ namespace {
 constexpr char kName[] = "cpu.conv2d";
 constexpr int64_t kMaxExtent = int64_t{1} << 20;
 constexpr int64_t kMaxPieces = 16;
+// Of the partial gradients of a filter, where the batch is free.
+constexpr int64_t kPartBytes = int64_t{1} << 26;
 
 absl::Status check(dnnl_status_t status, const char* what) {
   if (status == dnnl_success) return absl::OkStatus();
@@ -60,6 +62,7 @@ struct Piece {
 class ConvState : public runtime::KernelState {
  public:
   std::vector<Piece> pieces;
+  Piece one;  // filter gradient: for the images of a part that is not full
 };
 
 int64_t filter_elements(const ConvScalars& s) {
@@ -131,6 +134,8 @@ absl::Status check_extents(const ConvScalars& s) {
   if (s.kind != 0)
     ok = ok && s.pieces == 1 && s.filter_bytes == 0 && !s.has_bias && !s.activation &&
          !s.accumulates;
+  // Only the filter's gradient takes several images at a time.
+  ok = ok && (s.images_per_part == 1 || s.kind == static_cast<int64_t>(ConvKind::kFilterGradient));
   if (s.kind == 0 && s.layout == 0 && s.pieces > 1) {
     ok = ok && s.groups == 1 && s.out_channels % s.pieces == 0 && s.filter_bytes == 0;
   }
@@ -304,7 +309,14 @@ absl::StatusOr<Piece> make_piece(const ConvScalars& s, int64_t i, bool pack,
   return piece;
 }
 
-absl::StatusOr<std::unique_ptr<ConvState>> make_state(const ConvScalars& s, bool pack) {
+// Whether the last part of a filter gradient may have fewer images than the others.
+bool has_rest(const ConvScalars& s, bool batch_is_known) {
+  return s.kind == static_cast<int64_t>(ConvKind::kFilterGradient) && s.images_per_part > 1 &&
+         (!batch_is_known || s.batch % s.images_per_part != 0);
+}
+
+absl::StatusOr<std::unique_ptr<ConvState>> make_state(const ConvScalars& s, bool pack,
+                                                      bool batch_is_known) {
   auto state = std::make_unique<ConvState>();
   for (int64_t i = 0; i < s.pieces; ++i) {
     const dnnl_memory_desc_t* filter =
@@ -312,39 +324,63 @@ absl::StatusOr<std::unique_ptr<ConvState>> make_state(const ConvScalars& s, bool
     MODELLIB_ASSIGN_OR_RETURN(Piece piece, make_piece(s, i, pack, filter));
     state->pieces.push_back(std::move(piece));
   }
+  if (has_rest(s, batch_is_known)) {
+    ConvScalars one = s;
+    one.images_per_part = 1;
+    MODELLIB_ASSIGN_OR_RETURN(state->one, make_piece(one, 0, false, nullptr));
+  }
   return state;
 }
 
-int64_t scratch_of(const ConvState& state) {
+// The gradient of one image, which is then added to its part's.
+int64_t rest_bytes(const ConvScalars& s) { return ceil_div(filter_elements(s) * 4, 64) * 64; }
+
+int64_t scratch_of(const ConvScalars& s, const ConvState& state) {
+  const auto of = [](const Piece& piece) {
+    return static_cast<int64_t>(dnnl_memory_desc_get_size(piece.md(dnnl_query_scratchpad_md)));
+  };
   int64_t bytes = 0;
-  for (const Piece& piece : state.pieces) {
-    bytes = std::max(
-        bytes, static_cast<int64_t>(dnnl_memory_desc_get_size(piece.md(dnnl_query_scratchpad_md))));
-  }
-  return ceil_div(bytes, 64) * 64;
+  for (const Piece& piece : state.pieces) bytes = std::max(bytes, of(piece));
+  const bool rest = state.one.desc != nullptr;
+  if (rest) bytes = std::max(bytes, of(state.one));
+  return ceil_div(bytes, 64) * 64 + (rest ? rest_bytes(s) : 0);
 }
 
-ConvScalars static_scalars(const runtime::StepView& step) {
+bool batch_is_known(const runtime::StepView& step) {
+  const auto batch = step.scalars[MODELLIB_SCALAR(ConvScalars, batch)];
+  return batch.min == batch.max;
+}
+
+// At the largest batch.
+ConvScalars scalars_at_most(const runtime::StepView& step) {
   ConvScalars s;
   auto* values = reinterpret_cast<int64_t*>(&s);
-  for (size_t i = 0; i < step.scalars.size(); ++i) values[i] = step.scalars[i].min;
+  for (size_t i = 0; i < step.scalars.size(); ++i) values[i] = step.scalars[i].max;
   return s;
 }
 
 }  // namespace
 
-absl::Status plan_conv(int64_t batch, bool pack, ConvScalars& s) {
+absl::Status plan_conv(int64_t batch, bool pack, ConvScalars& s, ConvBatch known) {
+  const bool batch_is_known = known == ConvBatch::kKnown;
   s.pieces = 1;
   s.images_per_part = 1;
+  s.batch = batch;
   s.scratch_bytes = s.filter_bytes = s.filter_layout = 0;
   MODELLIB_RETURN_IF_ERROR(check_extents(s));
   const auto kind = static_cast<ConvKind>(s.kind);
   pack = pack && kind == ConvKind::kForward && windows_see_elements(s);
   if (kind == ConvKind::kFilterGradient) {
-    // Few parts: each is a whole filter. At most 8, all of one size.
+    // Few parts: each is a whole filter. At most 8, all of one size; with a free batch so many that
+    // a small batch has several too, as far as filters are not large.
     int64_t parts = std::min<int64_t>(8, std::max<int64_t>(1, batch));
-    while (batch % parts != 0) --parts;
-    s.images_per_part = std::max<int64_t>(1, batch / parts);
+    if (batch_is_known) {
+      while (batch % parts != 0) --parts;
+    } else {
+      const int64_t small = std::min(kPartBytes / (filter_elements(s) * 4), ceil_div(batch, 8));
+      parts = std::max(parts, small);
+    }
+    s.images_per_part = std::max<int64_t>(1, ceil_div(batch, parts));
   } else if (kind == ConvKind::kForward && batch < 8) {
     const int64_t work = out_elements(s) * (s.in_channels / s.groups) * s.kernel[0] * s.kernel[1];
     const int64_t pieces =
@@ -356,13 +392,13 @@ absl::Status plan_conv(int64_t batch, bool pack, ConvScalars& s) {
       while (s.out_channels % (s.pieces * 16) != 0 && s.pieces > 1) --s.pieces;
     }
   }
-  auto state = make_state(s, pack);
+  auto state = make_state(s, pack, batch_is_known);
   if (!state.ok() && s.pieces > 1) {
     s.pieces = 1;
-    state = make_state(s, pack);
+    state = make_state(s, pack, batch_is_known);
   }
   MODELLIB_RETURN_IF_ERROR(state.status());
-  s.scratch_bytes = scratch_of(**state);
+  s.scratch_bytes = scratch_of(s, **state);
   if (pack) {
     const dnnl_memory_desc_t& filter = *(*state)->pieces[0].md(dnnl_query_weights_md);
     s.filter_bytes = static_cast<int64_t>(dnnl_memory_desc_get_size(&filter));
@@ -372,7 +408,8 @@ absl::Status plan_conv(int64_t batch, bool pack, ConvScalars& s) {
 }
 
 int64_t conv_chunks(const ConvScalars& s, int64_t batch) {
-  if (s.kind == static_cast<int64_t>(ConvKind::kFilterGradient)) return batch / s.images_per_part;
+  if (s.kind == static_cast<int64_t>(ConvKind::kFilterGradient))
+    return ceil_div(batch, s.images_per_part);
   return batch * s.pieces;
 }
 
@@ -421,17 +458,19 @@ absl::Status validate_conv(const runtime::StepView& step) {
     return absl::InvalidArgumentError("cpu.conv2d: no scalars");
   const bool forward = step.scalars[MODELLIB_SCALAR(ConvScalars, kind)].min == 0;
   MODELLIB_RETURN_IF_ERROR(check_counts<ConvScalars>(kName, step, 1, forward ? 4 : 2));
-  for (const auto& range : step.scalars) {
-    if (range.min != range.max)
+  for (size_t i = 0; i < step.scalars.size(); ++i) {
+    const auto range = step.scalars[i];
+    if (range.min != range.max && i != MODELLIB_SCALAR(ConvScalars, batch))
       return range_error(kName, "a scalar (static)", range, range.min, range.min);
   }
-  const ConvScalars s = static_scalars(step);
+  MODELLIB_CHECK_SCALAR(kName, step, ConvScalars, batch, 0, int64_t{1} << 24);
+  const ConvScalars s = scalars_at_most(step);
   MODELLIB_RETURN_IF_ERROR(check_extents(s));
   if (!in_range(step.chunks, 0, int64_t{1} << 24))
     return range_error(kName, "chunks", step.chunks, 0, int64_t{1} << 24);
   const int64_t chunks = step.chunks.max;
   const int64_t images = s.kind == static_cast<int64_t>(ConvKind::kFilterGradient)
-                             ? chunks * s.images_per_part
+                             ? s.batch
                              : ceil_div(chunks, s.pieces);
   const auto fits = [&](std::initializer_list<int64_t> extents, uint64_t bytes) {
     return dense_fits(extents, 4, bytes);
@@ -467,11 +506,11 @@ absl::Status validate_conv(const runtime::StepView& step) {
 
 absl::StatusOr<std::unique_ptr<runtime::KernelState>> initialise_conv(
     const runtime::StepView& step) {
-  const ConvScalars s = static_scalars(step);
-  MODELLIB_ASSIGN_OR_RETURN(auto state, make_state(s, s.filter_bytes != 0));
-  if (scratch_of(*state) > s.scratch_bytes) {
+  const ConvScalars s = scalars_at_most(step);
+  MODELLIB_ASSIGN_OR_RETURN(auto state, make_state(s, s.filter_bytes != 0, batch_is_known(step)));
+  if (scratch_of(s, *state) > s.scratch_bytes) {
     return absl::FailedPreconditionError(
-        absl::StrCat(kName, ": this machine's convolution needs ", scratch_of(*state),
+        absl::StrCat(kName, ": this machine's convolution needs ", scratch_of(s, *state),
                      " bytes of scratch, the plan has ", s.scratch_bytes,
                      ": compile the plan for this machine"));
   }
@@ -490,67 +529,95 @@ absl::StatusOr<std::unique_ptr<runtime::KernelState>> initialise_conv(
   return std::unique_ptr<runtime::KernelState>(std::move(state));
 }
 
+namespace {
+
+struct Operand {
+  int arg;
+  dnnl_query_t what;
+  float* address;
+};
+
+void execute(const Piece& piece, std::initializer_list<Operand> operands, std::byte* scratch,
+             runtime::Fault& fault) {
+  constexpr size_t kMost = 6;
+  // Descriptions of the calls are objects of the library, made anew each time: the only thing here
+  // that allocates.
+  dnnl_exec_arg_t call[kMost];
+  dnnl_stream_t stream = nullptr;
+  dnnl_status_t status = dnnl_stream_create(&stream, engine(), dnnl_stream_default_flags);
+  int made = 0;
+  const auto add = [&](int arg, dnnl_query_t what, void* address) {
+    if (status != dnnl_success) return;
+    const int index = arg == DNNL_ARG_BIAS ? 1 : 0;
+    const dnnl_memory_desc_t* md = dnnl_primitive_desc_query_md(piece.desc, what, index);
+    call[made] = {arg, nullptr};
+    status = dnnl_memory_create(&call[made].memory, md, engine(), address);
+    if (status == dnnl_success) ++made;
+  };
+  for (const Operand& operand : operands) {
+    if (operand.address != nullptr) add(operand.arg, operand.what, operand.address);
+  }
+  add(DNNL_ARG_SCRATCHPAD, dnnl_query_scratchpad_md, scratch);
+  if (status == dnnl_success) status = dnnl_primitive_execute(piece.primitive, stream, made, call);
+  if (status == dnnl_success) status = dnnl_stream_wait(stream);
+  // Out of memory inside the library: the result is not there, and the run must say so.
+  if (status != dnnl_success) fault.report(runtime::Fault::kLibrary, status, 0);
+  for (int i = 0; i < made; ++i) dnnl_memory_destroy(call[i].memory);
+  if (stream != nullptr) dnnl_stream_destroy(stream);
+}
+
+// The gradient of the filter for the images of one part. The library does not add to what is there:
+// the images of a part that is not full come one by one.
+void filter_gradient(const ConvScalars& s, const ConvState& state, const runtime::KernelArgs& args,
+                     int64_t chunk, std::byte* scratch) {
+  const auto buffer = [&](int i) { return reinterpret_cast<float*>(args.buffers[i]); };
+  const int64_t first = chunk * s.images_per_part;
+  const int64_t images = std::min(s.images_per_part, s.batch - first);
+  float* const sum = buffer(0) + chunk * filter_elements(s);
+  const auto gradient = [&](const Piece& piece, int64_t image, float* result) {
+    execute(piece,
+            {{DNNL_ARG_DIFF_WEIGHTS, dnnl_query_diff_weights_md, result},
+             {DNNL_ARG_SRC, dnnl_query_src_md, buffer(1) + image * in_elements(s)},
+             {DNNL_ARG_DIFF_DST, dnnl_query_diff_dst_md, buffer(2) + image * out_elements(s)}},
+            scratch, *args.fault);
+  };
+  if (images == s.images_per_part) return gradient(state.pieces[0], first, sum);
+  auto* const own = reinterpret_cast<float*>(scratch + s.scratch_bytes - rest_bytes(s));
+  for (int64_t i = 0; i < images; ++i) {
+    gradient(state.one, first + i, i == 0 ? sum : own);
+    for (int64_t e = 0; i > 0 && e < filter_elements(s); ++e) sum[e] += own[e];
+  }
+}
+
+}  // namespace
+
 void run_conv(const runtime::KernelArgs& args, int64_t chunk) {
   const auto& s = scalars_of<ConvScalars>(args);
   const auto& state = *static_cast<const ConvState*>(args.state);
   const auto kind = static_cast<ConvKind>(s.kind);
   const OneOpenMpThread alone;
-  const int64_t piece_number = kind == ConvKind::kForward ? chunk % s.pieces : 0;
-  const int64_t image = kind == ConvKind::kForward ? chunk / s.pieces : chunk * s.images_per_part;
-  const Piece& piece = state.pieces[static_cast<size_t>(piece_number)];
   const auto buffer = [&](int i) { return reinterpret_cast<float*>(args.buffers[i]); };
   const int workspace = kind == ConvKind::kForward ? 5 : 3;
-  std::byte* scratch =
+  std::byte* const scratch =
       s.scratch_bytes == 0 ? nullptr : args.buffers[workspace] + chunk * s.scratch_bytes;
-
-  struct Operand {
-    int arg;
-    dnnl_query_t what;
-    void* address;
-  };
-  Operand operands[5];
-  int n = 0;
-  if (kind == ConvKind::kForward) {
-    operands[n++] = {DNNL_ARG_DST, dnnl_query_dst_md,
-                     buffer(0) + image * out_elements(s) + piece.y_offset};
-    operands[n++] = {DNNL_ARG_SRC, dnnl_query_src_md,
-                     buffer(1) + image * in_elements(s) + piece.x_offset};
-    operands[n++] = {DNNL_ARG_WEIGHTS, dnnl_query_weights_md, buffer(2) + piece.w_offset};
-    if (s.has_bias != 0)
-      operands[n++] = {DNNL_ARG_BIAS, dnnl_query_weights_md, buffer(3) + piece.bias_offset};
-  } else if (kind == ConvKind::kInputGradient) {
-    operands[n++] = {DNNL_ARG_DIFF_SRC, dnnl_query_diff_src_md, buffer(0) + image * in_elements(s)};
-    operands[n++] = {DNNL_ARG_DIFF_DST, dnnl_query_diff_dst_md,
-                     buffer(1) + image * out_elements(s)};
-    operands[n++] = {DNNL_ARG_WEIGHTS, dnnl_query_weights_md, buffer(2)};
-  } else {
-    operands[n++] = {DNNL_ARG_DIFF_WEIGHTS, dnnl_query_diff_weights_md,
-                     buffer(0) + chunk * filter_elements(s)};
-    operands[n++] = {DNNL_ARG_SRC, dnnl_query_src_md, buffer(1) + image * in_elements(s)};
-    operands[n++] = {DNNL_ARG_DIFF_DST, dnnl_query_diff_dst_md,
-                     buffer(2) + image * out_elements(s)};
+  if (kind == ConvKind::kFilterGradient) return filter_gradient(s, state, args, chunk, scratch);
+  if (kind == ConvKind::kInputGradient) {
+    return execute(
+        state.pieces[0],
+        {{DNNL_ARG_DIFF_SRC, dnnl_query_diff_src_md, buffer(0) + chunk * in_elements(s)},
+         {DNNL_ARG_DIFF_DST, dnnl_query_diff_dst_md, buffer(1) + chunk * out_elements(s)},
+         {DNNL_ARG_WEIGHTS, dnnl_query_weights_md, buffer(2)}},
+        scratch, *args.fault);
   }
-  operands[n++] = {DNNL_ARG_SCRATCHPAD, dnnl_query_scratchpad_md, scratch};
-
-  // Descriptions of the calls are objects of the library, made anew each time: the only thing here
-  // that allocates.
-  dnnl_exec_arg_t call[5];
-  dnnl_stream_t stream = nullptr;
-  dnnl_status_t status = dnnl_stream_create(&stream, engine(), dnnl_stream_default_flags);
-  int made = 0;
-  for (; status == dnnl_success && made < n; ++made) {
-    const int index = operands[made].arg == DNNL_ARG_BIAS ? 1 : 0;
-    const dnnl_memory_desc_t* md =
-        dnnl_primitive_desc_query_md(piece.desc, operands[made].what, index);
-    call[made] = {operands[made].arg, nullptr};
-    status = dnnl_memory_create(&call[made].memory, md, engine(), operands[made].address);
-  }
-  if (status == dnnl_success) status = dnnl_primitive_execute(piece.primitive, stream, n, call);
-  if (status == dnnl_success) status = dnnl_stream_wait(stream);
-  // Out of memory inside the library: the result is not there, and the run must say so.
-  if (status != dnnl_success) args.fault->report(runtime::Fault::kLibrary, status, 0);
-  for (int i = 0; i < made; ++i) dnnl_memory_destroy(call[i].memory);
-  if (stream != nullptr) dnnl_stream_destroy(stream);
+  const Piece& piece = state.pieces[static_cast<size_t>(chunk % s.pieces)];
+  const int64_t image = chunk / s.pieces;
+  execute(piece,
+          {{DNNL_ARG_DST, dnnl_query_dst_md, buffer(0) + image * out_elements(s) + piece.y_offset},
+           {DNNL_ARG_SRC, dnnl_query_src_md, buffer(1) + image * in_elements(s) + piece.x_offset},
+           {DNNL_ARG_WEIGHTS, dnnl_query_weights_md, buffer(2) + piece.w_offset},
+           {DNNL_ARG_BIAS, dnnl_query_weights_md,
+            s.has_bias == 0 ? nullptr : buffer(3) + piece.bias_offset}},
+          scratch, *args.fault);
 }
 
 }  // namespace modellib::cpu

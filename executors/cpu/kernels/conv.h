@@ -8,8 +8,8 @@
 //   with cpu.reduce
 //
 // The filter is [out channels, in channels / groups, kernel h, kernel w], or what pack_conv_filter
-// made of it. The batch is no scalar: chunks = batch * pieces (filter gradient: parts = batch /
-// images_per_part), so it may vary at run time.
+// made of it. chunks = batch * pieces (filter gradient: parts = ceil(batch / images_per_part)). The
+// batch may vary at run time.
 #ifndef MODELLIB_EXECUTORS_CPU_KERNELS_CONV_H_
 #define MODELLIB_EXECUTORS_CPU_KERNELS_CONV_H_
 
@@ -29,7 +29,7 @@ namespace modellib::cpu {
 enum class ConvKind : int64_t { kForward = 0, kInputGradient = 1, kFilterGradient = 2 };
 enum class ImageLayout : int64_t { kChannelsFirst = 0, kChannelsLast = 1 };
 
-// All static.
+// All static but `batch`.
 struct ConvScalars {
   int64_t kind = 0;    // ConvKind
   int64_t layout = 0;  // ImageLayout
@@ -54,11 +54,17 @@ struct ConvScalars {
   int64_t scratch_bytes = 0;    // workspace of a chunk, a multiple of 64
   int64_t filter_bytes = 0;     // of a packed filter; 0: it lies plain
   int64_t filter_layout = 0;    // which packing; the loading machine must choose the same
+
+  int64_t batch = 0;  // filter gradient: how many images there are; else not looked at
 };
+
+// Whether a step is for one batch or for any up to the largest.
+enum class ConvBatch { kKnown, kFree };
 
 // Fills what it chooses. batch: the largest; pack: the filter is constant and may be packed
 // (forward only). InvalidArgument for extents that do not fit one another.
-absl::Status plan_conv(int64_t batch, bool pack, ConvScalars& scalars);
+absl::Status plan_conv(int64_t batch, bool pack, ConvScalars& scalars,
+                       ConvBatch known = ConvBatch::kKnown);
 int64_t conv_chunks(const ConvScalars& scalars, int64_t batch);
 // The bytes of a packed filter (filter_bytes of them) from a plain one.
 absl::StatusOr<std::vector<std::byte>> pack_conv_filter(const ConvScalars& scalars,

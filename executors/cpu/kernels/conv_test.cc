@@ -209,6 +209,42 @@ TEST(Conv, Gradients) {
   }
 }
 
+// One plan for all batches: parts that are full, parts that are not, and none at all.
+TEST(Conv, FilterGradientsOfAnyBatch) {
+  for (uint32_t seed = 0; seed < 12; ++seed) {
+    std::mt19937 rng(seed + 200);
+    ConvScalars s = random_conv(rng);
+    s.kind = static_cast<int64_t>(ConvKind::kFilterGradient);
+    const int64_t most = seed % 2 == 0 ? 100 : 9;
+    ASSERT_TRUE(plan_conv(most, false, s, ConvBatch::kFree).ok());
+    for (const int64_t batch : {int64_t{0}, int64_t{1}, int64_t{7}, int64_t{9}, most - 1, most}) {
+      const auto x = numbers(batch * s.in_channels * s.in[0] * s.in[1], seed);
+      const auto g = numbers(batch * s.out_channels * s.out[0] * s.out[1], seed + 1);
+      const int64_t filter =
+          s.out_channels * (s.in_channels / s.groups) * s.kernel[0] * s.kernel[1];
+      std::vector<double> dw(static_cast<size_t>(filter), 0.0);
+      each_product(s, batch, [&](size_t xi, size_t wi, size_t yi, int64_t) {
+        dw[wi] += double{g[yi]} * x[xi];
+      });
+      s.batch = batch;
+      KernelCase k;
+      k.set_scalars(s);
+      k.chunks = conv_chunks(s, batch);
+      k.workspace_bytes = static_cast<uint64_t>(k.chunks * s.scratch_bytes);
+      k.add_output<float>(dw.size() * static_cast<size_t>(k.chunks));
+      k.add_input(x);
+      k.add_input(g);
+      const absl::Status status = k.run(kConv);
+      ASSERT_TRUE(status.ok()) << status << " seed " << seed;
+      std::vector<float> got = k.output<float>(0);
+      got.resize(std::max(got.size(), dw.size()));
+      for (size_t i = dw.size(); i < got.size(); ++i) got[i % dw.size()] += got[i];
+      got.resize(dw.size());
+      expect_near(got, dw, seed);
+    }
+  }
+}
+
 TEST(Conv, RefusesWrongSteps) {
   ConvScalars s;
   s.in[0] = s.in[1] = 4;
@@ -235,6 +271,18 @@ TEST(Conv, RefusesWrongSteps) {
   bad = s;
   bad.accumulates = 1;
   EXPECT_THAT(status(bad, 32, 32), HasSubstr("in place"));
+  // Each chunk is one image: another number would lead the later ones astray.
+  bad = s;
+  bad.images_per_part = 1000;
+  EXPECT_THAT(status(bad, 32, 32), HasSubstr("do not fit"));
+  bad.kind = static_cast<int64_t>(ConvKind::kInputGradient);
+  KernelCase gradient;
+  gradient.set_scalars(bad);
+  gradient.chunks = 2;
+  gradient.add_output<float>(32);
+  gradient.add_input(std::vector<float>(32));
+  gradient.add_input(std::vector<float>(1));
+  EXPECT_THAT(gradient.validate(validate_conv).ToString(), HasSubstr("do not fit"));
   bad = s;
   bad.filter_bytes = 4;
   bad.filter_layout = 12345;
