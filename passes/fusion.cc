@@ -89,6 +89,7 @@ class Fusion {
     for (size_t n = 0; n < graph_.nodes().size(); ++n) {
       const Graph::Node& node = graph_.nodes()[n];
       live_.push_back(live[n]);
+      farthest_.push_back(static_cast<NodeId>(n));
       if (!live[n] || constant_value(graph_, node.output(0)) != nullptr) continue;
       if (!backend_.can_fuse(graph_, node)) continue;
       std::optional<Shape> space = graph_.type(node.output(0)).shape;
@@ -136,6 +137,9 @@ class Fusion {
     }
     if (!context_.may_rewrite()) return;
     for (NodeId n : group(producer).nodes) group_of(n) = consumer;
+    for (size_t n = static_cast<size_t>(merged.front()); farthest_[n] < merged.back(); ++n) {
+      farthest_[n] = merged.back();
+    }
     group(producer).nodes.clear();
     group(consumer).nodes = std::move(merged);
     group(consumer).space = *space;
@@ -159,14 +163,19 @@ class Fusion {
 
   // Whether something outside both groups depends on `producer` and is needed by `consumer`.
   bool path_between(int producer, int consumer) {
-    const NodeId limit = group(consumer).nodes.back();
+    // Edges lead to later nodes, but a group that is entered at its end leads on from its start.
+    // Behind the limit nothing leads back.
+    NodeId limit = group(consumer).nodes.back();
+    while (farthest_[static_cast<size_t>(limit)] > limit) {
+      limit = farthest_[static_cast<size_t>(limit)];
+    }
     absl::flat_hash_set<int> seen_groups;
     absl::flat_hash_set<NodeId> seen_nodes;
     std::vector<NodeId> todo;
     const auto visit_users = [&](NodeId n, bool from_producer) {
       for (int i = 0; i < node(n).num_outputs; ++i) {
         for (NodeId user : users_[static_cast<size_t>(node(n).output(i))]) {
-          if (!live_[static_cast<size_t>(user)]) continue;
+          if (!live_[static_cast<size_t>(user)] || user > limit) continue;
           const int g = group_of(user);
           if (g == consumer) {
             if (!from_producer) return true;
@@ -176,7 +185,7 @@ class Fusion {
           if (g >= 0) {
             if (!seen_groups.insert(g).second) continue;
             todo.insert(todo.end(), group(g).nodes.begin(), group(g).nodes.end());
-          } else if (user < limit && seen_nodes.insert(user).second) {
+          } else if (seen_nodes.insert(user).second) {
             todo.push_back(user);
           }
         }
@@ -339,7 +348,8 @@ class Fusion {
   const Backend& backend_;
   std::vector<std::vector<NodeId>> users_;
   std::vector<bool> live_;
-  std::vector<int> group_of_;  // by NodeId; -1: not fusible
+  std::vector<NodeId> farthest_;  // by node: the last one of all groups that begin up to there
+  std::vector<int> group_of_;     // by NodeId; -1: not fusible
   std::vector<Group> groups_;
   std::vector<bool> wanted_;  // by ValueId: an output or assigned
 };

@@ -82,6 +82,24 @@ TEST(Fusion, NotAroundANodeInBetween) {
                             &backend);
 }
 
+// "sums" can be in no region. It stands behind "first" and before "last", which a region of "exp",
+// "back" and "last" would both feed and be fed by.
+TEST(Fusion, NotAroundANodeBehindTheUser) {
+  testing::FakeBackend backend = device();
+  const GraphRef graph = testing::graph_of(R"(graph "g" (x: f32[4,4], y: f32[4,4]) {
+      first = relu(x)
+      e = exp(y)
+      back = neg(e)
+      both = add(first, e)
+      sums = cumsum(first) {axis: 0}
+      last = add(back, sums)
+      return first, back, both, last
+    })");
+  const GraphRef fused = testing::after({"fusion"}, graph, &backend);
+  ASSERT_NE(fused, nullptr);
+  testing::expect_same_meaning(graph, fused, 1e-6);
+}
+
 TEST(Fusion, NothingToDo) {
   const testing::FakeBackend backend = device();
   testing::expect_unchanged("fusion", R"(graph "g" (x: f32[2,3], w: f32[3,3]) {

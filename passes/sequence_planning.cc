@@ -99,7 +99,10 @@ class SequenceProblem {
   void order(int root, const std::vector<Access>& accesses) {
     const auto writers =
         std::count_if(accesses.begin(), accesses.end(), [](const Access& a) { return a.writes; });
-    if (writers == 0 || (writers == 1 && is_planned_here(root))) return;
+    // One that writes through a part, the rest having no bytes, is not the producer of the whole.
+    const bool known = writers == 1 && is_planned_here(root) && index_.contains(root) &&
+                       scheduled(root).producer >= 0;
+    if (writers == 0 || known) return;
     for (size_t later = 1; later < accesses.size(); ++later) {
       for (size_t earlier = 0; earlier < later; ++earlier) {
         const Access &a = accesses[earlier], &b = accesses[later];

@@ -114,7 +114,7 @@ absl::StatusOr<NodeRecipe> reduce_recipe(const RecipeSite& site) {
       return add_temporary(recipe, elements * (bits_of(type) / 8));
     };
     if (!is_last) to = temporary(b.outer * b.inner, result);
-    const Dim divisor = mean && is_last ? max(count, Dim(1)) : Dim(1);
+    const Dim divisor = mean && is_last ? count : Dim(1);
     if (plan.combines) {
       const Dim parts = max(Dim(1), ceil_div(b.reduce, Dim(plan.first.rows_per_part)));
       const StepOperand partial =

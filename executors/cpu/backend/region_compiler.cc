@@ -334,7 +334,11 @@ class RegionCompiler {
       }
       const int map = builder_->index();
       map_access_.push_back(access);
-      result = builder_->iota(map, tile_type_of(dtype), shape_of(accesses_[access]));
+      const TileType type = tile_type_of(dtype);
+      result = builder_->iota(map, type, shape_of(accesses_[access]));
+      if (is_integer(dtype) && bits_of(dtype) < bits_of_register(type)) {
+        result = builder_->round_to(result, dtype);
+      }
       return absl::OkStatus();
     }
     if (is_random(node)) {
@@ -426,8 +430,10 @@ class RegionCompiler {
       recipe.scalars.push_back(a.base);
       recipe.scalars.insert(recipe.scalars.end(), a.strides.begin(), a.strides.end());
     }
+    // A reduction of no columns has a result too.
+    const Dim pieces = ceil_div(cols, Dim(split.cols_per_chunk));
     recipe.chunks =
-        ceil_div(rows, Dim(split.rows_per_chunk)) * ceil_div(cols, Dim(split.cols_per_chunk));
+        ceil_div(rows, Dim(split.rows_per_chunk)) * (whole_rows_ ? max(pieces, Dim(1)) : pieces);
     // An output takes an input's place if both are stepped through alike.
     for (size_t o = 0; o < region_.outputs().size(); ++o) {
       const TensorType& to = region_.type(region_.outputs()[o].value);

@@ -72,7 +72,7 @@ ReducePlan plan_reduce(ReduceOp op, DType dtype, int64_t outer, int64_t reduce, 
   s.reduce = reduce;
   s.inner = inner;
   s.rows_per_part = std::max<int64_t>(1, reduce);
-  s.divisor = mean ? std::max<int64_t>(1, reduce) : 1;
+  s.divisor = mean ? reduce : 1;
   // Too few columns and rows for the workers: cut the axis.
   const int64_t columns = std::min(std::max<int64_t>(1, inner), kReduceColumns);
   const int64_t units =
@@ -129,7 +129,7 @@ absl::Status validate_reduce(const runtime::StepView& step) {
                                          MODELLIB_SCALAR(S, reduce), MODELLIB_SCALAR(S, inner),
                                          MODELLIB_SCALAR(S, units_per_chunk), 0));
   MODELLIB_CHECK_SCALAR(kName, step, S, rows_per_part, 1, kMaxElements);
-  MODELLIB_CHECK_SCALAR(kName, step, S, divisor, 1, kMaxElements);
+  MODELLIB_CHECK_SCALAR(kName, step, S, divisor, 0, kMaxElements);
   const int64_t outer = at(MODELLIB_SCALAR(S, outer)).max,
                 inner = at(MODELLIB_SCALAR(S, inner)).max;
   const int64_t reduce = at(MODELLIB_SCALAR(S, reduce)).max;

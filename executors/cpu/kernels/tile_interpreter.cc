@@ -120,7 +120,7 @@ Number compute(TileOp op, TileType t, TileType to, const Number* s, int64_t imm)
         const double r = std::fmod(a, b);
         return F(r != 0 && (r < 0) != (b < 0) ? r + b : r);
       }
-      if (j == 0 || j == -1) return I(0);
+      if (j == 0 || j == -1) return I(j == 0 ? i : 0);
       return I(i % j + (i % j != 0 && (i < 0) != (j < 0) ? j : 0));
     case TileOp::kRem:
       return fl ? F(std::fmod(a, b)) : I(j == 0 || j == -1 ? 0 : i % j);

@@ -38,6 +38,11 @@ struct OpArgs {
   size_t dst_row_step;
 };
 
+// Whether a source has one value for all that is computed.
+inline bool has_one(const OpArgs& o, int s) {
+  return o.step[s] == 0 && (o.rows == 1 || o.row_step[s] == 0);
+}
+
 using F32 = hwy::HWY_NAMESPACE::ScalableTag<float>;
 using S32 = hwy::HWY_NAMESPACE::ScalableTag<int32_t>;
 using VF = hwy::HWY_NAMESPACE::Vec<F32>;
@@ -216,6 +221,9 @@ HWY_INLINE T remainder(T a, T b) {
 }
 template <class T>
 HWY_INLINE T modulo(T a, T b) {
+  if constexpr (std::is_integral_v<T>) {
+    if (b == 0) return a;
+  }
   const T r = remainder(a, b);
   return r != 0 && ((r < 0) != (b < 0)) ? static_cast<T>(r + b) : r;
 }
