@@ -159,7 +159,7 @@ class DimAlgebra {
   static std::pair<Dim, Dim> divide(const Dim& a, const Dim& b) {
     const std::vector<Term> divisor = terms(b);
     if (a == b) return {Dim(1), Dim(0)};
-    if (divisor.size() != 1) return {Dim(0), a};
+    if (divisor.size() != 1 || divisor[0].coefficient <= 0) return {Dim(0), a};
     std::vector<Term> quotient, rest;
     for (const Term& t : terms(a)) {
       Term q{t.coefficient / divisor[0].coefficient, t.atoms};
@@ -300,21 +300,50 @@ class DimAlgebra {
     }
   }
 
+  // d as common * rest + constant, where several terms have an atom in common: "b*s - b" is
+  // b*(s - 1), which shows that it is never below 0 where s is not below 1. A null atom: none.
+  struct Factored {
+    AtomPtr common;
+    Dim rest;
+    int64_t constant = 0;
+  };
+  static Factored factor(const Dim& d) {
+    std::vector<Term> terms = d.expr_->terms;
+    Factored result;
+    std::erase_if(terms, [&](const Term& t) {
+      if (t.atoms.empty()) result.constant = t.coefficient;
+      return t.atoms.empty();
+    });
+    if (terms.size() < 2) return {};
+    for (const AtomPtr& common : terms[0].atoms) {
+      auto [rest, none] = divide(make(terms), make({Term{1, {common}}}));
+      if (!(none == Dim(0))) continue;
+      result.common = common;
+      result.rest = std::move(rest);
+      return result;
+    }
+    return {};
+  }
+
+  static DimRange times(const DimRange& a, const DimRange& b) {
+    const int64_t corners[] = {saturating_mul(a.min, b.min), saturating_mul(a.min, b.max),
+                               saturating_mul(a.max, b.min), saturating_mul(a.max, b.max)};
+    return {*std::min_element(corners, corners + 4), *std::max_element(corners, corners + 4)};
+  }
+
   static DimRange range(const Dim& d, const DimRanges& symbols) {
     if (d.is_static()) return {d.value_, d.value_};
     if (d.is_too_large()) return {std::numeric_limits<int64_t>::min(), DimRange::kUnbounded};
     DimRange sum{0, 0};
     for (const Term& t : d.expr_->terms) {
       DimRange product{t.coefficient, t.coefficient};
-      for (const AtomPtr& a : t.atoms) {
-        const DimRange r = range_of(*a, symbols);
-        const int64_t corners[] = {
-            saturating_mul(product.min, r.min), saturating_mul(product.min, r.max),
-            saturating_mul(product.max, r.min), saturating_mul(product.max, r.max)};
-        product = {*std::min_element(corners, corners + 4),
-                   *std::max_element(corners, corners + 4)};
-      }
+      for (const AtomPtr& a : t.atoms) product = times(product, range_of(*a, symbols));
       sum = {saturating_add(sum.min, product.min), saturating_add(sum.max, product.max)};
+    }
+    if (const Factored f = factor(d); f.common != nullptr) {
+      const DimRange product = times(range_of(*f.common, symbols), range(f.rest, symbols));
+      return {std::max(sum.min, saturating_add(product.min, f.constant)),
+              std::min(sum.max, saturating_add(product.max, f.constant))};
     }
     return sum;
   }
@@ -335,6 +364,14 @@ class DimAlgebra {
       sum = sum + product;
     }
     return sum;
+  }
+
+  // min(min(x, y), y) is min(x, y).
+  static bool absorbs(AtomKind kind, const Dim& whole, const Dim& part) {
+    const std::vector<Term> all = terms(whole);
+    if (all.size() != 1 || all[0].coefficient != 1 || all[0].atoms.size() != 1) return false;
+    const Atom& atom = *all[0].atoms[0];
+    return atom.kind == kind && (atom.a == part || atom.b == part);
   }
 
   static Dim operate(AtomKind kind, const Dim& a, const Dim& b) {
@@ -368,12 +405,24 @@ class DimAlgebra {
         if (difference.is_static()) {
           return (difference.value_ < 0) == (kind == AtomKind::kMin) ? a : b;
         }
+        if (absorbs(kind, a, b)) return a;
+        if (absorbs(kind, b, a)) return b;
         return a.to_string() < b.to_string() ? atom(kind, a, b) : atom(kind, b, a);
       }
       case AtomKind::kSymbol:
         break;
     }
     return a;
+  }
+
+  // What `whole` is the minimum of beside `part`; null if it is none.
+  static const Dim* other_of_min(const Dim& whole, const Dim& part) {
+    if (whole.is_static() || whole.is_too_large()) return nullptr;
+    const std::vector<Term>& all = whole.expr_->terms;
+    if (all.size() != 1 || all[0].coefficient != 1 || all[0].atoms.size() != 1) return nullptr;
+    const Atom& atom = *all[0].atoms[0];
+    if (atom.kind != AtomKind::kMin) return nullptr;
+    return atom.b == part ? &atom.a : atom.a == part ? &atom.b : nullptr;
   }
 
   static void collect(const Dim& d, std::vector<std::string>& names) {
@@ -390,26 +439,41 @@ class DimAlgebra {
     }
   }
 
+  static void postfix(const Atom& a, std::vector<Dim::Instruction>& code) {
+    using Op = Dim::Opcode;
+    if (a.kind == AtomKind::kSymbol) {
+      code.push_back({Op::kSymbol, 0, a.key});
+      return;
+    }
+    postfix(a.a, code);
+    postfix(a.b, code);
+    const Op op = a.kind == AtomKind::kFloorDiv ? Op::kFloorDiv
+                  : a.kind == AtomKind::kMod    ? Op::kMod
+                  : a.kind == AtomKind::kMin    ? Op::kMin
+                                                : Op::kMax;
+    code.push_back({op, 0, ""});
+  }
+
   static void postfix(const Dim& d, std::vector<Dim::Instruction>& code) {
     using Op = Dim::Opcode;
     const auto constant = [&](int64_t v) { code.push_back({Op::kConst, v, ""}); };
     if (d.is_static()) return constant(d.value_);
+    // As range() takes it apart: who checks the code finds the same range.
+    if (const Factored f = factor(d); f.common != nullptr) {
+      postfix(*f.common, code);
+      postfix(f.rest, code);
+      code.push_back({Op::kMul, 0, ""});
+      if (f.constant == 0) return;
+      constant(f.constant);
+      code.push_back({Op::kAdd, 0, ""});
+      return;
+    }
     bool first_term = true;
     for (const Term& t : d.expr_->terms) {
       bool first = t.coefficient == 1 && !t.atoms.empty();
       if (!first) constant(t.coefficient);
       for (const AtomPtr& a : t.atoms) {
-        if (a->kind == AtomKind::kSymbol) {
-          code.push_back({Op::kSymbol, 0, a->key});
-        } else {
-          postfix(a->a, code);
-          postfix(a->b, code);
-          const Op op = a->kind == AtomKind::kFloorDiv ? Op::kFloorDiv
-                        : a->kind == AtomKind::kMod    ? Op::kMod
-                        : a->kind == AtomKind::kMin    ? Op::kMin
-                                                       : Op::kMax;
-          code.push_back({op, 0, ""});
-        }
+        postfix(*a, code);
         if (!first) code.push_back({Op::kMul, 0, ""});
         first = false;
       }
@@ -466,6 +530,16 @@ Dim operator-(const Dim& a, const Dim& b) { return DimAlgebra::add(a, b, -1); }
 Dim operator*(const Dim& a, const Dim& b) { return DimAlgebra::mul(a, b); }
 Dim operator/(const Dim& a, const Dim& b) { return DimAlgebra::operate(AtomKind::kFloorDiv, a, b); }
 Dim operator%(const Dim& a, const Dim& b) { return DimAlgebra::operate(AtomKind::kMod, a, b); }
+bool is_at_most(const Dim& a, const Dim& b, const DimRanges& ranges) {
+  return (b - a).range(ranges).min >= 0;
+}
+
+bool are_equal_within(const Dim& a, const Dim& b, const DimRanges& ranges) {
+  if (a == b) return true;
+  const Dim* other = DimAlgebra::other_of_min(a, b);
+  return other != nullptr && is_at_most(b, *other, ranges);
+}
+
 Dim min(const Dim& a, const Dim& b) { return DimAlgebra::operate(AtomKind::kMin, a, b); }
 Dim max(const Dim& a, const Dim& b) { return DimAlgebra::operate(AtomKind::kMax, a, b); }
 Dim ceil_div(const Dim& a, const Dim& b) { return (a + b - 1) / b; }

@@ -110,6 +110,10 @@ class Dim {
 
 Dim min(const Dim& a, const Dim& b);
 Dim max(const Dim& a, const Dim& b);
+// Whether it is certain, for all values in the ranges of the symbols, that a <= b; that a == b,
+// where a may be min(b, c).
+bool is_at_most(const Dim& a, const Dim& b, const DimRanges& ranges);
+bool are_equal_within(const Dim& a, const Dim& b, const DimRanges& ranges);
 Dim ceil_div(const Dim& a, const Dim& b);
 
 // Reads what Dim::to_string writes, and ordinary infix: "batch*4 + 1", "floordiv(n, 2)", "n // 2",

@@ -39,6 +39,24 @@ TEST(Dim, MinAndMaxOfWhatDiffersByANumber) {
   EXPECT_EQ(min(kBatch, kSeq), min(kSeq, kBatch));
 }
 
+TEST(Dim, EqualWithinRanges) {
+  const DimRanges ranges = {{"batch", {1, 4}}, {"seq", {4, 9}}};
+  EXPECT_TRUE(is_at_most(kBatch, kSeq, ranges));
+  EXPECT_FALSE(is_at_most(kSeq, kBatch, ranges));
+  EXPECT_TRUE(are_equal_within(min(kBatch, Dim(4)), kBatch, ranges));
+  EXPECT_TRUE(are_equal_within(min(kBatch, kSeq), kBatch, ranges));
+  EXPECT_FALSE(are_equal_within(min(kBatch, kSeq), kSeq, ranges));
+  EXPECT_FALSE(are_equal_within(min(kBatch, Dim(3)), kBatch, ranges));
+}
+
+TEST(Dim, MinAndMaxAbsorb) {
+  const Dim least = min(kBatch, kSeq), most = max(kBatch, Dim(5));
+  EXPECT_EQ(min(least, kSeq), least);
+  EXPECT_EQ(min(kBatch, least), least);
+  EXPECT_EQ(max(most, Dim(5)), most);
+  EXPECT_FALSE(min(most, kBatch) == most);
+}
+
 TEST(Dim, TextRoundTrip) {
   for (const Dim& d : {Dim(-3), kBatch * 3 - 2, kBatch / 2 + kSeq % 3, min(kBatch, Dim(5)) * kSeq,
                        max(kBatch + kSeq, kSeq * kSeq) - 7}) {
@@ -71,7 +89,8 @@ TEST(Dim, Evaluate) {
 TEST(Dim, RangeHoldsEveryValue) {
   const DimRanges ranges = {{"batch", {1, 9}}, {"seq", {2, 5}}};
   for (const Dim& d : {kBatch * 3 - kSeq, kBatch / kSeq, kBatch % kSeq, min(kBatch, kSeq) * kBatch,
-                       max(kBatch - 4, kSeq)}) {
+                       max(kBatch - 4, kSeq), kBatch * kSeq * 4 - kBatch * 4,
+                       kBatch * kBatch * kSeq - kBatch * kSeq - kBatch}) {
     const DimRange r = d.range(ranges);
     for (int64_t b = 1; b <= 9; ++b) {
       for (int64_t s = 2; s <= 5; ++s) {
@@ -82,6 +101,9 @@ TEST(Dim, RangeHoldsEveryValue) {
     }
   }
   EXPECT_EQ(kBatch.range({}).max, DimRange::kUnbounded);
+  // What all terms have in common is never negative, nor is what is left.
+  EXPECT_EQ((kBatch * kSeq * 4 - kBatch * 4).range(ranges), (DimRange{4, 144}));
+  EXPECT_EQ(((kBatch * kSeq - kBatch + 15) / 16).range(ranges), (DimRange{1, 3}));
 }
 
 TEST(Dim, PostfixComputesTheSame) {
@@ -157,6 +179,9 @@ TEST(Dim, HostileTextIsRefused) {
   sum += ")";
   for (int i = 0; i < 1000; ++i) product += "*" + sum;
   for (int i = 0; i < 10'000; ++i) chain += "+a" + std::to_string(i);
+  // The least number divided by -1 is none.
+  EXPECT_TRUE(parse_dim("(0 - 9223372036854775807*n - n) // (0 - n)").ok());
+  EXPECT_TRUE(parse_dim("(0 - 9223372036854775807*n - n) % (0 - n)").ok());
   for (const std::string& text : {product, chain, sum + "//(" + product + ")"}) {
     const auto parsed = parse_dim(text);
     EXPECT_EQ(parsed.status().code(), absl::StatusCode::kInvalidArgument);

@@ -197,6 +197,12 @@ absl::Status infer_slice(InferenceContext& c) {
     if (s.step == 0) return absl::InvalidArgumentError(absl::StrCat("step 0 of axis ", d));
     const Dim span = s.step > 0 ? s.limit - s.start : s.start - s.limit;
     out.shape.push_back(ceil_div(span, std::abs(s.step)));
+    // Free extents: that all lies inside is seen when they are bound.
+    const Dim last = s.step > 0 ? s.limit : s.start + 1;
+    if (!(in[d] - last).is_static() && !is_at_most(last, in[d], {})) {
+      MODELLIB_RETURN_IF_ERROR(
+          c.require_equal(min(last, in[d]), last, absl::StrCat("a slice of axis ", d)));
+    }
     if (!s.start.is_static() || !s.limit.is_static()) continue;
     const int64_t start = s.start.value(), limit = s.limit.value();
     const bool inside =
@@ -240,6 +246,7 @@ std::vector<Value> gradient_slice(OpCall& c, absl::Span<const Value> g) {
   const auto& a = c.attributes.as<SliceAttributes>();
   const Shape& in = c.in(0).shape();
   Value x = g[0];
+  if (element_count(x.shape()) == Dim(0)) return {full(x, in, 0)};
   for (size_t d = 0; d < in.size(); ++d) {
     SliceAxis s = slice_of(a, d);
     const auto axis = static_cast<int64_t>(d);
@@ -272,6 +279,7 @@ std::vector<Value> gradient_slice(OpCall& c, absl::Span<const Value> g) {
 std::vector<OpSample> samples_slice() {
   return {sample("middle", {f32({5, 7})}, Attributes::of(SliceAttributes{{1, 2}, {4, 6}, {}})),
           sample("strided", {f32({5, 8})}, Attributes::of(SliceAttributes{{0, 1}, {5, 8}, {2, 3}})),
+          sample("empty strided", {f32({6})}, Attributes::of(SliceAttributes{{2}, {2}, {2}})),
           sample("flip", {f32({4, 5})}, Attributes::of(SliceAttributes{{0, 4}, {4, -1}, {1, -1}})),
           sample("backwards", {f32({9})}, Attributes::of(SliceAttributes{{7}, {0}, {-3}})),
           sample("empty", {f32({4, 5})}, Attributes::of(SliceAttributes{{2, 0}, {2, 5}, {}})),
@@ -377,6 +385,12 @@ absl::Status infer_pad(InferenceContext& c) {
       return absl::InvalidArgumentError(absl::StrCat(a.mode, " pad ", a.low[d], ", ", a.high[d],
                                                      " of axis ", d, " with extent ",
                                                      in[d].to_string()));
+    }
+    if (!constant && !in[d].is_static() && most > 0) {
+      // A reflection leaves out the border itself.
+      const Dim needed = a.mode == "edge" ? 1 : a.mode == "reflect" ? most + 1 : most;
+      MODELLIB_RETURN_IF_ERROR(
+          c.require_equal(min(in[d], needed), needed, absl::StrCat(a.mode, " pad of axis ", d)));
     }
     out.shape.push_back(extent);
   }
