@@ -359,8 +359,7 @@ TEST(CpuPlans, NumbersOfU32WrapBetweenTheOpsOfARegion) {
   b.output("sum", reduce_sum(floor_div(sub(x, y), two), {.axes = {0}}));
   const auto graph = b.build();
   ASSERT_TRUE(graph.ok()) << graph.status();
-  std::vector<Tensor> inputs = {*Tensor::zeros(DType::kU32, {3}),
-                                *Tensor::zeros(DType::kU32, {3})};
+  std::vector<Tensor> inputs = {*Tensor::zeros(DType::kU32, {3}), *Tensor::zeros(DType::kU32, {3})};
   const int64_t values[2][3] = {{1, 0, 4294967295}, {2, 1, 3}};
   for (size_t i = 0; i < 2; ++i) {
     for (int64_t j = 0; j < 3; ++j) inputs[i].set_int(j, values[i][j]);

@@ -1,0 +1,171 @@
+// Plans for any extents give what the reference gives, at each of several extents: the smallest,
+// the largest, and such as fill no chunk or part.
+#include <gtest/gtest.h>
+
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "modellib/executors/reference/reference_executor.h"
+#include "modellib/executors/runtime/session.h"
+#include "modellib/graph/text.h"
+#include "modellib/ops/registry.h"
+#include "modellib/tests/op_table/samples.h"
+#include "modellib/tests/support/cpu_program.h"
+
+namespace modellib {
+namespace {
+
+GraphRef graph_of(const std::string& text) {
+  const auto program = parse_program(text, builtin_ops());
+  EXPECT_TRUE(program.ok()) << program.status();
+  return program.ok() ? program->entries[0].graph : nullptr;
+}
+
+std::vector<Tensor> inputs_of(const Graph& graph, const DimBinding& binding) {
+  std::vector<Tensor> inputs;
+  for (const ValueId id : graph.inputs()) {
+    std::vector<int64_t> extents;
+    for (const Dim& d : graph.type(id).shape) extents.push_back(*d.evaluate(binding));
+    inputs.push_back(*random_tensor(graph.type(id).dtype, extents, -2, 2, graph.value(id).name));
+  }
+  return inputs;
+}
+
+// One plan, run at each of the bindings. `inputs`: instead of random ones.
+void check(const std::string& text, const std::vector<DimBinding>& bindings,
+           const std::vector<Tensor>& inputs = {}) {
+  const GraphRef graph = graph_of(text);
+  ASSERT_NE(graph, nullptr);
+  const auto program = compile_for_cpu(graph);
+  ASSERT_TRUE(program.ok()) << program.status();
+  const auto session = runtime::Session::create(program->executable, nullptr, {.threads = 2});
+  ASSERT_TRUE(session.ok()) << session.status();
+  for (const DimBinding& binding : bindings) {
+    const std::vector<Tensor> given = inputs.empty() ? inputs_of(*graph, binding) : inputs;
+    const auto expected = run_reference(graph, given);
+    ASSERT_TRUE(expected.ok()) << expected.status();
+    const auto got = (*session)->run_tensors(runtime::EntryId(0), given);
+    ASSERT_TRUE(got.ok()) << got.status();
+    std::string at;
+    for (const auto& [symbol, value] : binding) absl::StrAppend(&at, symbol, " = ", value, " ");
+    for (size_t i = 0; i < got->size(); ++i) {
+      EXPECT_EQ(difference((*got)[i], expected->outputs[i], 1e-4), "") << at << "output " << i;
+    }
+  }
+}
+
+Tensor ones(std::vector<int64_t> shape) {
+  Tensor tensor = *Tensor::zeros(DType::kF32, shape);
+  for (int64_t i = 0; i < tensor.elements(); ++i) tensor.set(i, 1);
+  return tensor;
+}
+
+std::vector<DimBinding> each(const std::string& symbol, std::vector<int64_t> values) {
+  std::vector<DimBinding> bindings;
+  for (const int64_t value : values) bindings.push_back({{symbol, value}});
+  return bindings;
+}
+
+// Partial sums over images, of which a small batch has few.
+TEST(FreeExtents, GradientsOfFilters) {
+  for (const char* attributes : {"shape: [4,3,3,3]", "shape: [4,3,3,3], layout: \"NHWC\""}) {
+    const bool last = std::string(attributes).find("NHWC") != std::string::npos;
+    check(absl::StrCat("graph \"g\" (x: f32[batch,", last ? "6,5,3" : "3,6,5", "], dy: f32[batch,",
+                       last ? "4,3,4" : "4,4,3",
+                       "]) {\n  dim batch in 1..1000\n  return dw = conv_filter_gradient(x, dy) {",
+                       attributes, "}\n}"),
+          each("batch", {1, 2, 7, 8, 64, 65, 125}));
+  }
+  check(R"(graph "g" (x: f32[batch,4,6,5], dy: f32[batch,4,4,3]) {
+      dim batch in 1..20
+      return dw = conv_filter_gradient(x, dy) {shape: [4,1,3,3], groups: 4}
+    })",
+        each("batch", {1, 5, 19, 20}));
+}
+
+TEST(FreeExtents, ReductionsOfNothing) {
+  for (const char* op : {"reduce_sum", "reduce_mean", "reduce_prod"}) {
+    for (const char* axis : {"-1", "0"}) {
+      check(absl::StrCat("graph \"g\" (x: f32[", axis[0] == '0' ? "n,4" : "4,n",
+                         "]) {\n  dim n in 0..8\n  r = ", op, "(x) {axes: [", axis,
+                         "], keepdims: true}\n  return y = neg(r)\n}"),
+            each("n", {8, 0, 3}));
+    }
+  }
+}
+
+// Expanded, the extent is 4*b*s - 4*b, whose terms alone could be taken for a negative number.
+TEST(FreeExtents, AllButTheLastToken) {
+  check(R"(graph "g" (x: f32[b,s,4], w: f32[4,3]) {
+      dim b in 1..8
+      dim s in 2..16
+      y = slice(x) {starts: [0,0,0], limits: [b, s - 1, 4]}
+      rows = reshape(y) {shape: [-1, 4]}
+      r = relu(rows)
+      m = matmul(r, w)
+      return m, sum = reduce_sum(r)
+    })",
+        {{{"b", 1}, {"s", 2}}, {{"b", 8}, {"s", 16}}, {{"b", 3}, {"s", 7}}});
+}
+
+// What is cut out of a free extent may not be there.
+TEST(FreeExtents, SlicesBeyondTheEndAreRefused) {
+  for (const char* op : {"y = slice(x) {starts: [2], limits: [5]}", "y, places = top_k(x) {k: 5}",
+                         "y = slice(x) {starts: [4], limits: [1], steps: [-1]}"}) {
+    const GraphRef graph = graph_of(
+        absl::StrCat("graph \"g\" (x: f32[n]) {\n  dim n in 1..10\n  ", op, "\n  return y\n}"));
+    ASSERT_NE(graph, nullptr) << op;
+    const auto program = compile_for_cpu(graph);
+    ASSERT_TRUE(program.ok()) << program.status();
+    const auto session = runtime::Session::create(program->executable);
+    for (const int64_t n : {10, 5, 4, 3}) {
+      const auto got = (*session)->run_tensors(runtime::EntryId(0), inputs_of(*graph, {{"n", n}}));
+      EXPECT_EQ(got.ok(), n >= 5) << op << " of " << n;
+      if (!got.ok()) {
+        EXPECT_EQ(got.status().code(), absl::StatusCode::kInvalidArgument) << got.status();
+      }
+    }
+  }
+}
+
+// ---- Where kernels once took another way than the reference.
+
+// One part lies in the whole, the other has no bytes.
+TEST(EqualsReference, APastOfNothing) {
+  check(R"(graph "g" (i0: f32[256,256], i1: f32[256,256], i2: f32[256,1], s0: f32[2,256],
+                      e: f32[0,256]) {
+      u = matmul(i0, i1)
+      v = reduce_sum(u) {axes: [0], keepdims: true}
+      t = matmul(i2, v)
+      x = matmul(s0, t)
+      c = concat(x, e) {axis: 0}
+      return y = matmul(c, u)
+    })",
+        {{}}, {ones({256, 256}), ones({256, 256}), ones({256, 1}), ones({2, 256}), ones({0, 256})});
+}
+
+TEST(EqualsReference, EachRowItsOwnExponent) {
+  check(R"(graph "g" (x: f32[3,4], e: f32[3,1]) { return y = pow(x, e) })", {{}},
+        {*Tensor::of<float>({3, 4}, {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12}),
+         *Tensor::of<float>({3, 1}, {2, 3, 0.5})});
+}
+
+TEST(EqualsReference, TheRestOfADivisionByNothing) {
+  check(R"(graph "g" (a: i32[4], b: i32[4]) { return y = mod(a, b), z = floor_div(a, b) })", {{}},
+        {*Tensor::of<int32_t>({4}, {7, -7, 7, -7}), *Tensor::of<int32_t>({4}, {0, 0, -2, 2})});
+}
+
+TEST(EqualsReference, CountingInNarrowIntegersWraps) {
+  check(R"(graph "g" (x: i32[200]) {
+      a = iota() {shape: [200], axis: 0, dtype: i8}
+      w = cast(a) {dtype: i32}
+      return y = add(w, x)
+    })",
+        {{}});
+}
+
+}  // namespace
+}  // namespace modellib
