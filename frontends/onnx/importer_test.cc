@@ -183,7 +183,8 @@ TEST(Importer, NamesTheNodeAtFault) {
   m.output("y");
   const auto graph = graph_of(m);
   EXPECT_EQ(graph.status().code(), absl::StatusCode::kInvalidArgument);
-  EXPECT_THAT(std::string(graph.status().message()), HasSubstr("in node #1 'MatMul_y' (MatMul), matmul: "));
+  EXPECT_THAT(std::string(graph.status().message()),
+              HasSubstr("in node #1 'MatMul_y' (MatMul), matmul: "));
 }
 
 TEST(Importer, NamesAConvolutionAtFaultThatHasABias) {
@@ -195,7 +196,8 @@ TEST(Importer, NamesAConvolutionAtFaultThatHasABias) {
   m.output("y");
   const auto graph = graph_of(m);
   EXPECT_EQ(graph.status().code(), absl::StatusCode::kInvalidArgument);
-  EXPECT_THAT(std::string(graph.status().message()), HasSubstr("in node #0 'Conv_y' (Conv), conv: "));
+  EXPECT_THAT(std::string(graph.status().message()),
+              HasSubstr("in node #0 'Conv_y' (Conv), conv: "));
 }
 
 TEST(Importer, ChecksAttributeTypes) {

@@ -357,7 +357,8 @@ TEST(Resize, HasOneScaleWhereThePolicyKeepsTheRatio) {
   m.output("y");
   const auto y = run(m, {floats({3, 2}, {0, 1, 0, 1, 0, 1})});
   ASSERT_TRUE(y.ok()) << y.status();
-  EXPECT_THAT(*y, Pointwise(FloatNear(1e-6f), {0, 0.75, 1, 0, 0.75, 1, 0, 0.75, 1, 0, 0.75, 1}));
+  EXPECT_THAT(*y, Pointwise(FloatNear(1e-6f), std::vector<float>{0, 0.75f, 1, 0, 0.75f, 1, 0, 0.75f,
+                                                                 1, 0, 0.75f, 1}));
 }
 
 // Coordinates 0, 5/3 and 10/3.
