@@ -2,10 +2,11 @@
 // made when the plan is loaded, for one chunk's work each, and run single-threaded: the split into
 // chunks is the plan's.
 //
-//   forward          y = activation(conv(x, w) + bias + y0)   inputs x, w, bias, y0; the last two
-//   may be absent input gradient   dx from dy and w                         inputs dy, w filter
-//   gradient  dw of each part from x and dy            inputs x, dy; output [parts, ...w]: sum it
-//   with cpu.reduce
+// * forward: y = activation(conv(x, w) + bias + y0). Inputs x, w, bias, y0; the last two may be
+//   absent.
+// * input gradient: dx from inputs dy and w.
+// * filter gradient: dw of each part of the images, from inputs x and dy. Output [parts, ...w]: sum
+//   it with cpu.reduce.
 //
 // The filter is [out channels, in channels / groups, kernel h, kernel w], or what pack_conv_filter
 // made of it. chunks = batch * pieces (filter gradient: parts = ceil(batch / images_per_part)). The
