@@ -106,7 +106,7 @@ Number reals(absl::string_view op, double a, double b, DType dtype) {
 
 }  // namespace
 
-bool is_modest(const Dim& dim) { return dim.is_static() || dim.to_postfix().size() <= 64; }
+bool is_modest(const Dim& dim) { return dim.is_static() || dim.to_postfix().size() <= 256; }
 
 Number unary_number(absl::string_view op, const Number& x, DType dtype) {
   if (!x.known()) return {};

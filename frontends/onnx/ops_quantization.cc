@@ -52,17 +52,19 @@ absl::StatusOr<DType> dtype_attribute(NodeView& n, const char* name, DType stand
   if (type == 0) return standard;
   return dtype_of_onnx(type);
 }
+// The same of those that the standard gives for it.
 absl::StatusOr<DType> real_attribute(NodeView& n, const char* name, DType standard) {
   MODELLIB_ASSIGN_OR_RETURN(const DType dtype, dtype_attribute(n, name, standard));
   if (is_real(dtype)) return dtype;
-  return absl::UnimplementedError(absl::StrCat(name, " ", to_string(dtype)));
+  return absl::InvalidArgumentError(absl::StrCat(name, " is ", to_string(dtype), ", no float"));
 }
 
 absl::StatusOr<Values> quantize(NodeView& n) {
   // The division is one of the scale's type, or of another that is named.
   MODELLIB_ASSIGN_OR_RETURN(const DType precision, real_attribute(n, "precision", n.in(1).dtype()));
-  if (!is_real(n.in(0).dtype())) {
-    return absl::UnimplementedError(absl::StrCat("quantisation of ", to_string(n.in(0).dtype())));
+  if (!is_real(n.in(0).dtype()) && n.in(0).dtype() != DType::kI32) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("its operand is ", to_string(n.in(0).dtype()), ", no float or i32"));
   }
   const Value x = cast(n.in(0), precision);
   const DType standard = n.has(2) ? n.in(2).dtype() : DType::kU8;
@@ -129,7 +131,7 @@ constexpr OpEntry kEntries[] = {
     {"DequantizeLinear", 10, kNow, 2, 3, Takes::kInteger, dequantize},
     {"DynamicQuantizeLinear", 11, kNow, 1, 1, Takes::kReal, quantize_dynamically},
     {"MatMulInteger", 10, kNow, 2, 4, Takes::kInteger, integer_product},
-    {"QuantizeLinear", 10, kNow, 2, 3, Takes::kReal, quantize},
+    {"QuantizeLinear", 10, kNow, 2, 3, Takes::kNumber, quantize},
 };
 
 }  // namespace

@@ -2,6 +2,8 @@
 // by axis, weighted sums of gathered elements.
 #include <algorithm>
 #include <cmath>
+#include <limits>
+#include <numeric>
 #include <optional>
 #include <utility>
 
@@ -32,31 +34,60 @@ int64_t scaled(int64_t in, float scale) {
   return static_cast<int64_t>(scale * static_cast<float>(in));
 }
 
-// A free extent wants a scale that is a fraction of small numbers, with which it comes to the same.
-absl::StatusOr<Dim> scaled(const Dim& in, float scale) {
-  if (!(scale > 0) || scale > 1e6) {
-    return absl::InvalidArgumentError(absl::StrCat("a scale of ", scale));
-  }
-  if (in.is_static()) {
-    constexpr int64_t kMost = int64_t{1} << 40;
-    if (in.value() > kMost) {
-      return absl::InvalidArgumentError(absl::StrCat("an axis of ", in.value(), " is too long"));
-    }
-    return Dim(scaled(in.value(), scale));
-  }
+// Up to which extent a free one is scaled as a known one; above, the product may be exact where the
+// f32 is rounded up to a whole number.
+constexpr int64_t kMostFree = 1 << 14;
+
+// The scale as a fraction of small numbers that comes to the same, if there is one.
+std::optional<Dim> scaled_by_fraction(const Dim& in, float scale) {
   for (int64_t denominator = 1; denominator <= 64; ++denominator) {
     const double exact = static_cast<double>(scale) * static_cast<double>(denominator);
     const auto numerator = static_cast<int64_t>(std::nearbyint(exact));
     if (!(std::fabs(exact - static_cast<double>(numerator)) < 1e-6 * exact)) continue;
-    constexpr int64_t kMost = 4096;
     bool same = true;
-    for (int64_t n = 1; n <= kMost && same; ++n) {
+    for (int64_t n = 1; n <= kMostFree && same; ++n) {
       same = scaled(n, scale) == n * numerator / denominator;
     }
     if (same) return in * numerator / denominator;
   }
-  return absl::UnimplementedError(
-      absl::StrCat("a scale of ", scale, " for the free extent ", in.to_string()));
+  return std::nullopt;
+}
+
+// With the exact value p / q of the scale: the f32 of a product between 2^b and 2^(b + 1) is
+// rounded up to a whole number that is at most 2^(b - 24) above it, half of its last place.
+Dim scaled_exactly(const Dim& in, float scale) {
+  constexpr int kBits = std::numeric_limits<float>::digits;
+  int exponent = 0;
+  auto p = static_cast<int64_t>(std::ldexp(std::frexp(scale, &exponent), kBits));
+  int64_t q = int64_t{1} << (kBits - exponent);
+  const int64_t common = std::gcd(p, q);
+  p /= common;
+  q /= common;
+  Dim out = in * p / q;
+  for (int64_t n = 1; n <= kMostFree; ++n) {
+    if (scaled(n, scale) == n * p / q) continue;
+    const int b = std::ilogb(static_cast<double>(n) * p / q);
+    const auto half = static_cast<int64_t>(std::ldexp(static_cast<double>(q), b - kBits));
+    // From the first extent of this b on; before it, the term is too small to count.
+    const int64_t first = ((int64_t{1} << b) * q + p - 1) / p;
+    out = max(out, (in * p + half) / q - max(Dim(first) - in, 0));
+    while (n < kMostFree && std::ilogb(static_cast<double>(n + 1) * p / q) == b) ++n;
+  }
+  return out;
+}
+
+absl::StatusOr<Dim> scaled(const Dim& in, float scale) {
+  if (!(scale >= 1e-6f) || scale > 1e6f) {
+    return absl::InvalidArgumentError(absl::StrCat("a scale of ", scale));
+  }
+  if (!in.is_static()) {
+    return scaled_by_fraction(in, scale).value_or(scaled_exactly(in, scale));
+  }
+  constexpr int64_t kMost = int64_t{1} << 40;
+  if (in.value() > kMost) {
+    return absl::InvalidArgumentError(absl::StrCat("an axis of ", in.value(), " is too long"));
+  }
+  return Dim(scaled(in.value(), scale));
 }
 
 template <class T>

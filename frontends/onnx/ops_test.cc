@@ -154,6 +154,18 @@ TEST(Quantization, DividesInThePrecisionThatIsAskedFor) {
   }
 }
 
+TEST(Quantization, TakesIntegersOf32Bits) {
+  TestModel m;
+  m.input("x", {"4"}, TensorProto::INT32);
+  m.constant("scale", {}, {2});
+  m.node("QuantizeLinear", {"x", "scale"}, {"y"});
+  m.output("y");
+  const auto y = result_of(m, {integers_of(DType::kI32, {5, 7, -3, 1000})});
+  ASSERT_TRUE(y.ok()) << y.status();
+  // Halves go to the even neighbour.
+  EXPECT_TRUE(y->identical(integers_of(DType::kU8, {2, 4, 0, 255})));
+}
+
 TEST(Quantization, RefusesAZeroPointOfAnotherType) {
   TestModel m(23);
   m.input("x", {"1"});
@@ -320,7 +332,26 @@ TEST(Resize, ComputesWithTheScaleInF32) {
   }
   // 90 times it falls below 117, which no fraction tells.
   EXPECT_EQ(extent(90, 1.3f, false), 116u);
-  EXPECT_EQ(resized_row(90, {1.3f}, true).status().code(), absl::StatusCode::kUnimplemented);
+  EXPECT_EQ(extent(90, 1.3f, true), 116u);
+}
+
+// Those that are no fraction of small numbers too.
+TEST(Resize, ScalesFreeExtentsByAnyNumber) {
+  for (const float scale : {1.3f, 0.7f, 0.123456f, 2.718f, 1 / 3.0f, 0.999f, 17.77f}) {
+    TestModel m;
+    m.input("x", {"n"});
+    m.constant("none", {0}, {});
+    m.constant("scales", {1}, {scale});
+    m.node("Resize", {"x", "none", "scales"}, {"y"});
+    m.output("y");
+    const auto graph = graph_of(m);
+    ASSERT_TRUE(graph.ok()) << graph.status();
+    const Dim extent = (*graph)->type((*graph)->outputs()[0].value).shape[0];
+    for (int64_t n = 1; n <= 1 << 14; ++n) {
+      ASSERT_EQ(*extent.evaluate({{"n", n}}), static_cast<int64_t>(scale * static_cast<float>(n)))
+          << n << " times " << scale << " by " << extent.to_string();
+    }
+  }
 }
 
 TEST(Resize, GivesTheSameForExtentsThatAreKnownAndThatAreNot) {
