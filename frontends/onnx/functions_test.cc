@@ -20,16 +20,8 @@ using testing::HasSubstr;
 // scaled(x, factor) {times}: relu(x) * factor, and `times` as the axis of a softmax in between.
 TestModel model_with_function() {
   TestModel m;
-  m.proto().add_opset_import()->set_domain("mine");
-  m.proto().mutable_opset_import(1)->set_version(1);
-  auto& f = *m.proto().add_functions();
-  f.set_name("scaled");
-  f.set_domain("mine");
-  f.add_input("v");
-  f.add_input("factor");
-  f.add_output("w");
+  auto& f = m.function("scaled", {"v", "factor"}, {"w"});
   f.add_attribute("along");
-  f.add_opset_import()->set_version(17);
   auto softmax = make_node("Softmax", {"v"}, {"s"});
   refer_attribute(softmax, "axis", "along", AttributeProto::INT);
   *f.add_node() = softmax;
@@ -55,14 +47,7 @@ TEST(Functions, InlinesFunctionsWithTheAttributesOfTheCall) {
 // clipped(v, low, high) = clip(v, low, high), in the else branch of an If once more.
 TestModel model_with_optional_operands() {
   TestModel m = model_with_function();
-  auto& f = *m.proto().add_functions();
-  f.set_name("clipped");
-  f.set_domain("mine");
-  for (const char* name : {"v", "low", "high", "c"}) f.add_input(name);
-  f.add_output("w");
-  f.add_opset_import()->set_version(17);
-  f.add_opset_import()->set_domain("mine");
-  f.mutable_opset_import(1)->set_version(1);
+  auto& f = m.function("clipped", {"v", "low", "high", "c"}, {"w"});
   *f.add_node() = make_node("Clip", {"v", "low", "high"}, {"t"});
   auto& node = *f.add_node();
   node = make_node("If", {"c"}, {"w"});
@@ -91,13 +76,7 @@ TEST(Functions, CallsOfFunctionsMayLeaveOutOperands) {
 
 TEST(Functions, OperandsThatACallLeavesOutAreAbsentInCallsInside) {
   TestModel m = model_with_optional_operands();
-  auto& f = *m.proto().add_functions();
-  f.set_name("outer");
-  f.set_domain("mine");
-  for (const char* name : {"v", "c", "low", "high"}) f.add_input(name);
-  f.add_output("w");
-  f.add_opset_import()->set_domain("mine");
-  f.mutable_opset_import(0)->set_version(1);
+  auto& f = m.function("outer", {"v", "c", "low", "high"}, {"w"});
   *f.add_node() = make_node("clipped", {"v", "low", "high", "c"}, {"w"});
   f.mutable_node(0)->set_domain("mine");
   m.node("outer", {"x", "c", "one"}, {"y"}).set_domain("mine");
@@ -123,8 +102,6 @@ TEST(Functions, EndsFunctionsThatCallThemselves) {
   auto again = make_node("scaled", {"s", "factor"}, {"t"});
   again.set_domain("mine");
   *f.add_node() = again;
-  f.add_opset_import()->set_domain("mine");
-  f.mutable_opset_import(1)->set_version(1);
   m.input("x", {"2", "4"});
   m.node("scaled", {"x", "x"}, {"y"}).set_domain("mine");
   m.output("y");
@@ -133,17 +110,8 @@ TEST(Functions, EndsFunctionsThatCallThemselves) {
 
 TEST(Functions, EndsFunctionsThatMultiply) {
   TestModel m;
-  m.proto().add_opset_import()->set_domain("mine");
-  m.proto().mutable_opset_import(1)->set_version(1);
   for (int level = 0; level < 40; ++level) {
-    auto& f = *m.proto().add_functions();
-    f.set_name("f" + std::to_string(level));
-    f.set_domain("mine");
-    f.add_input("v");
-    f.add_output("w");
-    f.add_opset_import()->set_domain("mine");
-    f.mutable_opset_import(0)->set_version(1);
-    f.add_opset_import()->set_version(17);
+    auto& f = m.function("f" + std::to_string(level), {"v"}, {"w"});
     for (int i = 0; i < 8; ++i) {
       const std::string to = i == 7 ? "w" : "t" + std::to_string(i);
       auto call = make_node(level == 39 ? "Relu" : "f" + std::to_string(level + 1), {"v"}, {to});

@@ -239,16 +239,7 @@ TEST(Importer, DefaultsOfInputsCanBeOverridden) {
 
 TEST(Importer, ConstraintsKeepTheirNode) {
   TestModel m;
-  auto& mine = *m.proto().add_opset_import();
-  mine.set_domain("mine");
-  mine.set_version(1);
-  auto& f = *m.proto().add_functions();
-  f.set_name("sum");
-  f.set_domain("mine");
-  f.add_input("u");
-  f.add_input("v");
-  f.add_output("w");
-  f.add_opset_import()->set_version(17);
+  auto& f = m.function("sum", {"u", "v"}, {"w"});
   *f.add_node() = make_node("Add", {"u", "v"}, {"w"});
   m.input("a", {"n", "3"});
   m.input("b", {"m", "3"});

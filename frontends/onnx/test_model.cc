@@ -5,6 +5,7 @@
 namespace modellib::onnx {
 
 using onnx_proto::AttributeProto;
+using onnx_proto::FunctionProto;
 using onnx_proto::GraphProto;
 using onnx_proto::NodeProto;
 using onnx_proto::TensorProto;
@@ -79,6 +80,24 @@ TestModel::TestModel(int64_t opset) {
   proto_.set_ir_version(8);
   proto_.add_opset_import()->set_version(opset);
   graph().set_name("test");
+}
+
+FunctionProto& TestModel::function(const std::string& name, const std::vector<std::string>& inputs,
+                                   const std::vector<std::string>& outputs) {
+  const auto import = [](const char* domain, int64_t version, auto& into) {
+    auto& opset = *into.add_opset_import();
+    opset.set_domain(domain);
+    opset.set_version(version);
+  };
+  if (proto_.functions().empty()) import("mine", 1, proto_);
+  FunctionProto& f = *proto_.add_functions();
+  f.set_name(name);
+  f.set_domain("mine");
+  for (const std::string& input : inputs) f.add_input(input);
+  for (const std::string& output : outputs) f.add_output(output);
+  import("", 17, f);
+  import("mine", 1, f);
+  return f;
 }
 
 void TestModel::input(const std::string& name, const std::vector<std::string>& extents,

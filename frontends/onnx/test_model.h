@@ -44,6 +44,10 @@ class TestModel {
   void output(const std::string& name);
   onnx_proto::NodeProto& node(const std::string& op, const std::vector<std::string>& inputs,
                               const std::vector<std::string>& outputs);
+  // A function of the domain "mine", which it may call others of.
+  onnx_proto::FunctionProto& function(const std::string& name,
+                                      const std::vector<std::string>& inputs,
+                                      const std::vector<std::string>& outputs);
   void constant(const std::string& name, const std::vector<int64_t>& dims,
                 const std::vector<float>& values);
   void integers(const std::string& name, const std::vector<int64_t>& values);

@@ -39,21 +39,6 @@ void fill(GraphProto& graph, const std::string& op, const std::string& operand) 
   graph.add_output()->set_name("r");
 }
 
-FunctionProto& add_function(TestModel& m, const std::string& name) {
-  if (m.proto().functions().empty()) {
-    auto& mine = *m.proto().add_opset_import();
-    mine.set_domain("mine");
-    mine.set_version(1);
-  }
-  FunctionProto& f = *m.proto().add_functions();
-  f.set_name(name);
-  f.set_domain("mine");
-  f.add_input("v");
-  f.add_output("w");
-  f.add_opset_import()->set_version(17);
-  return f;
-}
-
 TEST(Unsupported, ListsBothBranches) {
   TestModel m;
   m.input("x", {"n", "3"});
@@ -91,7 +76,7 @@ TEST(Unsupported, ListsBothBranchesWhereTypesDecide) {
 
 TEST(Unsupported, ListsWhatIsBehindAnotherNode) {
   TestModel m;
-  FunctionProto& f = add_function(m, "twice");
+  FunctionProto& f = m.function("twice", {"v"}, {"w"});
   *f.add_node() = make_node("Frobnicate", {"v"}, {"t"});
   *f.add_node() = make_node("Defrobnicate", {"t"}, {"w"});
   m.input("x", {"n", "3"});
@@ -168,7 +153,7 @@ TEST(Unsupported, ListsInputsAndInitializersBesideNodes) {
 
 TEST(Unsupported, IsNotWhatNeverRuns) {
   TestModel m;
-  add_function(m, "idle").add_node()->set_op_type("Frobnicate");
+  m.function("idle", {"v"}, {"w"}).add_node()->set_op_type("Frobnicate");
   m.input("x", {"n", "3"});
   auto& c = *m.graph().add_initializer();
   c.set_name("c");
@@ -186,7 +171,7 @@ TEST(Unsupported, IsNotWhatNeverRuns) {
 
 TEST(Unsupported, FunctionsAreListedOnce) {
   TestModel m;
-  *add_function(m, "broken").add_node() = make_node("Frobnicate", {"v"}, {"w"});
+  *m.function("broken", {"v"}, {"w"}).add_node() = make_node("Frobnicate", {"v"}, {"w"});
   m.input("x", {"n", "3"});
   m.node("broken", {"x"}, {"y"}).set_domain("mine");
   m.node("broken", {"x"}, {"z"}).set_domain("mine");
