@@ -438,8 +438,7 @@ absl::StatusOr<GraphRef> GraphBuilder::build() {
   if (!status_.ok()) return status_;
   // What the ranges, which are all known now, promise anyway.
   std::erase_if(graph_.constraints_, [&](const Graph::Constraint& c) {
-    return are_equal_within(c.left, c.right, graph_.ranges_) ||
-           are_equal_within(c.right, c.left, graph_.ranges_);
+    return are_equal_within(c.left, c.right, graph_.ranges_);
   });
   if (absl::Status s = verify(graph_); !s.ok()) return s;
   auto graph = std::make_shared<Graph>(Graph());

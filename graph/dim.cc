@@ -366,12 +366,19 @@ class DimAlgebra {
     return sum;
   }
 
-  // min(min(x, y), y) is min(x, y).
-  static bool absorbs(AtomKind kind, const Dim& whole, const Dim& part) {
-    const std::vector<Term> all = terms(whole);
-    if (all.size() != 1 || all[0].coefficient != 1 || all[0].atoms.size() != 1) return false;
-    const Atom& atom = *all[0].atoms[0];
-    return atom.kind == kind && (atom.a == part || atom.b == part);
+  // The atom that d is; null if it is none.
+  static const Atom* atom_of(const Dim& d) {
+    if (d.is_static() || d.is_too_large()) return nullptr;
+    const std::vector<Term>& terms = d.expr_->terms;
+    const bool alone = terms.size() == 1 && terms[0].coefficient == 1 && terms[0].atoms.size() == 1;
+    return alone ? terms[0].atoms[0].get() : nullptr;
+  }
+
+  // What `whole` is the minimum or maximum of beside `part`; null if it is none.
+  static const Dim* other_of(AtomKind kind, const Dim& whole, const Dim& part) {
+    const Atom* atom = atom_of(whole);
+    if (atom == nullptr || atom->kind != kind) return nullptr;
+    return atom->b == part ? &atom->a : atom->a == part ? &atom->b : nullptr;
   }
 
   static Dim operate(AtomKind kind, const Dim& a, const Dim& b) {
@@ -405,24 +412,15 @@ class DimAlgebra {
         if (difference.is_static()) {
           return (difference.value_ < 0) == (kind == AtomKind::kMin) ? a : b;
         }
-        if (absorbs(kind, a, b)) return a;
-        if (absorbs(kind, b, a)) return b;
+        // min(min(x, y), y) is min(x, y).
+        if (other_of(kind, a, b) != nullptr) return a;
+        if (other_of(kind, b, a) != nullptr) return b;
         return a.to_string() < b.to_string() ? atom(kind, a, b) : atom(kind, b, a);
       }
       case AtomKind::kSymbol:
         break;
     }
     return a;
-  }
-
-  // What `whole` is the minimum of beside `part`; null if it is none.
-  static const Dim* other_of_min(const Dim& whole, const Dim& part) {
-    if (whole.is_static() || whole.is_too_large()) return nullptr;
-    const std::vector<Term>& all = whole.expr_->terms;
-    if (all.size() != 1 || all[0].coefficient != 1 || all[0].atoms.size() != 1) return nullptr;
-    const Atom& atom = *all[0].atoms[0];
-    if (atom.kind != AtomKind::kMin) return nullptr;
-    return atom.b == part ? &atom.a : atom.a == part ? &atom.b : nullptr;
   }
 
   static void collect(const Dim& d, std::vector<std::string>& names) {
@@ -488,9 +486,8 @@ Dim Dim::symbol(absl::string_view name) { return DimAlgebra::symbol(name); }
 bool Dim::is_too_large() const { return !is_static() && expr_->too_large; }
 
 bool Dim::is_symbol() const {
-  return !is_static() && !is_too_large() && expr_->terms.size() == 1 &&
-         expr_->terms[0].coefficient == 1 && expr_->terms[0].atoms.size() == 1 &&
-         expr_->terms[0].atoms[0]->kind == AtomKind::kSymbol;
+  const Atom* atom = DimAlgebra::atom_of(*this);
+  return atom != nullptr && atom->kind == AtomKind::kSymbol;
 }
 
 std::string Dim::symbol_name() const { return is_symbol() ? expr_->key : ""; }
@@ -535,9 +532,11 @@ bool is_at_most(const Dim& a, const Dim& b, const DimRanges& ranges) {
 }
 
 bool are_equal_within(const Dim& a, const Dim& b, const DimRanges& ranges) {
-  if (a == b) return true;
-  const Dim* other = DimAlgebra::other_of_min(a, b);
-  return other != nullptr && is_at_most(b, *other, ranges);
+  const auto is_less_of_two = [&](const Dim& whole, const Dim& part) {
+    const Dim* other = DimAlgebra::other_of(AtomKind::kMin, whole, part);
+    return other != nullptr && is_at_most(part, *other, ranges);
+  };
+  return a == b || is_less_of_two(a, b) || is_less_of_two(b, a);
 }
 
 Dim min(const Dim& a, const Dim& b) { return DimAlgebra::operate(AtomKind::kMin, a, b); }

@@ -111,7 +111,7 @@ class Dim {
 Dim min(const Dim& a, const Dim& b);
 Dim max(const Dim& a, const Dim& b);
 // Whether it is certain, for all values in the ranges of the symbols, that a <= b; that a == b,
-// where a may be min(b, c).
+// where one may be the minimum of the other and of something else.
 bool is_at_most(const Dim& a, const Dim& b, const DimRanges& ranges);
 bool are_equal_within(const Dim& a, const Dim& b, const DimRanges& ranges);
 Dim ceil_div(const Dim& a, const Dim& b);

@@ -16,6 +16,16 @@ absl::Status InferenceContext::require_equal(const Dim& a, const Dim& b, absl::s
   return absl::OkStatus();
 }
 
+absl::Status InferenceContext::require_at_most(const Dim& a, const Dim& b,
+                                               absl::string_view reason) {
+  if (is_at_most(a, b, {})) return absl::OkStatus();
+  if ((b - a).is_static()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(reason, ": ", a.to_string(), " is more than ", b.to_string()));
+  }
+  return require_equal(min(a, b), a, reason);
+}
+
 absl::Status infer_types(const OpDef& op, InferenceContext& context) {
   const int count = static_cast<int>(context.inputs.size());
   if (count < op.min_inputs || (op.max_inputs != OpDef::kVariadic && count > op.max_inputs)) {

@@ -38,6 +38,8 @@ struct InferenceContext {
   // Ok if equal; InvalidArgument if both are numbers and differ; else a constraint, checked when
   // bound.
   absl::Status require_equal(const Dim& a, const Dim& b, absl::string_view reason);
+  // The same for a <= b.
+  absl::Status require_at_most(const Dim& a, const Dim& b, absl::string_view reason);
 };
 
 // Infers the types of a node's outputs into `context`, after checks that hold for every op: the

@@ -101,10 +101,7 @@ absl::Status infer_top_k(InferenceContext& c) {
     return absl::InvalidArgumentError(
         absl::StrCat("k = ", a.k, " of an axis with extent ", extent.to_string()));
   }
-  if (!extent.is_static()) {
-    MODELLIB_RETURN_IF_ERROR(
-        c.require_equal(min(extent, Dim(a.k)), Dim(a.k), absl::StrCat("the top ", a.k)));
-  }
+  MODELLIB_RETURN_IF_ERROR(c.require_at_most(a.k, extent, absl::StrCat("the top ", a.k)));
   extent = a.k;
   c.outputs.push_back({c.input(0).dtype, shape});
   c.outputs.push_back({DType::kI64, shape});

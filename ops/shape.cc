@@ -197,11 +197,9 @@ absl::Status infer_slice(InferenceContext& c) {
     if (s.step == 0) return absl::InvalidArgumentError(absl::StrCat("step 0 of axis ", d));
     const Dim span = s.step > 0 ? s.limit - s.start : s.start - s.limit;
     out.shape.push_back(ceil_div(span, std::abs(s.step)));
-    // Free extents: that all lies inside is seen when they are bound.
-    const Dim last = s.step > 0 ? s.limit : s.start + 1;
-    if (!(in[d] - last).is_static() && !is_at_most(last, in[d], {})) {
-      MODELLIB_RETURN_IF_ERROR(
-          c.require_equal(min(last, in[d]), last, absl::StrCat("a slice of axis ", d)));
+    if (!s.start.is_static() || !s.limit.is_static() || !in[d].is_static()) {
+      MODELLIB_RETURN_IF_ERROR(c.require_at_most(s.step > 0 ? s.limit : s.start + 1, in[d],
+                                                 absl::StrCat("a slice of axis ", d)));
     }
     if (!s.start.is_static() || !s.limit.is_static()) continue;
     const int64_t start = s.start.value(), limit = s.limit.value();
@@ -386,11 +384,11 @@ absl::Status infer_pad(InferenceContext& c) {
                                                      " of axis ", d, " with extent ",
                                                      in[d].to_string()));
     }
-    if (!constant && !in[d].is_static() && most > 0) {
+    if (!constant && most > 0) {
       // A reflection leaves out the border itself.
       const Dim needed = a.mode == "edge" ? 1 : a.mode == "reflect" ? most + 1 : most;
       MODELLIB_RETURN_IF_ERROR(
-          c.require_equal(min(in[d], needed), needed, absl::StrCat(a.mode, " pad of axis ", d)));
+          c.require_at_most(needed, in[d], absl::StrCat(a.mode, " pad of axis ", d)));
     }
     out.shape.push_back(extent);
   }
