@@ -9,6 +9,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "flatbuffers/util.h"
 
 namespace modellib {
 namespace {
@@ -19,38 +20,20 @@ constexpr int kTop = 34;     // of a panel: its caption
 constexpr int kBottom = 34;  // the labels of steps
 constexpr int kTitle = 36;
 
-// The bytes of the UTF-8 character that the text begins with; 0 if that is none, or one that XML
-// does not allow.
-size_t character_bytes(absl::string_view text) {
-  const auto lead = static_cast<unsigned char>(text[0]);
-  if (lead < 0x80) return 1;
-  const size_t bytes = lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : 2;
-  if (lead < 0xc2 || lead > 0xf4 || text.size() < bytes) return 0;
-  uint32_t code = lead & (0x7fu >> bytes);
-  for (char c : text.substr(1, bytes - 1)) {
-    const auto next = static_cast<unsigned char>(c);
-    if ((next & 0xc0) != 0x80) return 0;
-    code = code << 6 | (next & 0x3f);
-  }
-  const uint32_t least = bytes == 2 ? 0x80 : bytes == 3 ? 0x800 : 0x10000;
-  const bool surrogate = code >= 0xd800 && code < 0xe000;
-  const bool allowed = code >= least && code <= 0x10ffff && !surrogate && (code | 1) != 0xffff;
-  return allowed ? bytes : 0;
-}
-
-// Names are any bytes: what is no UTF-8 stands there as U+FFFD, as in JSON.
-std::string escape(absl::string_view text) {
+// Names are any bytes: what is no UTF-8, or no character of XML, stands there as U+FFFD, as in
+// JSON.
+std::string escape(absl::string_view name) {
+  const std::string text(name);  // FromUTF8 ends at a zero
   std::string out;
-  while (!text.empty()) {
-    const size_t bytes = character_bytes(text);
-    const char c = text[0];
-    if (bytes != 1) {
-      out += bytes == 0 ? "\xef\xbf\xbd" : std::string(text.substr(0, bytes));
-      text.remove_prefix(std::max<size_t>(bytes, 1));
+  for (const char *at = text.data(), *end = at + text.size(); at < end;) {
+    const char* next = at;
+    const int code = flatbuffers::FromUTF8(&next);
+    if (code < 0 || (code | 1) == 0xffff) {
+      out += "\xef\xbf\xbd";
+      ++at;
       continue;
     }
-    text.remove_prefix(1);
-    switch (c) {
+    switch (code) {
       case '&':
         out += "&amp;";
         break;
@@ -65,8 +48,9 @@ std::string escape(absl::string_view text) {
         break;
       default:
         // Control characters are not allowed in XML at all.
-        out += static_cast<unsigned char>(c) < 0x20 ? ' ' : c;
+        code < 0x20 ? out.append(" ") : out.append(at, next);
     }
+    at = next;
   }
   return out;
 }
