@@ -223,8 +223,17 @@ Replacement stride_scan(RebuildSite& site, PassContext& context) {
     }
     return outputs;
   }
+  const bool reads_index = a.reverse && is_read(body, body.inputs()[0]);
+  if (reads_index) {
+    // It is made anew, of the types of the operands: one may have a symbol where the body has the
+    // number that a constraint holds it equal to.
+    for (size_t i = 0; i < carries + xs; ++i) {
+      const size_t stacked = i < carries ? 0 : 1;  // the axis of the trips
+      free = free || !is_static(absl::MakeConstSpan(site.inputs[i].shape()).subspan(stacked));
+    }
+  }
   const bool by_index = free || (a.reverse && has_slices && !a.trips[0].is_static());
-  const bool counts_down = a.reverse && (by_index || is_read(body, body.inputs()[0]));
+  const bool counts_down = a.reverse && (by_index || reads_index);
   if ((!by_index && !counts_down) || !context.may_rewrite()) return {};
   return ScanForm(site, counts_down, by_index).emit();
 }
