@@ -180,13 +180,18 @@ void VariableStore::end_direct(bool writes) const {
   direct_.fetch_add(writes ? 1 : -1, std::memory_order_release);
 }
 
+absl::StatusOr<std::unique_lock<std::mutex>> VariableStore::begin_access(bool writes) const {
+  MODELLIB_RETURN_IF_ERROR(check_generation(generation_, "variable store"));
+  std::unique_lock<std::mutex> lock(accessing_);
+  MODELLIB_RETURN_IF_ERROR(begin_direct(writes));
+  return lock;
+}
+
 absl::StatusOr<Tensor> VariableStore::get(absl::string_view name) const {
   const int index = find(name);
   if (index < 0) return absl::NotFoundError(absl::StrCat("no variable '", name, "'"));
   const VariableInfo& info = infos_[static_cast<size_t>(index)];
-  MODELLIB_RETURN_IF_ERROR(check_generation(generation_, "variable store"));
-  const std::lock_guard<std::mutex> lock(accessing_);
-  MODELLIB_RETURN_IF_ERROR(begin_direct(false));
+  MODELLIB_ASSIGN_OR_RETURN(const auto access, begin_access(false));
   auto value = Tensor::copy_of(info.dtype, info.shape, address(live(), static_cast<size_t>(index)),
                                info.bytes);
   end_direct(false);
@@ -203,9 +208,7 @@ absl::Status VariableStore::set(absl::string_view name, const Tensor& value) {
                      absl::StrJoin(info.shape, ","), "], got ", modellib::to_string(value.dtype()),
                      "[", absl::StrJoin(value.shape(), ","), "]"));
   }
-  MODELLIB_RETURN_IF_ERROR(check_generation(generation_, "variable store"));
-  const std::lock_guard<std::mutex> lock(accessing_);
-  MODELLIB_RETURN_IF_ERROR(begin_direct(true));
+  MODELLIB_ASSIGN_OR_RETURN(const auto access, begin_access(true));
   if (info.bytes != 0) {
     std::memcpy(address(live(), static_cast<size_t>(index)), value.data(), info.bytes);
   }
@@ -241,10 +244,7 @@ absl::Status VariableStore::publish() {
   MODELLIB_RETURN_IF_ERROR(check_generation(generation_, "variable store"));
   const std::lock_guard<std::mutex> lock(publishing_);
   if (memory_[1] == nullptr) return absl::OkStatus();
-  {
-    const std::lock_guard<std::mutex> no_set(accessing_);
-    MODELLIB_RETURN_IF_ERROR(begin_direct(false));
-  }
+  MODELLIB_RETURN_IF_ERROR(begin_access(false).status());
   const int shown = live_.load(std::memory_order_relaxed);
   const int next = 1 - shown;
   const uint64_t before = entered_.exchange(static_cast<uint64_t>(shown + 1) << kBufferShift,

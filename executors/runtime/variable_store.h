@@ -99,6 +99,8 @@ class VariableStore {
   // For direct use: at most one writer, or any number of readers. Wait-free.
   absl::Status begin_direct(bool writes) const;
   void end_direct(bool writes) const;
+  // begin_direct() that waits for those who have the lock; get() and set() keep it.
+  absl::StatusOr<std::unique_lock<std::mutex>> begin_access(bool writes) const;
   // The buffer that direct runs use, 0 or 1. Changes only in publish().
   int live() const { return live_.load(std::memory_order_acquire); }
 
@@ -126,7 +128,7 @@ class VariableStore {
   std::atomic<uint64_t> versions_{0};
 
   mutable std::atomic<int64_t> direct_{0};  // -1: a writer; else the number of readers
-  mutable std::mutex accessing_;            // get(), set() and publish() wait for the first two
+  mutable std::mutex accessing_;            // see begin_access
 
   // Publishing. The upper two bits of `entered_` say what is published (0: nothing, else buffer
   // + 1), the others count the readers who came since. A reader who leaves counts in `left_` of its
