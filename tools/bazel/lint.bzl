@@ -4,6 +4,9 @@
 once, clang-tidy on each .cc (headers are seen through the files that include them). A target tagged "no-lint" is
 left alone, and so is generated code. `tools/format` repairs what clang-format finds."""
 
+load("@bazel_tools//tools/build_defs/cc:action_names.bzl", "CPP_COMPILE_ACTION_NAME")
+load("@bazel_tools//tools/cpp:toolchain_utils.bzl", "find_cpp_toolchain")
+
 _SOURCES = ["cc", "h"]
 
 def _own_files(ctx):
@@ -31,39 +34,78 @@ def _format(ctx, files):
     )
     return stamp
 
-def _own_copts(ctx):
-    """The target's copts without a precompiled header: a file must do with what it includes."""
-    copts = getattr(ctx.rule.attr, "copts", [])
-    return [flag for flag in copts if "$" not in flag and flag != "-include-pch"]
+def _compiler_flags(ctx, compilation):
+    """Those that compile the target's files, with its precompiled header among them, as a list."""
+    toolchain = find_cpp_toolchain(ctx)
+    features = cc_common.configure_features(
+        ctx = ctx,
+        cc_toolchain = toolchain,
+        requested_features = ctx.features,
+        unsupported_features = ctx.disabled_features,
+    )
+    copts = [flag.replace("$(BINDIR)", ctx.bin_dir.path) for flag in getattr(ctx.rule.attr, "copts", [])]
+    defines = depset(transitive = [compilation.defines, compilation.local_defines])
+    variables = cc_common.create_compile_variables(
+        feature_configuration = features,
+        cc_toolchain = toolchain,
+        include_directories = compilation.includes,
+        preprocessor_defines = defines,
+        quote_include_directories = compilation.quote_includes,
+        system_include_directories = compilation.system_includes,
+        use_pic = True,
+        user_compile_flags = ctx.fragments.cpp.copts + ctx.fragments.cpp.cxxopts + copts,
+    )
+    flags = cc_common.get_memory_inefficient_command_line(
+        feature_configuration = features,
+        action_name = CPP_COMPILE_ACTION_NAME,
+        variables = variables,
+    )
+
+    # The toolchain gives __DATE__ and its like one value, of which clang-tidy would warn.
+    return [flag for flag in flags if not flag.startswith("-D__")]
+
+def _without_precompiled(flags):
+    kept = []
+    for i in range(len(flags)):
+        if flags[i] != "-include-pch" and (i == 0 or flags[i - 1] != "-include-pch"):
+            kept.append(flags[i])
+    return kept
+
+def _quoted(flags):
+    return " ".join(["'%s'" % flag for flag in flags])
+
+# A file is looked at as it is compiled, and with what it would include without the precompiled header, which the plugin
+# compares with what it uses. clang-tidy reports "N warnings generated" (those of other people's headers) even where all
+# is well.
+_TIDY = """
+set -e
+{compiler} {plain_flags} -M {source} -MF {stamp} -MT x
+export LINT_INCLUDED={stamp}
+{tidy} --load={plugin} --quiet --config-file={config} {source} -- {flags} >{stamp}.log 2>&1 || {{ cat {stamp}.log; exit 1; }}
+: >{stamp}
+"""
 
 def _tidy(ctx, source, files, compilation):
     stamp = ctx.actions.declare_file(ctx.rule.attr.name + "." + source.basename + ".tidy.ok")
-    flags = ["-std=c++20", "-Wall", "-Wextra", "-Wno-unused-parameter", "-iquote", "."]
-    flags += _own_copts(ctx)
-    flags += ["-D" + define for define in compilation.defines.to_list()]
-    flags += ["-I" + path for path in compilation.includes.to_list()]
-    for path in compilation.quote_includes.to_list():
-        flags += ["-iquote", path]
-    for path in compilation.system_includes.to_list():
-        flags += ["-isystem", path]
-
-    # clang-tidy reports "N warnings generated" (those of other people's headers) even where all is well.
+    toolchain = find_cpp_toolchain(ctx)
+    flags = _compiler_flags(ctx, compilation)
     ctx.actions.run_shell(
         mnemonic = "ClangTidy",
         progress_message = "Linting " + source.short_path,
         inputs = depset(
-            files + [ctx.file._tidy_config, ctx.file._tidy, ctx.file._own_code],
-            transitive = [compilation.headers],
+            files + [ctx.file._tidy_config, ctx.file._tidy, ctx.file._plugin],
+            transitive = [compilation.headers, toolchain.all_files],
         ),
         outputs = [stamp],
-        command = "%s --load=%s --quiet --config-file=%s %s -- %s >%s 2>&1 || { cat %s; exit 1; }" % (
-            ctx.file._tidy.path,
-            ctx.file._own_code.path,
-            ctx.file._tidy_config.path,
-            source.path,
-            " ".join(["'%s'" % flag for flag in flags]),
-            stamp.path,
-            stamp.path,
+        command = _TIDY.format(
+            compiler = toolchain.compiler_executable,
+            config = ctx.file._tidy_config.path,
+            flags = _quoted(flags),
+            plain_flags = _quoted(_without_precompiled(flags)),
+            plugin = ctx.file._plugin.path,
+            source = source.path,
+            stamp = stamp.path,
+            tidy = ctx.file._tidy.path,
         ),
     )
     return stamp
@@ -84,8 +126,11 @@ lint = aspect(
     attrs = {
         "_format": attr.label(default = "@sys//:bin/clang-format-16", allow_single_file = True),
         "_format_config": attr.label(default = "//:.clang-format", allow_single_file = True),
-        "_own_code": attr.label(default = "//tools/lint:own_code.so", allow_single_file = True, cfg = "host"),
+        "_cc_toolchain": attr.label(default = "@bazel_tools//tools/cpp:current_cc_toolchain"),
+        "_plugin": attr.label(default = "//tools/lint:plugin.so", allow_single_file = True, cfg = "host"),
         "_tidy": attr.label(default = "@sys//:bin/clang-tidy-16", allow_single_file = True),
         "_tidy_config": attr.label(default = "//:.clang-tidy", allow_single_file = True),
     },
+    fragments = ["cpp"],
+    toolchains = ["@bazel_tools//tools/cpp:toolchain_type"],
 )

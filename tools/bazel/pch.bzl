@@ -1,6 +1,6 @@
 """Precompiled headers: what nearly every file includes of the standard library, Abseil and gtest is parsed once for
 each configuration, which nearly halves the time of a build. Only headers of the system are in them, so that they do not
-change with the project, and a file still includes whatever it uses: the linter's build goes without them."""
+change with the project, and a file still includes whatever it uses: the linter sees to that."""
 
 load("@bazel_tools//tools/build_defs/cc:action_names.bzl", "CPP_COMPILE_ACTION_NAME")
 load("@bazel_tools//tools/cpp:toolchain_utils.bzl", "find_cpp_toolchain")
