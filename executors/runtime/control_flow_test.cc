@@ -149,6 +149,23 @@ TEST(ControlFlowTest, WhileEndsByItsPredicateOrItsBound) {
   EXPECT_THAT(run(executable, {Tensor::scalar<int64_t>(-100)}), ElementsAre(-90, 10));
 }
 
+// A file may ask for billions of chunks that touch next to no memory.
+TEST(ControlFlowTest, AStepOfManyChunksEndsAtTheDeadline) {
+  constexpr int64_t kChunks = (int64_t{1} << 31) - 1;
+  PlanMaker maker;
+  EntryMaker entry = maker.entry("main");
+  entry.step("test.fill", {arena(0, 4)}, {}, {number(1), real(0), number(kChunks)}, kChunks);
+  entry.arena_bytes(64);
+  const auto executable = maker.load();
+  for (const int threads : {1, 2}) {
+    auto session = Session::create(executable, nullptr, {.threads = threads});
+    ASSERT_TRUE(session.ok());
+    const auto soon = RunOptions::Clock::now() + std::chrono::milliseconds(20);
+    EXPECT_EQ((*session)->run(EntryId(0), {.deadline = soon}).code(),
+              absl::StatusCode::kDeadlineExceeded);
+  }
+}
+
 TEST(ControlFlowTest, AnEndlessLoopCanBeCancelledAndTheSessionGoesOn) {
   constexpr int64_t kForEver = int64_t{1} << 31;
   const auto executable = while_plan(kForEver, 1000000, 1).load();

@@ -20,7 +20,7 @@ using container_layout::TableRow;
 constexpr uint64_t kMaxBytes = 16 << 20;
 constexpr uint64_t kMaxInputBytes = 1 << 20;
 
-RunOptions soon() { return {.deadline = RunOptions::Clock::now() + std::chrono::milliseconds(20)}; }
+RunOptions soon() { return {.deadline = RunOptions::Clock::now() + std::chrono::milliseconds(5)}; }
 
 void run_entry(Session& session, EntryId id) {
   const EntryInfo& info = session.executable().info(id);

@@ -14,6 +14,10 @@
 namespace modellib::runtime {
 namespace {
 
+// A step of more than these looks between them whether the run is to go on; the look costs nothing
+// among so many.
+constexpr int64_t kChunksPerLook = 1024;
+
 std::shared_ptr<Workers> workers_of(const SessionOptions& options) {
   if (options.threads == 1) return nullptr;
   return options.workers != nullptr ? options.workers : tbb_workers(options.threads);
@@ -173,7 +177,7 @@ bool Runner::run_step(uint32_t index) {
 bool Runner::perform(const StepImage& step, uint32_t index) {
   switch (step.kind) {
     case StepKind::kKernel:
-      run_chunks(step, index);
+      if (!run_chunks(step, index)) return false;
       if (faults_[step.lane].code() == Fault::kNone) return true;
       stop(kFault, index);
       return false;
@@ -188,15 +192,20 @@ bool Runner::perform(const StepImage& step, uint32_t index) {
   }
 }
 
-void Runner::run_chunks(const StepImage& step, uint32_t index) {
+bool Runner::run_chunks(const StepImage& step, uint32_t index) {
   const KernelArgs& args = entry_->args[index];
   const int64_t chunks = entry_->chunks[index];
-  // Helpers belong to the main lane; the others copy and communicate.
-  if (step.lane == 0) {
-    team_.run(step.kernel->run, args, chunks);
-  } else {
-    for (int64_t i = 0; i < chunks; ++i) step.kernel->run(args, i);
+  for (int64_t begin = 0; begin < chunks; begin += kChunksPerLook) {
+    if (begin > 0 && !may_go_on()) return false;
+    const int64_t end = std::min(chunks, begin + kChunksPerLook);
+    // Helpers belong to the main lane; the others copy and communicate.
+    if (step.lane == 0) {
+      team_.run(step.kernel->run, args, begin, end);
+    } else {
+      for (int64_t i = begin; i < end; ++i) step.kernel->run(args, i);
+    }
   }
+  return true;
 }
 
 bool Runner::run_cond(const StepImage& step) {

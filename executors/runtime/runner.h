@@ -64,11 +64,11 @@ class Runner {
   bool run_sequence(Slice steps);
   bool run_step(uint32_t index);
   bool perform(const StepImage& step, uint32_t index);
+  bool run_chunks(const StepImage& step, uint32_t index);
   bool run_cond(const StepImage& step);
   bool run_scan(const StepImage& step);
   bool run_while(const StepImage& step);
   bool run_collective(const StepImage& step, uint32_t index);
-  void run_chunks(const StepImage& step, uint32_t index);
   bool may_go_on();
   void advance(const StepImage& step, int64_t trips);
   void set_index(const StepImage& step, int64_t trip);

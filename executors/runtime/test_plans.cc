@@ -41,8 +41,7 @@ absl::Status check_elements(const StepView& step) {
   }
   if (step.output_bytes[0] < bytes) return absl::InvalidArgumentError("output too small");
   const StepView::Range c = step.scalars[kScalars - 1];
-  if (c.min != c.max || step.chunks.min != c.min || step.chunks.max != c.max || c.min < 1 ||
-      c.max > 1024) {
+  if (c.min != c.max || step.chunks.min != c.min || step.chunks.max != c.max || c.min < 1) {
     return absl::InvalidArgumentError("chunks differ from the last scalar");
   }
   return absl::OkStatus();

@@ -46,7 +46,7 @@ Registry& registry() {
 
 }  // namespace
 
-// A job is what lies in body, args and chunks. `ticket` says how many of its chunks are left (low
+// A job is what lies in body, args and end. `ticket` says how many of its chunks are left (low
 // half) and which job it is (high half). A chunk is taken by counting the ticket down, with a
 // compare-and-swap on the whole: it succeeds only if the job is still the one that was read,
 // because the caller changes the job only when all its chunks are done, that is, with none left to
@@ -55,7 +55,7 @@ struct WorkerTeam::Shared {
   alignas(64) std::atomic<uint64_t> ticket{0};
   std::atomic<Body> body{nullptr};
   std::atomic<const KernelArgs*> args{nullptr};
-  std::atomic<uint64_t> chunks{0};
+  std::atomic<int64_t> end{0};
   alignas(64) std::atomic<uint64_t> pending{0};  // chunks not yet done
   alignas(64) std::atomic<int> summoned{0};      // helpers that work or will come
   std::atomic<int> users{1};
@@ -79,9 +79,9 @@ struct WorkerTeam::Shared {
     while (static_cast<uint32_t>(seen) != 0) {
       const Body run = body.load(std::memory_order_relaxed);
       const KernelArgs* const with = args.load(std::memory_order_relaxed);
-      const uint64_t all = chunks.load(std::memory_order_relaxed);
+      const int64_t behind_last = end.load(std::memory_order_relaxed);
       if (!ticket.compare_exchange_weak(seen, seen - 1, std::memory_order_acquire)) continue;
-      run(*with, static_cast<int64_t>(all - static_cast<uint32_t>(seen)));
+      run(*with, behind_last - static_cast<uint32_t>(seen));
       // Counted one by one, so that a helper never holds back what it finished.
       pending.fetch_sub(1, std::memory_order_acq_rel);
       ++done;
@@ -145,16 +145,17 @@ void WorkerTeam::summon(int64_t chunks) {
   }
 }
 
-void WorkerTeam::run(Body body, const KernelArgs& args, int64_t chunks) {
+void WorkerTeam::run(Body body, const KernelArgs& args, int64_t begin, int64_t end) {
+  const int64_t chunks = end - begin;
   if (chunks <= 1 || shared_ == nullptr) {
-    for (int64_t i = 0; i < chunks; ++i) body(args, i);
+    for (int64_t i = begin; i < end; ++i) body(args, i);
     return;
   }
   Shared& shared = *shared_;
   const auto count = static_cast<uint64_t>(chunks);
   shared.body.store(body, std::memory_order_relaxed);
   shared.args.store(&args, std::memory_order_relaxed);
-  shared.chunks.store(count, std::memory_order_relaxed);
+  shared.end.store(end, std::memory_order_relaxed);
   shared.pending.store(count, std::memory_order_relaxed);
   const uint64_t job = (shared.ticket.load(std::memory_order_relaxed) >> 32) + 1;
   shared.ticket.store(job << 32 | count, std::memory_order_release);

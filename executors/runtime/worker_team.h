@@ -24,9 +24,9 @@ class WorkerTeam {
   WorkerTeam(const WorkerTeam&) = delete;
   WorkerTeam& operator=(const WorkerTeam&) = delete;
 
-  // Runs body(args, i) for 0 <= i < chunks < 2^32, each once; returns when all are done. One caller
-  // at a time.
-  void run(Body body, const KernelArgs& args, int64_t chunks);
+  // Runs body(args, i) for begin <= i < end, fewer than 2^32, each once; returns when all are done.
+  // One caller at a time.
+  void run(Body body, const KernelArgs& args, int64_t begin, int64_t end);
 
  private:
   struct Shared;

@@ -98,9 +98,9 @@ void run_many_jobs(WorkerTeam& team, int jobs) {
   Job job(20);
   std::vector<int64_t> expected(200);
   for (int j = 0; j < jobs; ++j) {
-    const int64_t chunks = 1 + j * 7 % 200;
-    team.run(&count, job.args, chunks);
-    for (int64_t i = 0; i < chunks; ++i) ++expected[static_cast<size_t>(i)];
+    const int64_t begin = j % 3, end = begin + 1 + j * 7 % 198;
+    team.run(&count, job.args, begin, end);
+    for (int64_t i = begin; i < end; ++i) ++expected[static_cast<size_t>(i)];
   }
   EXPECT_EQ(job.counts, expected);
 }
@@ -126,11 +126,11 @@ TEST(WorkerTeamTest, HelpersLeaveWhenIdleAndAreSummonedAgain) {
   auto pool = std::make_shared<Pool>(2);
   WorkerTeam team(pool);
   Job job(1000);
-  team.run(&count, job.args, 200);
+  team.run(&count, job.args, 0, 200);
   EXPECT_EQ(pool->summons, 1);
   // Far longer than a helper stays; a loaded machine only makes it longer.
   std::this_thread::sleep_for(std::chrono::milliseconds(300));
-  team.run(&count, job.args, 200);
+  team.run(&count, job.args, 0, 200);
   EXPECT_EQ(pool->summons, 2);
 }
 
