@@ -1,4 +1,5 @@
-// A plugin for clang-tidy that lets it run on files with a precompiled header, in a third of the time.
+// A plugin for clang-tidy that lets it run on files with a precompiled header, in a third of the
+// time.
 #include <clang-tidy/ClangTidyCheck.h>
 #include <clang-tidy/ClangTidyModule.h>
 #include <clang-tidy/ClangTidyModuleRegistry.h>
@@ -20,11 +21,11 @@ namespace {
 
 using clang::ast_matchers::MatchFinder;
 
-// The checks look at our code alone, not at what Abseil, gtest and the standard library bring along, which takes two
-// thirds of the time and yields nothing that is shown.
+// The checks look at our code alone, not at what Abseil, gtest and the standard library bring
+// along, which takes two thirds of the time and yields nothing that is shown.
 //
-// Checks match on the tree from its root. This one matches the root itself, before what is below it, and narrows what
-// the walk goes on with. What a precompiled header holds is not even loaded.
+// Checks match on the tree from its root. This one matches the root itself, before what is below
+// it, and narrows what the walk goes on with. What a precompiled header holds is not even loaded.
 class OwnCode : public clang::tidy::ClangTidyCheck {
  public:
   using ClangTidyCheck::ClangTidyCheck;
@@ -42,12 +43,13 @@ class OwnCode : public clang::tidy::ClangTidyCheck {
   }
 };
 
-// A file includes whatever it uses, at least through other headers: it must not lean on the precompiled header, which has
-// more. LINT_INCLUDED names a file with what the compiler's -M prints of the file without the precompiled header; where it
-// is not set there is nothing to check.
+// A file includes whatever it uses, at least through other headers: it must not lean on the
+// precompiled header, which has more. LINT_INCLUDED names a file with what the compiler's -M prints
+// of the file without the precompiled header; where it is not set there is nothing to check.
 class Includes : public clang::tidy::ClangTidyCheck {
  public:
-  Includes(llvm::StringRef name, clang::tidy::ClangTidyContext* context) : ClangTidyCheck(name, context) {
+  Includes(llvm::StringRef name, clang::tidy::ClangTidyContext* context)
+      : ClangTidyCheck(name, context) {
     const char* list = std::getenv("LINT_INCLUDED");
     if (list == nullptr) return;
     std::ifstream file(list);
@@ -55,15 +57,18 @@ class Includes : public clang::tidy::ClangTidyCheck {
   }
 
   void registerMatchers(MatchFinder* finder) override {
-    using namespace clang::ast_matchers;  // NOLINT(google-build-using-namespace): as all matchers are written
+    using namespace clang::ast_matchers;  // NOLINT(google-build-using-namespace): as all matchers
+                                          // are written
     if (included_.empty()) return;
     finder->addMatcher(declRefExpr(to(namedDecl().bind("name"))).bind("expression"), this);
-    finder->addMatcher(typeLoc(loc(qualType(hasDeclaration(namedDecl().bind("name"))))).bind("type"), this);
+    finder->addMatcher(
+        typeLoc(loc(qualType(hasDeclaration(namedDecl().bind("name"))))).bind("type"), this);
   }
 
   void check(const MatchFinder::MatchResult& result) override {
     const auto* name = result.Nodes.getNodeAs<clang::NamedDecl>("name");
-    if (name->getIdentifier() != nullptr && name->getName().startswith("__builtin_")) return;  // which the compiler declares at the first use
+    if (name->getIdentifier() != nullptr && name->getName().startswith("__builtin_"))
+      return;  // which the compiler declares at the first use
     std::string missing;
     for (const clang::Decl* declared : name->redecls()) {
       missing = precompiled_only(declared->getLocation(), *result.SourceManager);
@@ -71,9 +76,11 @@ class Includes : public clang::tidy::ClangTidyCheck {
     }
     if (!reported_.insert(missing).second) return;
     const auto* expression = result.Nodes.getNodeAs<clang::DeclRefExpr>("expression");
-    const clang::SourceLocation place = expression != nullptr ? expression->getBeginLoc()
-                                                              : result.Nodes.getNodeAs<clang::TypeLoc>("type")->getBeginLoc();
-    diag(place, "%0 is declared in '%1', which only the precompiled header includes") << name << missing;
+    const clang::SourceLocation place =
+        expression != nullptr ? expression->getBeginLoc()
+                              : result.Nodes.getNodeAs<clang::TypeLoc>("type")->getBeginLoc();
+    diag(place, "%0 is declared in '%1', which only the precompiled header includes")
+        << name << missing;
   }
 
  private:
