@@ -128,6 +128,15 @@ std::vector<std::pair<std::string, const Module*>> Module::named_modules() const
   return found;
 }
 
+std::vector<Module*> Module::modules() {
+  std::vector<Module*> found = {this};
+  for (const Child& child : children_) {
+    const std::vector<Module*> below = at(child).modules();
+    found.insert(found.end(), below.begin(), below.end());
+  }
+  return found;
+}
+
 Module& Module::train(bool mode) {
   training_ = mode;
   for (const Child& child : children_) at(child).train(mode);

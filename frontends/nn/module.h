@@ -57,6 +57,7 @@ class Module {
   std::vector<std::pair<std::string, Parameter>> named_state() const;
   // Sub-modules, itself first with the empty path.
   std::vector<std::pair<std::string, const Module*>> named_modules() const;
+  std::vector<Module*> modules();
 
   // Chooses between the two entries of the program: dropout, batch norm. For this and all below.
   Module& train(bool mode = true);

@@ -1,6 +1,5 @@
 #include "modellib/frontends/training/data_loader.h"
 
-#include <algorithm>
 #include <cstring>
 #include <numeric>
 #include <utility>
@@ -44,9 +43,10 @@ absl::StatusOr<DataLoader> DataLoader::create(Tensor inputs, Tensor targets,
   }
   DataLoader loader;
   loader.options_ = options;
-  loader.options_.batch_size = std::min(options.batch_size, inputs.shape()[0]);
-  MODELLIB_ASSIGN_OR_RETURN(loader.full_, make_batch(inputs, targets, loader.options_.batch_size));
-  const int64_t rest = inputs.shape()[0] % loader.options_.batch_size;
+  if (options.batch_size <= inputs.shape()[0]) {
+    MODELLIB_ASSIGN_OR_RETURN(loader.full_, make_batch(inputs, targets, options.batch_size));
+  }
+  const int64_t rest = inputs.shape()[0] % options.batch_size;
   if (rest > 0 && !options.drop_last) {
     MODELLIB_ASSIGN_OR_RETURN(loader.last_, make_batch(inputs, targets, rest));
   }
@@ -59,7 +59,7 @@ absl::StatusOr<DataLoader> DataLoader::create(Tensor inputs, Tensor targets,
 
 int64_t DataLoader::batches() const {
   const int64_t size = options_.batch_size;
-  return options_.drop_last ? samples() / size : (samples() + size - 1) / size;
+  return options_.drop_last ? samples() / size : samples() / size + (samples() % size != 0);
 }
 
 void DataLoader::begin_epoch(int64_t epoch) {

@@ -135,7 +135,7 @@ absl::StatusOr<GraphRef> train_graph(nn::Module& model, const Optimizer& optimiz
   const std::vector<Value> inputs = declare(b, options.inputs);
   const std::vector<Value> targets = declare(b, options.targets);
   const Value lr = b.input("learning_rate", {DType::kF32, {}});
-  model.train();
+  if (!model.is_training()) model.train();
   const Value prediction = predict(model, options, inputs);
   const Value loss = options.loss(prediction, targets);
 
@@ -196,9 +196,12 @@ absl::StatusOr<GraphRef> make_eval_graph(nn::Module& model, const TrainProgramOp
   model.name_parameters();
   GraphBuilder b(builtin_ops(), kEvalEntry);
   const std::vector<Value> inputs = declare(b, options.inputs);
+  std::vector<std::pair<nn::Module*, bool>> modes;
+  for (nn::Module* m : model.modules()) modes.emplace_back(m, m->is_training());
   model.eval();
   b.output("prediction", predict(model, options, inputs));
-  model.train();
+  // A module comes before those below, whose modes it sets too.
+  for (const auto& [m, is_training] : modes) m->train(is_training);
   return b.build();
 }
 

@@ -60,7 +60,9 @@ inline constexpr char kEvalEntry[] = "eval";
 //   values train(inputs…, targets…, learning_rate: f32[]) -> loss, prediction; updates
 //   eval(inputs…) -> prediction
 // Parameters without a path to the loss are not updated and have no slots: torch.optim skips them.
-// The model is left in training mode. The first mistake in the model's code, with its scope.
+// For the entry "train" each module is in the mode that it has, so that a backbone after eval()
+// keeps its running statistics; a model that is itself in eval mode is put into training mode
+// first, with all below. The first mistake in the model's code, with its scope.
 absl::StatusOr<Program> make_train_program(nn::Module& model, const Optimizer& optimizer,
                                            const TrainProgramOptions& options);
 
@@ -68,7 +70,8 @@ absl::StatusOr<Program> make_train_program(nn::Module& model, const Optimizer& o
 // InvalidArgument for another type.
 absl::StatusOr<CompileOptions> compile_options(const TrainProgramOptions& options);
 
-// Only the inference: entry "eval", to be compiled with weights from a store or frozen.
+// Only the inference: entry "eval", to be compiled with weights from a store or frozen. The model's
+// modes are left as they are.
 absl::StatusOr<GraphRef> make_eval_graph(nn::Module& model, const TrainProgramOptions& options);
 
 Variable loss_scale();  // f32[] "loss_scale.scale"

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cstdint>
 #include <numeric>
 #include <vector>
 
@@ -71,8 +72,12 @@ TEST(DataLoader, ABatchThatFitsLeavesNoShortOne) {
 }
 
 TEST(DataLoader, ABatchLargerThanTheDataIsTheData) {
-  DataLoader loader = loader_of(4, {.batch_size = 100, .drop_last = true});
+  DataLoader loader = loader_of(4, {.batch_size = INT64_MAX});
   EXPECT_EQ(epoch(loader, 0), counting(4));
+  EXPECT_EQ(loader.batches(), 1);
+  DataLoader none = loader_of(4, {.batch_size = 100, .drop_last = true});
+  EXPECT_EQ(epoch(none, 0), counting(0));
+  EXPECT_EQ(none.batches(), 0);
 }
 
 TEST(DataLoader, ShufflesBySeedAndEpoch) {

@@ -56,6 +56,27 @@ TEST(TrainProgram, UpdatesWhatWantsAGradientAndMovesStatistics) {
   EXPECT_TRUE(model.is_training());
 }
 
+// As in PyTorch: fine-tuning keeps the statistics of a backbone that is in eval mode.
+TEST(TrainProgram, TakesEachModuleInItsMode) {
+  nn::Sequential model(nn::BatchNorm1d(3), nn::Linear(3, 5), nn::BatchNorm1d(5), nn::Linear(5, 2));
+  model[0].eval();
+  const auto program = make_train_program(model, SGD(), classification(3));
+  ASSERT_TRUE(program.ok()) << program.status();
+  const std::set<std::string> trained = assigned(*program, kTrainEntry);
+  EXPECT_EQ(trained.count("0.running_mean"), 0u);
+  EXPECT_EQ(trained.count("0.weight"), 1u);
+  EXPECT_EQ(trained.count("2.running_mean"), 1u);
+  EXPECT_FALSE(model[0].is_training());
+  EXPECT_TRUE(model.is_training() && model[2].is_training());
+
+  model.eval();
+  ASSERT_TRUE(make_eval_graph(model, classification(3)).ok());
+  EXPECT_FALSE(model[2].is_training());
+  const auto whole = make_train_program(model, SGD(), classification(3));
+  ASSERT_TRUE(whole.ok()) << whole.status();
+  EXPECT_EQ(assigned(*whole, kTrainEntry).count("0.running_mean"), 1u);
+}
+
 // As in PyTorch, where their grad is None: a decay would shrink what nobody trains.
 TEST(TrainProgram, LeavesAloneWhatTheLossDoesNotDependOn) {
   struct TwoHeads : nn::Module {
