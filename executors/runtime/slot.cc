@@ -41,8 +41,9 @@ absl::StatusOr<int64_t> evaluate(const SlotImage& slot, absl::Span<const int64_t
       case DimOpcode::kMod: {
         // Divisors are positive by the definition of dims; rounding is towards minus infinity.
         if (b <= 0) return absl::OutOfRangeError(absl::StrCat("division of an extent by ", b));
-        const int64_t quotient = a / b - (a % b < 0 ? 1 : 0);
-        a = instruction.code == DimOpcode::kFloorDiv ? quotient : a - quotient * b;
+        const int64_t rest = a % b;
+        a = instruction.code == DimOpcode::kFloorDiv ? a / b - (rest < 0 ? 1 : 0)
+                                                     : rest + (rest < 0 ? b : 0);
         break;
       }
       case DimOpcode::kMin:

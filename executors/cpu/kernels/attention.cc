@@ -206,7 +206,9 @@ struct Head {
     const double p = std::bit_cast<double>(s.dropout);
     const auto limit = static_cast<float>(p);
     const auto kept = static_cast<float>(1.0 / (1.0 - p));
-    const int64_t element = ((b * s.heads + h) * s.queries + i) * s.keys + j0;
+    const uint64_t row = static_cast<uint64_t>((b * s.heads + h) * s.queries + i);
+    const auto element =
+        static_cast<int64_t>(row * static_cast<uint64_t>(s.keys) + static_cast<uint64_t>(j0));
     uint32_t bits[kK];
     random_elements(key, static_cast<uint64_t>(s.stream), element, 1, keys, false, bits);
     for (int64_t j = 0; j < keys; ++j) factors[j] = philox_uniform(bits[j]) >= limit ? kept : 0.0f;
@@ -507,10 +509,15 @@ absl::Status check_attention(const char* name, const runtime::StepView& step, si
   };
   if (!fits(MODELLIB_SCALAR(S, q_stride), heads, queries, size, step.input_bytes[0]))
     return wrong("q");
-  if (!fits(MODELLIB_SCALAR(S, k_stride), kv_heads, keys, size, step.input_bytes[1]))
+  // No two keys, values or rows of o are one: their memory bounds the work.
+  if (!fits(MODELLIB_SCALAR(S, k_stride), kv_heads, keys, size, step.input_bytes[1]) ||
+      !dense_fits({keys.max, size.max}, 4, step.input_bytes[1])) {
     return wrong("k");
-  if (!fits(MODELLIB_SCALAR(S, v_stride), kv_heads, keys, value_size, step.input_bytes[2]))
+  }
+  if (!fits(MODELLIB_SCALAR(S, v_stride), kv_heads, keys, value_size, step.input_bytes[2]) ||
+      !dense_fits({keys.max, value_size.max}, 4, step.input_bytes[2])) {
     return wrong("v");
+  }
   if (const int64_t mask = at(MODELLIB_SCALAR(S, mask)).min; mask != 0) {
     Reach reach({0, 0});
     reach.add(batch, at(MODELLIB_SCALAR(S, mask_stride)));
@@ -530,7 +537,8 @@ absl::Status check_attention(const char* name, const runtime::StepView& step, si
     if (step.input_bytes[5] < 8) return wrong("the random key");
   }
   const auto o_fits = [&](uint64_t bytes) {
-    return fits(MODELLIB_SCALAR(S, o_stride), heads, queries, value_size, bytes);
+    return fits(MODELLIB_SCALAR(S, o_stride), heads, queries, value_size, bytes) &&
+           dense_fits({batch.max, heads.max, queries.max, value_size.max}, 4, bytes);
   };
   const auto lse_fits = [&](uint64_t bytes) {
     return dense_fits({batch.max, heads.max, queries.max}, 4, bytes);

@@ -243,6 +243,10 @@ TEST(Attention, RefusesWrongSteps) {
   bad.dropout = double_bits(1.0);
   EXPECT_THAT(status(bad, 0), HasSubstr("dropout"));
   bad = p.s;
+  bad.keys = 1 << 20;  // all of them one key
+  bad.k_stride[2] = bad.v_stride[2] = 0;
+  EXPECT_THAT(status(bad, 0), HasSubstr("k is too small"));
+  bad = p.s;
   bad.q_stride[0] = -1;
   bad.batch = 2;
   EXPECT_THAT(status(bad, 0), HasSubstr("too small"));

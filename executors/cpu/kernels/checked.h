@@ -23,6 +23,10 @@ inline constexpr int64_t kMaxElements = int64_t{1} << 48;
 // Rounded up, for b > 0.
 inline constexpr int64_t ceil_div(int64_t a, int64_t b) { return a / b + (a % b > 0 ? 1 : 0); }
 
+// The largest number of rows, lines or units that a chunk may have: times a number of chunks, which
+// are fewer than 2^31, it stays inside int64.
+inline constexpr int64_t kMaxGrain = int64_t{1} << 31;
+
 // The product of extents >= 0, or kMaxElements + 1 when it is larger than kMaxElements.
 inline int64_t checked_product(int64_t a, int64_t b) {
   const Int128 product = Int128{a} * b;
@@ -117,12 +121,16 @@ absl::Status range_error(const char* kernel, const Name& what, runtime::StepView
     }                                                                         \
   } while (false)
 
-// Whether a dense operand of these extents (at their largest) lies in `bytes`.
+// Whether a dense operand of these extents (at their largest) lies in `bytes`. The others of an
+// extent of 0 may not be huge either: kernels multiply them.
 inline bool dense_fits(std::initializer_list<int64_t> extents, int64_t element_bytes,
                        uint64_t bytes) {
-  int64_t count = 1;
-  for (const int64_t e : extents) count = checked_product(count, e);
-  return count <= kMaxElements && Int128{count} * element_bytes <= Int128{bytes};
+  int64_t count = 1, walk = 1;
+  for (const int64_t e : extents) {
+    count = checked_product(count, e);
+    walk = checked_product(walk, std::max<int64_t>(1, e));
+  }
+  return walk <= kMaxElements && Int128{count} * element_bytes <= Int128{bytes};
 }
 
 inline absl::Status operand_error(const char* kernel, const char* what, uint64_t bytes) {

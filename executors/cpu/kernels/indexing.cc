@@ -12,6 +12,8 @@ namespace {
 
 constexpr int64_t kChunkElements = 65536;
 constexpr int64_t kMaxChunks = int64_t{1} << 31;
+// Of rows: they may have no bytes, so that no operand's size bounds how long a chunk runs.
+constexpr int64_t kMaxRowsPerChunk = int64_t{1} << 20;
 
 absl::Status check_size(const char* kernel, const char* what, runtime::StepView::Range r,
                         bool index) {
@@ -194,7 +196,7 @@ absl::Status validate_gather(const runtime::StepView& step) {
   MODELLIB_CHECK_SCALAR(kName, step, S, axis, 0, kMaxElements);
   MODELLIB_CHECK_SCALAR(kName, step, S, indices, 0, kMaxElements);
   MODELLIB_CHECK_SCALAR(kName, step, S, inner, 0, kMaxElements);
-  MODELLIB_CHECK_SCALAR(kName, step, S, per_chunk, 1, kMaxChunks);
+  MODELLIB_CHECK_SCALAR(kName, step, S, per_chunk, 1, kMaxRowsPerChunk);
   MODELLIB_RETURN_IF_ERROR(check_chunks(kName, step));
   const auto max = [&](size_t i) { return step.scalars[i].max; };
   const int64_t outer = max(MODELLIB_SCALAR(S, outer)), axis = max(MODELLIB_SCALAR(S, axis));
@@ -409,9 +411,9 @@ absl::Status validate_update_slice(const runtime::StepView& step) {
   MODELLIB_CHECK_SCALAR(kName, step, S, axis, 0, kMaxElements);
   MODELLIB_CHECK_SCALAR(kName, step, S, slice, 0, kMaxElements);
   MODELLIB_CHECK_SCALAR(kName, step, S, inner, 0, kMaxElements);
-  MODELLIB_CHECK_SCALAR(kName, step, S, starts, 1, kMaxElements);
-  MODELLIB_CHECK_SCALAR(kName, step, S, outer_per_start, 1, kMaxElements);
-  MODELLIB_CHECK_SCALAR(kName, step, S, per_chunk, 1, kMaxChunks);
+  MODELLIB_CHECK_SCALAR(kName, step, S, starts, 0, kMaxElements);
+  MODELLIB_CHECK_SCALAR(kName, step, S, outer_per_start, 0, kMaxElements);
+  MODELLIB_CHECK_SCALAR(kName, step, S, per_chunk, 1, kMaxRowsPerChunk);
   MODELLIB_RETURN_IF_ERROR(check_chunks(kName, step));
   const auto max = [&](size_t i) { return step.scalars[i].max; };
   const int64_t outer = max(MODELLIB_SCALAR(S, outer)), inner = max(MODELLIB_SCALAR(S, inner));
@@ -434,12 +436,14 @@ absl::Status validate_update_slice(const runtime::StepView& step) {
 void run_update_slice(const runtime::KernelArgs& args, int64_t chunk) {
   const auto& s = scalars_of<UpdateSliceScalars>(args);
   const int64_t bytes = s.inner * s.element_bytes;
+  if (s.starts == 0) return;  // there are no rows
+  const int64_t rows_per_start = std::max<int64_t>(1, s.outer_per_start);
   const int64_t end = std::min(s.outer, (chunk + 1) * s.per_chunk);
   for (int64_t o = chunk * s.per_chunk; o < end; ++o) {
     std::byte* to = args.buffers[0] + o * s.axis * bytes;
     if (args.buffers[0] != args.buffers[1])
       copy_bytes(to, args.buffers[1] + o * s.axis * bytes, s.axis * bytes);
-    const int64_t group = std::min(o / s.outer_per_start, s.starts - 1);
+    const int64_t group = std::min(o / rows_per_start, s.starts - 1);
     const int64_t start = reinterpret_cast<const int64_t*>(args.buffers[3])[group];
     if (start < 0 || s.slice > s.axis || start > s.axis - s.slice) {
       args.fault->report(runtime::Fault::kIndexOutOfRange, start,

@@ -1,5 +1,6 @@
 #include "modellib/executors/cpu/kernels/matmul_kernels.h"
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 #include <initializer_list>
@@ -162,6 +163,14 @@ absl::Status validate_matmul(const StepView& step) {
                         {transposed ? s.k : s.n, 1}});
   }
   MODELLIB_RETURN_IF_ERROR(check_bytes(step, "B", need(b_floats), step.input_bytes[1]));
+  // Rows of A and of B may be one, though not both, and none of C: memory bounds the work.
+  MODELLIB_RETURN_IF_ERROR(check_bytes(step, "A or B", need(static_cast<uint64_t>(s.k)),
+                                       std::max(step.input_bytes[0], step.input_bytes[1])));
+  MODELLIB_RETURN_IF_ERROR(
+      check_bytes(step, "C",
+                  times(times(static_cast<uint64_t>(s.batch0), static_cast<uint64_t>(s.batch1)),
+                        times(static_cast<uint64_t>(s.m), static_cast<uint64_t>(s.n))),
+                  step.output_bytes[0]));
   const BiasAxis axis = static_cast<BiasAxis>(s.bias_axis);
   const int64_t bias = axis == BiasAxis::kN ? s.n : axis == BiasAxis::kM ? s.m : 0;
   MODELLIB_RETURN_IF_ERROR(

@@ -55,6 +55,23 @@ TEST(MatmulValidateTest, AcceptsExactOperandsAndRefusesShorterOnes) {
   }
 }
 
+// Strides of 0 make rows one: memory must bound the work all the same.
+TEST(MatmulValidateTest, RefusesWorkThatNoMemoryBounds) {
+  constexpr int64_t kMany = 1 << 20;
+  Step step = good_step(false);
+  step.at(&MatmulScalars::m) = step.at(&MatmulScalars::m_grain) = {kMany, kMany};
+  for (const auto field : {&MatmulScalars::lda, &MatmulScalars::ldc, &MatmulScalars::ld_residual}) {
+    step.at(field) = {0, 0};
+  }
+  step.chunks = 1;
+  EXPECT_FALSE(step.validate().ok());
+  step = good_step(false);
+  step.at(&MatmulScalars::transpose_a) = {1, 1};
+  step.at(&MatmulScalars::k) = {kMany, kMany};
+  step.at(&MatmulScalars::lda) = step.at(&MatmulScalars::ldb) = {0, 0};
+  EXPECT_FALSE(step.validate().ok());
+}
+
 TEST(MatmulValidateTest, AVaryingBatchIsCheckedAtItsMaximum) {
   Step step = good_step(true);
   step.at(&MatmulScalars::m) = {0, 100};

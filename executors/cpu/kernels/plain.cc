@@ -13,6 +13,8 @@ namespace modellib::cpu {
 namespace {
 
 constexpr int64_t kMaxChunks = int64_t{1} << 31;
+// They may be empty, so that no operand's size bounds how long a chunk runs.
+constexpr int64_t kMaxLinesPerChunk = int64_t{1} << 20;
 
 absl::Status check_chunks(const char* kernel, const runtime::StepView& step) {
   if (in_range(step.chunks, 0, kMaxChunks)) return absl::OkStatus();
@@ -153,9 +155,13 @@ absl::Status validate_plain_matmul(const runtime::StepView& step) {
   if (!reaches(MODELLIB_SCALAR(S, b_stride), {b0, b1, k, n}, step.input_bytes[1])) {
     return operand_error(kName, "B", step.input_bytes[1]);
   }
-  if (!reaches(MODELLIB_SCALAR(S, c_stride), {b0, b1, m, n}, step.output_bytes[0])) {
+  const int64_t bytes = bits_of(dtype) / 8;
+  if (!reaches(MODELLIB_SCALAR(S, c_stride), {b0, b1, m, n}, step.output_bytes[0]) ||
+      !dense_fits({b0.max, b1.max, m.max, n.max}, bytes, step.output_bytes[0])) {
     return operand_error(kName, "C", step.output_bytes[0]);
   }
+  if (!dense_fits({k.max}, bytes, std::max(step.input_bytes[0], step.input_bytes[1])))
+    return operand_error(kName, "A or B", step.input_bytes[0]);
   return absl::OkStatus();
 }
 
@@ -199,7 +205,7 @@ absl::Status validate_plain_sort(const runtime::StepView& step) {
   const auto k = step.scalars[MODELLIB_SCALAR(S, k)];
   if (!in_range(k, 0, kMaxElements) || k.max > axis.max)
     return range_error(kName, "k", k, 0, axis.max);
-  MODELLIB_CHECK_SCALAR(kName, step, S, lines_per_chunk, 1, kMaxChunks);
+  MODELLIB_CHECK_SCALAR(kName, step, S, lines_per_chunk, 1, kMaxLinesPerChunk);
   MODELLIB_RETURN_IF_ERROR(check_chunks(kName, step));
   const auto max = [&](size_t i) { return step.scalars[i].max; };
   const int64_t outer = max(MODELLIB_SCALAR(S, outer)), inner = max(MODELLIB_SCALAR(S, inner));

@@ -38,6 +38,10 @@ TEST(PlainMatmul, BroadcastsABatchAndReadsATransposedB) {
   s.a_stride[3] = 2;
   k.set_scalars(s);
   EXPECT_FALSE(k.validate(validate_plain_matmul).ok());
+  s.a_stride[3] = s.b_stride[2] = 0;
+  s.k = 1 << 20;  // which no memory bounds
+  k.set_scalars(s);
+  EXPECT_FALSE(k.validate(validate_plain_matmul).ok());
 }
 
 TEST(PlainSort, StableBothWaysWithNanLargest) {

@@ -300,19 +300,21 @@ absl::Status validate_copy(const runtime::StepView& step) {
   const int64_t bytes = step.scalars[MODELLIB_SCALAR(S, element_bytes)].min;
   Reach src(step.scalars[MODELLIB_SCALAR(S, src_base)]);
   Reach dst(step.scalars[MODELLIB_SCALAR(S, dst_base)]);
-  int64_t count = 1;
+  int64_t count = 1, walk = 1;
   for (size_t d = 0; d < kCopyDims; ++d) {
     const auto extent = step.scalars[MODELLIB_SCALAR(S, extent) + d];
     if (!in_range(extent, 0, kMaxElements))
       return range_error(kName, "extent", extent, 0, kMaxElements);
-    count = checked_product(count, std::max<int64_t>(1, extent.max));
+    count = checked_product(count, extent.max);
+    walk = checked_product(walk, std::max<int64_t>(1, extent.max));
     src.add(extent, step.scalars[MODELLIB_SCALAR(S, src_stride) + d]);
     dst.add(extent, step.scalars[MODELLIB_SCALAR(S, dst_stride) + d]);
   }
-  if (count > kMaxElements) return absl::InvalidArgumentError("cpu.copy: too many elements");
+  if (walk > kMaxElements) return absl::InvalidArgumentError("cpu.copy: too many elements");
   if (!src.fits(step.input_bytes[0], bytes))
     return operand_error(kName, "the input", step.input_bytes[0]);
-  if (!dst.fits(step.output_bytes[0], bytes))
+  // Each element is written once.
+  if (!dst.fits(step.output_bytes[0], bytes) || !dense_fits({count}, bytes, step.output_bytes[0]))
     return operand_error(kName, "the output", step.output_bytes[0]);
   if (!in_range(step.chunks, 0, int64_t{1} << 31)) {
     return range_error(kName, "chunks", step.chunks, 0, int64_t{1} << 31);

@@ -186,6 +186,10 @@ TEST(Copy, RefusesWhatLeavesItsOperands) {
   EXPECT_THAT(status(good, 14, 15), HasSubstr("the input"));
   EXPECT_THAT(status(good, 15, 14), HasSubstr("the output"));
   CopyScalars bad = good;
+  bad.extent[7] = 1000;  // all of them one element
+  bad.src_stride[7] = bad.dst_stride[7] = 0;
+  EXPECT_THAT(status(bad, 15, 15), HasSubstr("the output"));
+  bad = good;
   bad.element_bytes = 3;
   EXPECT_THAT(status(bad, 15, 15), HasSubstr("element_bytes"));
   bad = good;

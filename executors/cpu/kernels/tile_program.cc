@@ -510,7 +510,7 @@ absl::Status validate_tile_step(const runtime::StepView& step) {
     if (!in_range(extent, 0, kMaxElements)) {
       return range_error(kTileKernelName, absl::StrCat("row extent ", d), extent, 0, kMaxElements);
     }
-    rows = checked_product(rows, extent.max);
+    rows = checked_product(rows, std::max<int64_t>(extent.max, 1));
   }
   const Range cols = scalar(at.cols());
   if (!in_range(cols, 0, kMaxElements)) {
@@ -519,15 +519,26 @@ absl::Status validate_tile_step(const runtime::StepView& step) {
   if (checked_product(rows, std::max<int64_t>(cols.max, 1)) > kMaxElements) {
     return absl::InvalidArgumentError("cpu.tile: the iteration space is too large");
   }
-  for (const int i : {at.rows_per_chunk(), at.cols_per_chunk()}) {
-    if (!in_range(scalar(i), 1, kMaxElements)) {
-      return range_error(kTileKernelName, "chunk size", scalar(i), 1, kMaxElements);
-    }
+  const Range rows_per_chunk = scalar(at.rows_per_chunk());
+  if (!in_range(rows_per_chunk, 1, kMaxGrain)) {
+    return range_error(kTileKernelName, "rows of a chunk", rows_per_chunk, 1, kMaxGrain);
   }
-  if (!in_range(step.chunks, 0, kMaxElements)) {
-    return range_error(kTileKernelName, "chunks", step.chunks, 0, kMaxElements);
+  const Range cols_per_chunk = scalar(at.cols_per_chunk());
+  if (!in_range(cols_per_chunk, 1, kMaxElements)) {
+    return range_error(kTileKernelName, "columns of a chunk", cols_per_chunk, 1, kMaxElements);
   }
-  if (tile_needs_whole_rows(p) && scalar(at.cols_per_chunk()).min < cols.max) {
+  if (!in_range(step.chunks, 0, kMaxGrain)) {
+    return range_error(kTileKernelName, "chunks", step.chunks, 0, kMaxGrain);
+  }
+  // Strides may be 0, so that no operand's size bounds how long a chunk runs.
+  uint64_t largest = uint64_t{1} << 31;
+  for (const uint64_t bytes : step.output_bytes) largest = std::max(largest, bytes);
+  for (const uint64_t bytes : step.input_bytes) largest = std::max(largest, bytes);
+  if (Int128{std::min(rows, rows_per_chunk.max)} * std::min(cols.max, cols_per_chunk.max) >
+      Int128{largest}) {
+    return absl::InvalidArgumentError("cpu.tile: a chunk is far larger than the operands");
+  }
+  if (tile_needs_whole_rows(p) && cols_per_chunk.min < cols.max) {
     return absl::InvalidArgumentError(
         "cpu.tile: a program that reduces rows cannot have its columns split");
   }

@@ -138,6 +138,14 @@ TEST(TileProgram, RefusesMapsThatLeaveTheirOperand) {
   bad = sc;
   bad.rows_per_chunk = 0;
   EXPECT_FALSE(status(bad, 40, 40).ok());
+  // Times 649657 it is 2^64 - 2: a chunk of negative rows.
+  bad.rows_per_chunk = 28394589873902;
+  EXPECT_THAT(status(bad, 40, 40).ToString(), HasSubstr("rows of a chunk"));
+  // No memory bounds the work.
+  bad = sc;
+  bad.cols = bad.cols_per_chunk = int64_t{1} << 32;
+  bad.maps = {{.row_strides = {0}, .col_stride = 0}, {.row_strides = {0}, .col_stride = 0}};
+  EXPECT_THAT(status(bad, 40, 40).ToString(), HasSubstr("far larger"));
   // Extents that vary at run time count at their maximum.
   std::vector<runtime::StepView::Range> ranges;
   for (const int64_t s : sc.flatten()) ranges.push_back({s, s});
