@@ -166,6 +166,7 @@ absl::Status VariableStore::begin_direct(bool writes) const {
   while (users == 0 || (!writes && users > 0)) {
     if (direct_.compare_exchange_weak(users, writes ? -1 : users + 1, std::memory_order_acquire,
                                       std::memory_order_relaxed)) {
+      if (writes) changed_.store(true, std::memory_order_relaxed);
       return absl::OkStatus();
     }
   }
@@ -245,6 +246,13 @@ absl::Status VariableStore::publish() {
   const std::lock_guard<std::mutex> lock(publishing_);
   if (memory_[1] == nullptr) return absl::OkStatus();
   MODELLIB_RETURN_IF_ERROR(begin_access(false).status());
+  if (!changed_.exchange(false, std::memory_order_relaxed) && published_versions() > 0) {
+    // The published values are these already; and a direct run that began before they were
+    // published still reads the other buffer, to which they would be copied.
+    versions_.fetch_add(1, std::memory_order_acq_rel);
+    end_direct(false);
+    return absl::OkStatus();
+  }
   const int shown = live_.load(std::memory_order_relaxed);
   const int next = 1 - shown;
   const uint64_t before = entered_.exchange(static_cast<uint64_t>(shown + 1) << kBufferShift,

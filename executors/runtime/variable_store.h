@@ -126,6 +126,7 @@ class VariableStore {
   std::atomic<std::byte*> buffers_[2] = {nullptr, nullptr};
   std::atomic<int> live_{0};
   std::atomic<uint64_t> versions_{0};
+  mutable std::atomic<bool> changed_{false};  // since the last publish
 
   mutable std::atomic<int64_t> direct_{0};  // -1: a writer; else the number of readers
   mutable std::mutex accessing_;            // see begin_access

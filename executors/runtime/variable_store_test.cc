@@ -193,6 +193,39 @@ TEST(VariableStoreTest, PublishedReadersSeeTheVersionThatWasPublished) {
   EXPECT_EQ((*wrong)->run(train).code(), absl::StatusCode::kFailedPrecondition);
 }
 
+// A run that began before the first publish reads the buffer that a second one would copy to. The
+// thread is not waited for but by a flag that orders nothing, so that ThreadSanitizer sees a copy.
+TEST(VariableStoreTest, PublishingTwiceLeavesALongReaderAlone) {
+  const auto reading = reading_plan(4).load();
+  const auto training = training_plan(4).load();
+  auto store = VariableStore::create({training, reading}, {.seed = 1});
+  auto published = Session::create(reading, *store, {.access = VariableAccess::kPublished});
+  ASSERT_TRUE(published.ok()) << published.status();
+  std::atomic<bool> done = false;
+  std::thread publisher;
+  SessionOptions options;
+  options.threads = 1;
+  options.observer = [&](const StepEvent&) {
+    if (publisher.joinable()) return;
+    publisher = std::thread([&] {
+      for (int i = 0; i < 2; ++i) EXPECT_EQ((*store)->publish(), absl::OkStatus());
+      done.store(true, std::memory_order_relaxed);
+    });
+    while (!done.load(std::memory_order_relaxed)) std::this_thread::yield();
+  };
+  auto reader = Session::create(reading, *store, options);
+  ASSERT_TRUE(reader.ok()) << reader.status();
+  auto y = (*reader)->run_tensors(EntryId(0), {});
+  publisher.join();
+  ASSERT_TRUE(y.ok()) << y.status();
+  EXPECT_THAT((*y)[1].as<float>(), Each(1));
+  EXPECT_EQ((*store)->published_versions(), 2u);
+  // What changed since is published.
+  ASSERT_TRUE((*store)->set("w", *Tensor::of<float>({4}, {5, 5, 5, 5})).ok());
+  ASSERT_TRUE((*store)->publish().ok());
+  EXPECT_THAT((*(*published)->run_tensors(EntryId(0), {}))[0].as<float>(), Each(5));
+}
+
 // "train": w += 1, bias += 1.
 PlanMaker counting_plan(int64_t n) {
   PlanMaker maker;
