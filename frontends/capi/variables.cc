@@ -46,6 +46,8 @@ modellib_status modellib_variables_create(const modellib_plan* const* plans, siz
     }
     modellib::runtime::VariableStoreOptions full;
     full.seed = options.seed;
+    if (options.threads < 0)
+      return absl::InvalidArgumentError(absl::StrCat("threads is ", options.threads));
     full.threads = options.threads == 0 ? 1 : options.threads;
     if (options.max_bytes != 0) full.max_bytes = options.max_bytes;
     MODELLIB_ASSIGN_OR_RETURN(full.allocator, modellib::capi::allocator_of(options.allocator));
