@@ -36,6 +36,8 @@ absl::Status check(InferenceContext& c, const Shape& x, const Shape& filter, con
       c.require_equal(x[channel], filter[1] * groups, "in channels of operand and filter"));
   MODELLIB_RETURN_IF_ERROR(
       c.require_equal(filter[0], y[channel], "out channels of filter and result"));
+  if (filter[0] == Dim(0) || filter[1] == Dim(0))
+    return absl::InvalidArgumentError("a filter of no channels");
   if (groups < 1 || (filter[0].is_static() && filter[0].value() % groups != 0)) {
     return absl::InvalidArgumentError(
         absl::StrCat(groups, " groups of ", filter[0].to_string(), " out channels"));

@@ -208,13 +208,11 @@ Replacement stride_scan(RebuildSite& site, PassContext& context) {
   const auto moves_freely = [&](ValueId slice) { return !byte_size(body.type(slice)).is_static(); };
   bool has_slices = xs > 0, free = false;
   for (size_t i = 0; i < xs; ++i) free = free || moves_freely(body.inputs()[1 + carries + i]);
-  bool is_static_output = true;
   for (size_t i = carries; i < body.outputs().size(); ++i) {
     has_slices = true;
     free = free || moves_freely(body.outputs()[i].value);
-    is_static_output = is_static_output && is_static(body.type(body.outputs()[i].value).shape);
   }
-  if (a.trips[0] == Dim(0) && is_static_output) {
+  if (a.trips[0] == Dim(0)) {
     if (!context.may_rewrite()) return {};
     std::vector<Value> outputs(site.inputs.begin(), site.inputs.begin() + a.carries);
     for (size_t i = carries; i < body.outputs().size(); ++i) {

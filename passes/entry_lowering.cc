@@ -1,12 +1,16 @@
 #include "modellib/passes/entry_lowering.h"
 
 #include <algorithm>
+#include <string>
 #include <utility>
 #include <vector>
 
+#include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "modellib/graph/op_def.h"
 #include "modellib/graph/status_macros.h"
+#include "modellib/passes/regions.h"
 #include "modellib/passes/sequence_lowering.h"
 #include "modellib/passes/sequence_planning.h"
 
@@ -240,8 +244,30 @@ class EntryLowering {
       v->writes = use.assigned != kNoValue && use.assigned != use.value;
       entry_->variables.push_back(std::move(v));
     }
-    for (const Graph::Constraint& c : graph_.constraints()) context_.slots.require(c);
+    return require_constraints(graph_);
+  }
+
+  // Of the graph and its regions, and what their nodes ask for: kernels rely on it, and a graph
+  // that was read from a file need not say it.
+  absl::Status require_constraints(const Graph& graph) {
+    for (const Graph::Constraint& c : graph.constraints()) require(c);
+    for (const Graph::Node& node : graph.nodes()) {
+      std::vector<const TensorType*> inputs;
+      for (ValueId in : node.inputs) inputs.push_back(in == kNoValue ? nullptr : &graph.type(in));
+      InferenceContext inferred{inputs, node.attributes, {}, {}};
+      MODELLIB_RETURN_IF_ERROR(infer_types(*node.op, inferred));
+      for (const Graph::Constraint& c : inferred.constraints) require(c);
+      for (const GraphRef& region : control_regions(node)) {
+        MODELLIB_RETURN_IF_ERROR(require_constraints(*region));
+      }
+    }
     return absl::OkStatus();
+  }
+
+  void require(const Graph::Constraint& c) {
+    if (are_equal_within(c.left, c.right, context_.ranges)) return;
+    const std::string text = absl::StrCat(c.left.to_string(), " == ", c.right.to_string());
+    if (required_.insert(text).second) context_.slots.require(c);
   }
 
   void describe_memory(const StepSequence& main, const StepPlan& plan) {
@@ -275,6 +301,7 @@ class EntryLowering {
   const Graph& graph_;
   LoweringContext context_;
   std::vector<int> variables_;  // buffers, by index of the use
+  absl::flat_hash_set<std::string> required_;
   // Where buffers that are planned lie.
   absl::flat_hash_map<int, BufferPlace> located_;
   std::vector<std::pair<const LoweredStep*, fb::StepT*>> written_;

@@ -16,6 +16,7 @@
 #include "modellib/executors/runtime/session.h"
 #include "modellib/executors/runtime/variable_store.h"
 #include "modellib/graph/builder.h"
+#include "modellib/graph/text.h"
 #include "modellib/ops/activations.h"
 #include "modellib/ops/attention.h"
 #include "modellib/ops/batch_norm.h"
@@ -371,6 +372,127 @@ TEST(CpuPlans, NumbersOfU32WrapBetweenTheOpsOfARegion) {
   EXPECT_EQ(got->outputs[0].int_at(0), 2147483647);
   for (size_t i = 0; i < got->outputs.size(); ++i) {
     EXPECT_EQ(difference(got->outputs[i], want->outputs[i], 0), "") << i;
+  }
+}
+
+// A region keeps f16 in f32; what asks where a number lies sees the f16 of it all the same.
+TEST(CpuPlans, TestsOfNarrowFloatsSeeTheRoundedNumber) {
+  for (const DType dtype : {DType::kF16, DType::kBF16}) {
+    GraphBuilder b(builtin_ops(), "narrow");
+    const Value x = b.input("x", {dtype, {6}});
+    const Value square = x * x, third = x / 3;
+    b.output("finite", is_finite(square));
+    b.output("same", equal(third * 3, x));
+    b.output("floor", floor(third * 3));
+    b.output("whole", cast(third * 3, DType::kI32));
+    b.output("positive", sign(square * square));
+    const auto graph = b.build();
+    ASSERT_TRUE(graph.ok()) << graph.status();
+    std::vector<Tensor> inputs = {*Tensor::zeros(dtype, {6})};
+    const double values[] = {300, 1e-4, 7, 2.99, 1e20, 5};
+    for (int64_t i = 0; i < 6; ++i) inputs[0].set(i, values[i]);
+    const auto got = run_on_cpu(*graph, inputs);
+    ASSERT_TRUE(got.ok()) << got.status();
+    const auto want = run_reference(*graph, inputs);
+    ASSERT_TRUE(want.ok()) << want.status();
+    for (size_t i = 0; i < got->outputs.size(); ++i) {
+      EXPECT_EQ(difference(got->outputs[i], want->outputs[i], 0), "") << i << to_string(dtype);
+    }
+    if (dtype == DType::kF16) EXPECT_EQ(got->outputs[0].at(0), 0) << "300 * 300 is too large";
+  }
+}
+
+// 256 is where bf16 stops counting by ones, 2048 where f16 does.
+TEST(CpuPlans, NarrowFloatsAreScatteredInF32) {
+  for (const DType dtype : {DType::kF16, DType::kBF16}) {
+    GraphBuilder b(builtin_ops(), "scatter");
+    const Value zeros = b.input("zeros", {dtype, {1, 1}});
+    const Value at = b.input("at", {DType::kI64, {3000}});
+    const Value ones = b.input("ones", {dtype, {3000, 1}});
+    b.output("rows", scatter_add(zeros, at, ones));
+    b.output("elements", scatter_elements(zeros, reshape(at, {3000, 1}), ones,
+                                          {.axis = 0, .reduction = "add"}));
+    const auto graph = b.build();
+    ASSERT_TRUE(graph.ok()) << graph.status();
+    std::vector<Tensor> inputs = {*Tensor::zeros(dtype, {1, 1}),
+                                  *Tensor::zeros(DType::kI64, {3000}),
+                                  *Tensor::zeros(dtype, {3000, 1})};
+    for (int64_t i = 0; i < 3000; ++i) inputs[2].set(i, 1);
+    const auto got = run_on_cpu(*graph, inputs);
+    ASSERT_TRUE(got.ok()) << got.status();
+    EXPECT_NEAR(got->outputs[0].at(0), 3000, 8) << to_string(dtype);
+    EXPECT_NEAR(got->outputs[1].at(0), 3000, 8) << to_string(dtype);
+  }
+}
+
+TEST(CpuPlans, ReductionsOfF32InF64) {
+  GraphBuilder b(builtin_ops(), "sum");
+  const Value x = b.input("x", {DType::kF32, {1, 3}});
+  b.output("sum", reduce_sum(x, {.axes = {-1}, .keepdims = true, .accumulate = DType::kF64}));
+  const auto graph = b.build();
+  ASSERT_TRUE(graph.ok()) << graph.status();
+  Tensor values = *Tensor::zeros(DType::kF32, {1, 3});
+  values.set(0, 1e8);
+  values.set(1, -1e8);
+  values.set(2, 1);
+  const auto got = run_on_cpu(*graph, std::vector<Tensor>{values});
+  ASSERT_TRUE(got.ok()) << got.status();
+  EXPECT_EQ(got->outputs[0].at(0), 1);
+}
+
+// A branch may say itself what it requires; the graph around it does not, then.
+TEST(CpuPlans, ConstraintsOfBranchesHoldForThePlan) {
+  const auto program = parse_program(R"(graph "main" (p: bool[], x: f32[n], y: f32[m]) {
+    dim n in 1..8
+    dim m in 1..8
+    z = cond(p, x, y, x, y) {
+      then_branch: graph "then" (a: f32[n], b: f32[m]) {
+        require n == m "operands of the sum"
+        return c = add(a, b)
+      },
+      else_branch: graph "else" (a: f32[n], b: f32[m]) { return d = neg(a) },
+      then_operands: 2}
+    return z
+  })",
+                                     builtin_ops());
+  ASSERT_TRUE(program.ok()) << program.status();
+  const auto compiled = compile_for_cpu(program->entries[0].graph);
+  ASSERT_TRUE(compiled.ok()) << compiled.status();
+  const auto session = runtime::Session::create(compiled->executable);
+  ASSERT_TRUE(session.ok()) << session.status();
+  const auto run = [&](int64_t n, int64_t m) {
+    return (*session)
+        ->run_tensors(*compiled->executable->entry("main"),
+                      {*Tensor::zeros(DType::kBool, {}), *Tensor::zeros(DType::kF32, {n}),
+                       *Tensor::zeros(DType::kF32, {m})})
+        .status();
+  };
+  EXPECT_EQ(run(3, 3), absl::OkStatus());
+  EXPECT_EQ(run(8, 2).code(), absl::StatusCode::kInvalidArgument);
+}
+
+TEST(CpuPlans, AnUpdateOfNoRowsIsNothing) {
+  GraphBuilder b(builtin_ops(), "cache");
+  const Value x = b.input("x", {DType::kF32, {0, 8, 4}});
+  const Value update = b.input("update", {DType::kF32, {0, 1, 4}});
+  const Value one = b.input("one", {DType::kI64, {}}), each = b.input("each", {DType::kI64, {0}});
+  b.output("from_one", update_slice(x, update, one, 1));
+  b.output("from_each", update_slice(x, update, each, 1));
+  const auto graph = b.build();
+  ASSERT_TRUE(graph.ok()) << graph.status();
+  const auto got = run_on_cpu(
+      *graph, std::vector<Tensor>{*Tensor::zeros(DType::kF32, {0, 8, 4}),
+                                  *Tensor::zeros(DType::kF32, {0, 1, 4}),
+                                  Tensor::scalar<int64_t>(1), *Tensor::zeros(DType::kI64, {0})});
+  EXPECT_TRUE(got.ok()) << got.status();
+}
+
+TEST(CpuPlans, AConvolutionOfNoChannelsIsRefused) {
+  for (const std::vector<int64_t>& filter : {std::vector<int64_t>{0, 3, 3, 3}, {4, 0, 3, 3}}) {
+    GraphBuilder b(builtin_ops(), "conv");
+    const Value x = b.input("x", {DType::kF32, {1, filter[1], 8, 8}});
+    b.output("y", conv(x, b.constant(*Tensor::zeros(DType::kF32, filter)), {}));
+    EXPECT_EQ(b.build().status().code(), absl::StatusCode::kInvalidArgument);
   }
 }
 

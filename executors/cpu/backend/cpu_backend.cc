@@ -11,6 +11,7 @@
 #include "modellib/graph/status_macros.h"
 #include "modellib/ops/conv_epilogue.h"
 #include "modellib/ops/fused.h"
+#include "modellib/ops/index.h"
 #include "modellib/ops/matmul_epilogue.h"
 #include "modellib/ops/pool.h"
 #include "modellib/ops/random.h"
@@ -194,7 +195,11 @@ bool CpuBackend::takes_epilogue(const Graph& graph, const Graph::Node& product,
 
 std::optional<DType> CpuBackend::computes_in(const Graph& graph, const Graph::Node& node) const {
   const bool is_window = conv_attributes(node) != nullptr || node.attributes.is<PoolAttributes>();
-  if (!is_window && node.op->name != "matmul") return std::nullopt;
+  // Whose sums would be rounded after each term.
+  const bool adds = node.op->name == "scatter_add" ||
+                    (node.attributes.is<ScatterElementsAttributes>() &&
+                     node.attributes.as<ScatterElementsAttributes>().reduction != "none");
+  if (!is_window && !adds && node.op->name != "matmul") return std::nullopt;
   const DType dtype = graph.type(node.output(0)).dtype;
   const bool narrow = dtype == DType::kF16 || dtype == DType::kBF16;
   return narrow ? std::optional(DType::kF32) : std::nullopt;

@@ -88,6 +88,12 @@ const Instruction* instruction_for(absl::string_view op) {
   return nullptr;
 }
 
+// Numbers in, numbers out, but not where the one moves a little the other does too.
+bool has_jumps(absl::string_view op) {
+  return op == "ceil" || op == "floor" || op == "floor_div" || op == "mod" || op == "round" ||
+         op == "sign" || op == "trunc";
+}
+
 bool is_random(const Graph::Node& node) {
   return node.op->name == "random_uniform" || node.op->name == "random_bits";
 }
@@ -102,6 +108,10 @@ bool reduces_last_axis(const Graph& graph, const Graph::Node& node) {
   const auto rank = static_cast<int64_t>(shape.size());
   if (!a.keepdims || a.axes.size() != 1) return false;
   if (a.axes[0] != -1 && a.axes[0] != rank - 1) return false;
+  // Tiles sum f32 in f32.
+  if (a.accumulate == DType::kF64 && graph.type(node.inputs[0]).dtype != DType::kF64) return false;
+  // In a wider region a row of one element would be one of as many as the region has columns.
+  if (shape.back() == Dim(1)) return false;
   const Dim rows = element_count({shape.data(), shape.size() - 1});
   const bool few_and_long = rows.is_static() && rows.value() <= kFewRows &&
                             shape.back().is_static() && shape.back().value() >= kLongRow;
@@ -316,12 +326,22 @@ class RegionCompiler {
     }
     const absl::string_view name = node.op->name;
     const DType dtype = region_.type(node.output(0)).dtype;
+    // 16-bit floats keep the register's precision until they are stored. What asks where a number
+    // lies must see the number that would be stored.
+    const auto stored = [&](int i) {
+      const ValueId id = node.inputs[static_cast<size_t>(i)];
+      const DType d = region_.type(id).dtype;
+      const bool narrow = d == DType::kF16 || d == DType::kBF16;
+      return narrow && region_.value(id).producer >= 0 ? builder_->round_to(operand(i), d)
+                                                       : operand(i);
+    };
     if (name == "broadcast_to" || name == "stop_gradient") {
       result = operand(0);
       return absl::OkStatus();
     }
     if (name == "cast") {
-      result = cast(operand(0), region_.type(node.inputs[0]).dtype, dtype);
+      result = cast(is_floating(dtype) ? operand(0) : stored(0), region_.type(node.inputs[0]).dtype,
+                    dtype);
       return absl::OkStatus();
     }
     if (name == "iota") {
@@ -348,14 +368,16 @@ class RegionCompiler {
     const Instruction* instruction = instruction_for(name);
     if (instruction == nullptr)
       return absl::InvalidArgumentError(absl::StrCat("no tile op for ", name));
+    const bool jumps = has_jumps(name) || dtype == DType::kBool;
     const bool is_u64 = region_.type(node.inputs[0]).dtype == DType::kU64;
     switch (instruction->form) {
       case Form::kUnary:
-        result = builder_->unary(instruction->tile, operand(0));
+        result = builder_->unary(instruction->tile, jumps ? stored(0) : operand(0));
         break;
       case Form::kBinary:
-        result = is_u64 ? unsigned_binary(*builder_, instruction->tile, operand(0), operand(1))
-                        : builder_->binary(instruction->tile, operand(0), operand(1));
+        result = is_u64  ? unsigned_binary(*builder_, instruction->tile, operand(0), operand(1))
+                 : jumps ? builder_->binary(instruction->tile, stored(0), stored(1))
+                         : builder_->binary(instruction->tile, operand(0), operand(1));
         break;
       case Form::kTernary:
         result = builder_->ternary(instruction->tile, operand(0), operand(1), operand(2));
@@ -367,7 +389,7 @@ class RegionCompiler {
                                        : builder_->reduce(instruction->tile, operand(0));
         break;
     }
-    // Integers narrower than their registers wrap; 16-bit floats keep the register's precision.
+    // Integers narrower than their registers wrap.
     if (is_integer(dtype) && bits_of(dtype) < bits_of_register(tile_type_of(dtype))) {
       result = builder_->round_to(result, dtype);
     }

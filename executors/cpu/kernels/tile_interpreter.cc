@@ -37,7 +37,7 @@ Number compute(TileOp op, TileType t, TileType to, const Number* s, int64_t imm)
     case TileOp::kSign:
       return fl ? F((a > 0) - (a < 0)) : I((i > 0) - (i < 0));
     case TileOp::kRelu:
-      return fl ? F(a < 0 ? 0 : a) : I(i < 0 ? 0 : i);
+      return fl ? F(a <= 0 ? 0 : a) : I(i < 0 ? 0 : i);
     case TileOp::kExp:
       return F(std::exp(a));
     case TileOp::kExpm1:

@@ -69,7 +69,7 @@ inline HWY_NOINLINE void run_f32(TileOp op, const OpArgs& o) {
       });
     case TileOp::kRelu:
       return unary_f32(o,
-                       [](F32 d, VF a) { return hn::IfThenZeroElse(hn::Lt(a, hn::Zero(d)), a); });
+                       [](F32 d, VF a) { return hn::IfThenZeroElse(hn::Le(a, hn::Zero(d)), a); });
     case TileOp::kExp:
       return unary_f32(o, [](F32 d, VF a) { return self::exp(d, a); });
     case TileOp::kExpm1:
@@ -180,7 +180,7 @@ HWY_NOINLINE void run_plain(TileOp op, const OpArgs& o) {
     case TileOp::kSign:
       return unary_plain<T>(o, [](T a) { return sign(a); });
     case TileOp::kRelu:
-      return unary_plain<T>(o, [](T a) { return a < 0 ? T{0} : a; });
+      return unary_plain<T>(o, [](T a) { return a <= 0 ? T{0} : a; });
     case TileOp::kAdd:
       return binary_plain<T>(o, [](T a, T b) { return add(a, b); });
     case TileOp::kSub:
