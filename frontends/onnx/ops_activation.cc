@@ -76,6 +76,7 @@ absl::StatusOr<Values> clip_by_attributes(NodeView& n) {
   ClampAttributes limits;
   if (n.has_attribute("min")) limits.min = n.real("min", 0);
   if (n.has_attribute("max")) limits.max = n.real("max", 0);
+  if (!limits.min.has_value() && !limits.max.has_value()) return Values{n.in(0)};
   return Values{clamp(n.in(0), limits)};
 }
 

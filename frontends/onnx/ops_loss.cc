@@ -17,8 +17,9 @@ absl::StatusOr<Value> negative_log(NodeView& n, Value log_probs) {
   }
   // Without the attribute no target is ignored.
   const int64_t ignored = n.integer("ignore_index", std::numeric_limits<int64_t>::min());
-  return nll_loss(log_probs, cast(n.in(1), DType::kI64), n.in(2),
-                  {.ignore_index = ignored, .reduction = reduction});
+  const Value loss = nll_loss(log_probs, cast(n.in(1), DType::kI64), n.in(2),
+                              {.ignore_index = ignored, .reduction = reduction});
+  return cast(loss, log_probs.dtype());
 }
 
 absl::StatusOr<Values> of_log_probabilities(NodeView& n) {

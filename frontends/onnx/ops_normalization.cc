@@ -2,6 +2,7 @@
 #include <utility>
 
 #include "modellib/frontends/onnx/conversions.h"
+#include "modellib/frontends/onnx/element_types.h"
 #include "modellib/frontends/onnx/op_table.h"
 #include "modellib/ops/batch_norm.h"
 #include "modellib/ops/composite_support.h"
@@ -39,17 +40,18 @@ absl::StatusOr<Values> instance(NodeView& n) {
 absl::StatusOr<Values> layer(NodeView& n) {
   const Value x = n.in(0);
   MODELLIB_ASSIGN_OR_RETURN(const int64_t axis, n.axis("axis", -1, x.rank()));
+  MODELLIB_ASSIGN_OR_RETURN(const DType stash, dtype_of_onnx(n.integer("stash_type", 1)));
   const LayerNormAttributes a{.normalized_rank = x.rank() - axis, .eps = n.real("epsilon", 1e-5)};
   const Shape row(x.shape().begin() + axis, x.shape().end());
   const bool fits = n.in(1).shape() == row && (!n.has(2) || n.in(2).shape() == row);
   if (fits) {
     const LayerNormOutputs y = layer_norm_with_statistics(x, n.in(1), n.in(2), a);
-    return Values{y.y, y.mean, y.rstd};
+    return Values{y.y, cast(y.mean, stash), cast(y.rstd, stash)};
   }
   const LayerNormOutputs y = layer_norm_with_statistics(x, {}, {}, a);
   Value scaled = y.y * n.in(1);
   if (n.has(2)) scaled = scaled + n.in(2);
-  return Values{scaled, y.mean, y.rstd};
+  return Values{scaled, cast(y.mean, stash), cast(y.rstd, stash)};
 }
 
 absl::StatusOr<Values> root_mean_square(NodeView& n) {

@@ -100,7 +100,8 @@ absl::StatusOr<Values> quantize_dynamically(NodeView& n) {
   Value flat = reshape(x, {element_count(x.shape())});
   const Value low = minimum(reduce_min(flat, {.axes = {0}}), 0);
   const Value high = maximum(reduce_max(flat, {.axes = {0}}), 0);
-  const Value scale = (high - low) / 255.0;
+  // Of zeros alone any scale will do but 0.
+  const Value scale = where(equal(high, low), 1.0, high - low) / 255.0;
   const Value zero = minimum(maximum(round(neg(low) / scale), 0), 255);
   MODELLIB_ASSIGN_OR_RETURN(const Value q, quantized(x, scale, zero, DType::kU8));
   return Values{q, scale, cast(zero, DType::kU8)};

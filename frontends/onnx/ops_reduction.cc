@@ -1,6 +1,9 @@
 // Reductions over axes, ArgMax and ArgMin.
+#include <cstdint>
+#include <limits>
 #include <numeric>
 
+#include "absl/algorithm/container.h"
 #include "modellib/frontends/onnx/conversions.h"
 #include "modellib/frontends/onnx/op_table.h"
 #include "modellib/ops/op_support.h"
@@ -12,16 +15,27 @@
 namespace modellib::onnx {
 namespace {
 
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
+
 using Reduction = Value (*)(Value, const ReduceAttributes&);
 
 Value sum(Value x, const ReduceAttributes& a) { return reduce_sum(x, a); }
 Value mean(Value x, const ReduceAttributes& a) { return reduce_mean(x, a); }
 Value prod(Value x, const ReduceAttributes& a) { return reduce_prod(x, a); }
+bool over_nothing(Value x, const ReduceAttributes& a) {
+  return absl::c_any_of(a.axes,
+                        [&](int64_t axis) { return x.dim(static_cast<int>(axis)) == Dim(0); });
+}
+// Of nothing the result is the type's least number, or the largest.
 Value largest(Value x, const ReduceAttributes& a) {
-  return x.dtype() == DType::kBool ? reduce_any(x, a) : reduce_max(x, a);
+  if (x.dtype() == DType::kBool) return reduce_any(x, a);
+  if (over_nothing(x, a)) return full(x, reduce_sum(x, a).shape(), -kInfinity);
+  return reduce_max(x, a);
 }
 Value least(Value x, const ReduceAttributes& a) {
-  return x.dtype() == DType::kBool ? reduce_all(x, a) : reduce_min(x, a);
+  if (x.dtype() == DType::kBool) return reduce_all(x, a);
+  if (over_nothing(x, a)) return full(x, reduce_sum(x, a).shape(), kInfinity);
+  return reduce_min(x, a);
 }
 Value l1(Value x, const ReduceAttributes& a) { return reduce_sum(abs(x), a); }
 Value sum_of_squares(Value x, const ReduceAttributes& a) { return reduce_sum(square(x), a); }

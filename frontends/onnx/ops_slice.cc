@@ -62,6 +62,10 @@ absl::StatusOr<Values> cut(NodeView& n, const Shape& starts, const Shape& ends,
     const auto d = static_cast<size_t>(axis);
     const Dim extent = x.shape()[d];
     if (steps[i] == 0) return absl::InvalidArgumentError("a step of 0");
+    if (extent == Dim(0)) {
+      a.limits[d] = 0;
+      continue;
+    }
     for (const Dim* at : {&starts[i], &ends[i]}) {
       const DimRange range = n.context().range_of(*at);
       if (range.min < 0 && range.max >= 0) {
@@ -201,10 +205,22 @@ absl::StatusOr<Values> padded(NodeView& n, const Pads& pads, double value, bool 
     return absl::InvalidArgumentError(absl::StrCat("mode '", mode, "'"));
   }
   if (is_static(pads.low) && is_static(pads.high)) {
-    return Values{pad(x, {.low = *static_extents(pads.low),
-                          .high = *static_extents(pads.high),
-                          .value = value,
-                          .mode = mode})};
+    PadAttributes added{.low = *static_extents(pads.low),
+                        .high = *static_extents(pads.high),
+                        .value = value,
+                        .mode = mode};
+    if (mode != "constant") {
+      // What is to be cut off does not show in what is added.
+      PadAttributes cut_off;
+      for (int64_t& p : added.low) cut_off.low.push_back(std::min<int64_t>(p, 0));
+      for (int64_t& p : added.high) cut_off.high.push_back(std::min<int64_t>(p, 0));
+      for (int64_t& p : added.low) p = std::max<int64_t>(p, 0);
+      for (int64_t& p : added.high) p = std::max<int64_t>(p, 0);
+      const auto cuts = [](int64_t p) { return p < 0; };
+      if (absl::c_any_of(cut_off.low, cuts) || absl::c_any_of(cut_off.high, cuts))
+        x = pad(x, std::move(cut_off));
+    }
+    return Values{pad(x, std::move(added))};
   }
   if (mode != "constant") {
     return absl::UnimplementedError(

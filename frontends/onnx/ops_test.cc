@@ -5,6 +5,7 @@
 #include <cmath>
 #include <limits>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "modellib/executors/reference/reference_executor.h"
@@ -166,6 +167,16 @@ TEST(Quantization, TakesIntegersOf32Bits) {
   EXPECT_TRUE(y->identical(integers_of(DType::kU8, {2, 4, 0, 255})));
 }
 
+TEST(Quantization, OfZerosHasAScale) {
+  TestModel m;
+  m.input("x", {"2"});
+  m.node("DynamicQuantizeLinear", {"x"}, {"q", "scale", "zero"});
+  m.output("scale");
+  const auto scale = result_of(m, {floats({2}, {0, 0})});
+  ASSERT_TRUE(scale.ok()) << scale.status();
+  EXPECT_EQ(scale->at(0), double{1.0F / 255});
+}
+
 TEST(Quantization, RefusesAZeroPointOfAnotherType) {
   TestModel m(23);
   m.input("x", {"1"});
@@ -175,6 +186,113 @@ TEST(Quantization, RefusesAZeroPointOfAnotherType) {
                 TensorProto::INT8);
   m.output("y");
   EXPECT_THAT(message(m), HasSubstr("output_dtype i8 with a zero point of u8"));
+}
+
+// ---- Extents of 0, and limits that are not given
+
+// Of x: f32[2, 0], or of another shape.
+absl::StatusOr<Tensor> of_nothing(const char* op, const std::vector<int64_t>& axes,
+                                  bool integers = false) {
+  TestModel m(18);
+  m.input("x", {"2", "0"}, integers ? TensorProto::INT32 : TensorProto::FLOAT);
+  std::vector<std::string> operands = {"x"};
+  if (!axes.empty()) {
+    *m.graph().add_initializer() = make_integers("axes", {1}, axes);
+    operands.push_back("axes");
+  }
+  m.node(op, operands, {"y"});
+  m.output("y");
+  return result_of(m, {*Tensor::zeros(integers ? DType::kI32 : DType::kF32, {2, 0})});
+}
+
+TEST(OfNothing, ReductionsHaveTheirNeutralElement) {
+  constexpr double kInfinity = std::numeric_limits<double>::infinity();
+  for (const auto& [op, expected] :
+       {std::pair{"ReduceMax", -kInfinity}, std::pair{"ReduceMin", kInfinity},
+        std::pair{"ReduceLogSumExp", -kInfinity}}) {
+    const auto y = of_nothing(op, {1});
+    ASSERT_TRUE(y.ok()) << op << ": " << y.status();
+    EXPECT_EQ(y->shape(), (std::vector<int64_t>{2, 1}));
+    EXPECT_EQ(y->at(1), expected) << op;
+  }
+  const auto least = of_nothing("ReduceMax", {1}, true);
+  ASSERT_TRUE(least.ok()) << least.status();
+  EXPECT_EQ(least->int_at(0), std::numeric_limits<int32_t>::min());
+}
+
+TEST(OfNothing, SoftmaxIsNothing) {
+  for (const char* op : {"Softmax", "LogSoftmax"}) {
+    const auto y = of_nothing(op, {});
+    ASSERT_TRUE(y.ok()) << op << ": " << y.status();
+    EXPECT_EQ(y->shape(), (std::vector<int64_t>{2, 0}));
+  }
+}
+
+TEST(OfNothing, ASliceThatRunsBackwardsIsNothing) {
+  TestModel m;
+  m.input("x", {"0", "3"});
+  *m.graph().add_initializer() = make_integers("start", {1}, {-1});
+  *m.graph().add_initializer() = make_integers("end", {1}, {std::numeric_limits<int64_t>::min()});
+  *m.graph().add_initializer() = make_integers("axis", {1}, {0});
+  *m.graph().add_initializer() = make_integers("step", {1}, {-1});
+  m.node("Slice", {"x", "start", "end", "axis", "step"}, {"y"});
+  m.output("y");
+  const auto y = result_of(m, {*Tensor::zeros(DType::kF32, {0, 3})});
+  ASSERT_TRUE(y.ok()) << y.status();
+  EXPECT_EQ(y->shape(), (std::vector<int64_t>{0, 3}));
+}
+
+TEST(Clip, OfVersion6NeedsNoLimits) {
+  TestModel m(10);
+  m.input("x", {"2"});
+  m.node("Clip", {"x"}, {"y"});
+  m.output("y");
+  const auto y = result_of(m, {floats({2}, {-1e30F, 5})});
+  ASSERT_TRUE(y.ok()) << y.status();
+  EXPECT_TRUE(y->identical(floats({2}, {-1e30F, 5})));
+}
+
+TEST(Pad, CutsOffBeforeItAdds) {
+  for (const auto& [mode, expected] : {std::pair{"reflect", std::vector<float>{2, 3, 4, 5, 4, 3}},
+                                       std::pair{"edge", std::vector<float>{2, 3, 4, 5, 5, 5}}}) {
+    TestModel m;
+    m.input("x", {"5"});
+    *m.graph().add_initializer() = make_integers("pads", {2}, {-1, 2});
+    set_attribute(m.node("Pad", {"x", "pads"}, {"y"}), "mode", mode);
+    m.output("y");
+    const auto y = result_of(m, {floats({5}, {1, 2, 3, 4, 5})});
+    ASSERT_TRUE(y.ok()) << y.status();
+    EXPECT_TRUE(y->identical(floats({6}, expected))) << mode;
+  }
+}
+
+// ---- Types of results
+
+TEST(Losses, HaveTheTypeOfTheScores) {
+  for (const char* op : {"SoftmaxCrossEntropyLoss", "NegativeLogLikelihoodLoss"}) {
+    TestModel m;
+    m.input("scores", {"2", "3"}, TensorProto::FLOAT16);
+    *m.graph().add_initializer() = make_integers("labels", {2}, {0, 2});
+    m.node(op, {"scores", "labels"}, {"y"});
+    m.output("y");
+    const auto y = result_of(m, {*Tensor::zeros(DType::kF16, {2, 3})});
+    ASSERT_TRUE(y.ok()) << op << ": " << y.status();
+    EXPECT_EQ(y->dtype(), DType::kF16);
+  }
+}
+
+TEST(LayerNormalization, HasStatisticsOfTheTypeThatIsAskedFor) {
+  TestModel m;
+  m.input("x", {"1", "2"}, TensorProto::DOUBLE);
+  m.input("scale", {"2"}, TensorProto::DOUBLE);
+  m.node("LayerNormalization", {"x", "scale"}, {"y", "mean", "rstd"});
+  m.output("mean");
+  Tensor x = *Tensor::zeros(DType::kF64, {1, 2});
+  x.set(1, 3);
+  const auto mean = result_of(m, {x, *Tensor::zeros(DType::kF64, {2})});
+  ASSERT_TRUE(mean.ok()) << mean.status();
+  EXPECT_EQ(mean->dtype(), DType::kF32);
+  EXPECT_EQ(mean->at(0), 1.5);
 }
 
 // ---- GatherND, ScatterND
