@@ -37,7 +37,7 @@ T checked(const absl::StatusOr<T>& value) {
 }  // namespace
 
 GoldenCall::GoldenCall(GraphBuilder& builder, const goldens::OpCase& golden, DType real)
-    : builder_(builder), golden_(golden), real_(real) {
+    : builder_(builder), golden_(golden) {
   for (const goldens::GoldenTensor& t : golden.inputs) {
     const DType dtype = t.dtype == "f32" ? real : *parse_dtype(t.dtype);
     names_.push_back(t.name);

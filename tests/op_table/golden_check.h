@@ -32,7 +32,6 @@ class GoldenCall {
  private:
   GraphBuilder& builder_;
   const goldens::OpCase& golden_;
-  DType real_;
   std::vector<std::string> names_;  // of the inputs made, in the graph's order
   std::vector<Value> values_;
 };

@@ -7,7 +7,7 @@ left alone, and so is generated code. `tools/format` repairs what clang-format f
 load("@bazel_tools//tools/build_defs/cc:action_names.bzl", "CPP_COMPILE_ACTION_NAME")
 load("@bazel_tools//tools/cpp:toolchain_utils.bzl", "find_cpp_toolchain")
 
-_SOURCES = ["cc", "h"]
+_SOURCES = ["c", "cc", "h", "hpp"]
 
 def _own_files(ctx):
     files = []
