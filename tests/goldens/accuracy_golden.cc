@@ -1,5 +1,7 @@
 #include "modellib/tests/goldens/accuracy_golden.h"
 
+#include <utility>
+
 #include "absl/strings/str_cat.h"
 #include "modellib/tests/goldens/json_reader.h"
 
@@ -12,6 +14,14 @@ absl::StatusOr<AccuracyGolden> load_accuracy_golden(const std::string& path) {
   if (!document.ok()) return document.status();
   const JsonReader reader(&*document, path);
   AccuracyGolden golden;
+  // What examples/mnist trains with.
+  for (const auto& [name, value] : {std::pair{"dropout", 0.5}, std::pair{"learning_rate", 1e-3}}) {
+    const auto given = reader.real(name);
+    if (!given.ok()) return given.status();
+    if (*given != value) {
+      return absl::InvalidArgumentError(absl::StrCat(path, ": ", name, " ", value, " expected"));
+    }
+  }
   const auto epochs = reader.integer("epochs"), batch = reader.integer("batch");
   const auto seeds = reader.integers("seeds");
   const auto accuracies = reader.reals("validation_accuracy_last_epoch");

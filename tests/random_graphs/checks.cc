@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <memory>
 #include <utility>
+#include <variant>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -177,6 +179,24 @@ Work work_of(const fb::PlanT& plan) {
   return work;
 }
 
+namespace {
+
+absl::StatusOr<Attributes> shuffled_regions(const Graph::Node& node, SeededNumbers& random) {
+  AttributeList list = node.attributes.list();
+  bool any = false;
+  for (auto& [name, value] : list) {
+    auto* region = std::get_if<GraphRef>(&value);
+    if (region == nullptr || *region == nullptr) continue;
+    *region = shuffled(**region, static_cast<uint64_t>(random.below(1000000)));
+    if (*region == nullptr) return absl::InternalError("a region cannot be built again");
+    any = true;
+  }
+  if (!any) return node.attributes;
+  return node.op->attributes.parse(list);
+}
+
+}  // namespace
+
 GraphRef shuffled(const Graph& graph, uint64_t seed) {
   SeededNumbers random(seed);
   GraphBuilder b(builtin_ops(), graph.name());
@@ -215,7 +235,9 @@ GraphRef shuffled(const Graph& graph, uint64_t seed) {
     for (ValueId in : node.inputs) {
       operands.push_back(in == kNoValue ? Value() : map[static_cast<size_t>(in)]);
     }
-    const std::vector<Value> outputs = b.emit(*node.op, operands, node.attributes);
+    absl::StatusOr<Attributes> attributes = shuffled_regions(node, random);
+    if (!attributes.ok()) return nullptr;
+    const std::vector<Value> outputs = b.emit(*node.op, operands, *std::move(attributes));
     for (int i = 0; i < node.num_outputs; ++i) {
       map[static_cast<size_t>(node.output(i))] = outputs[static_cast<size_t>(i)];
       b.set_name(outputs[static_cast<size_t>(i)], absl::StrCat("renamed", random.below(1000000)));
