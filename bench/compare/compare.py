@@ -75,8 +75,14 @@ def prepare(name, threads):
 
     compiler = os.path.join(BINARIES, "frontends", "cli", "modellib")
     plan = os.path.join(folder, OURS, "plan.mlplan")
-    once(os.path.join(folder, OURS), digest(compiler) + stamp,
-         lambda out: subprocess.run([compiler, "compile", model, "-o", plan], check=True))
+
+    def compile_plan(_):
+        subprocess.run([compiler, "compile", model, "-o", plan], check=True)
+        described = json.loads(subprocess.run([compiler, "inspect", plan, "--json"], check=True, capture_output=True).stdout)
+        if any(entry["steps_on_plain_kernels"] != 0 for entry in described["entries"]):
+            raise RuntimeError(f"{name}: there are steps on plain kernels")
+
+    once(os.path.join(folder, OURS), digest(compiler) + stamp, compile_plan)
     commands = {OURS: [os.path.join(BINARIES, "bench", "compare", "engine"), plan]}
     peer = [sys.executable, os.path.join(HERE, "peer.py")]
     for engine in PEERS:
