@@ -1,9 +1,9 @@
 // The pass pipeline: a list of names that a user can read, print, cut and extend.
 //
 // The runner is strict: it verifies the graph after each pass that changed it, and compares hashes
-// to catch a pass that says otherwise than it did. It times each pass, can write the text of the
-// graph after each, leave passes out by name, and stop after a number of rewrites, so that a wrong
-// result can be traced to one rewrite by bisection.
+// to catch a pass that changed it and says that it did not. It times each pass, can write the text
+// of the graph after each, leave passes out by name, and stop after a number of rewrites, so that a
+// wrong result can be traced to one rewrite by bisection.
 #ifndef MODELLIB_PASSES_PIPELINE_H_
 #define MODELLIB_PASSES_PIPELINE_H_
 

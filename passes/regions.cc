@@ -69,7 +69,7 @@ absl::StatusOr<GraphRef> run_with_regions(const Pass& pass, const GraphRef& grap
   }
   MODELLIB_ASSIGN_OR_RETURN(GraphRef result, pass.run(current, context));
   // A pass that copies what it does not change gives an equal graph: the old one stands for it. One
-  // that lies about having changed it is for the runner to find.
+  // that changes it and reports nothing is for the runner to find.
   if (context.rewrites() == before && structural_hash(*result) == structural_hash(*graph)) {
     return graph;
   }
