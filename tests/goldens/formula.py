@@ -25,7 +25,7 @@ def bits(seed, tensor, count):
 
 
 def uniform(seed, tensor, shape, scale=1.0, offset=0.0):
-    """f32 array with values in [offset - scale, offset + scale]; scale is a power of two."""
+    """f32 array with values in [offset - scale, offset + scale]; scale is a power of two, offset may be an array."""
     if math.frexp(scale)[0] != 0.5:
         raise ValueError(f"scale {scale} is not a power of two")
     unit = (bits(seed, tensor, math.prod(shape)) >> np.uint64(11)).astype(np.float64) * 2.0**-53

@@ -16,13 +16,15 @@ struct ModelGolden {
     std::string name;
     Tensor tensor;
   };
-  // Elements 0, step, 2 step … of an output, as many as there are samples.
+  struct Sample {
+    int64_t element;
+    double value;
+  };
   struct Output {
     std::string name;
     DType dtype;
     std::vector<int64_t> shape;
-    int64_t step;
-    std::vector<double> samples;
+    std::vector<Sample> samples;
     double sum_of_magnitudes;
   };
   struct Run {
@@ -35,7 +37,8 @@ struct ModelGolden {
 absl::StatusOr<ModelGolden> load_model_golden(const std::string& path);
 
 // "" if each sample of `actual` is within atol + rtol |expected|, and the sum of magnitudes within
-// the same bound of each element; else what is wrong.
+// the same bound of each element; else what is wrong. So is a golden of floats that are all less
+// than 100 atol: zeros would do, or nearly.
 std::string difference(const Tensor& actual, const ModelGolden::Output& expected, double rtol,
                        double atol);
 

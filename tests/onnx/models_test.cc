@@ -46,6 +46,16 @@ void expect_equal(const std::vector<Tensor>& outputs, const ModelGolden::Run& ru
   }
 }
 
+// Zeros pass for outputs that are smaller than what is tolerated.
+TEST(ModelGoldens, RefuseToCompareWithNothing) {
+  const Tensor zeros = *Tensor::zeros(DType::kF32, {2});
+  const ModelGolden::Output tiny = {"y", DType::kF32, {2}, {{0, 0}, {1, 5e-5}}, 5e-5};
+  EXPECT_EQ(difference(zeros, tiny, 1e-3, 1e-4),
+            "nothing to compare with: no sample's magnitude exceeds 5e-05");
+  const ModelGolden::Output large = {"y", DType::kF32, {2}, {{0, 0}, {1, 0.5}}, 0.5};
+  EXPECT_EQ(difference(zeros, large, 1e-3, 1e-4), "element 1 is 0, expected 0.5");
+}
+
 TEST_P(RealModels, EqualOnnxRuntime) {
   const Case& c = GetParam();
   const auto golden = load_model_golden(absl::StrCat("tests/onnx/goldens/", c.model, ".json"));
