@@ -30,8 +30,11 @@
  *
  * Processes. In a child that was forked, plans of the parent may be used, its sessions and
  * variables give MODELLIB_FAILED_PRECONDITION (and may be freed, which does nothing), and all can
- * be made anew. After dlclose the library's code stays mapped: helpers of TBB may still be on their
- * way out. */
+ * be made anew. A fork waits for calls on other threads that load, compile or make something, and
+ * those that begin meanwhile wait for it: hold no lock there that your callbacks take. It waits for
+ * ten seconds at most; beside a compile that takes longer it goes on, and the child may hang when
+ * it loads, compiles or makes something. After dlclose the library's code stays mapped: helpers of
+ * TBB may still be on their way out. */
 #ifndef MODELLIB_MODELLIB_H_
 #define MODELLIB_MODELLIB_H_
 
