@@ -59,9 +59,7 @@ Session::~Session() {
 absl::Status Session::check_process() const { return impl_->check_process(); }
 
 absl::Status Session::Impl::connect_store(const Executable& executable) {
-  if (store != nullptr) {
-    MODELLIB_RETURN_IF_ERROR(check_generation(store->generation_, "variable store"));
-  }
+  if (store != nullptr) MODELLIB_RETURN_IF_ERROR(store->check_process());
   bool shares = false;
   for (const VariableInfo& info : executable.variables()) {
     if (info.kind == VariableKind::kSession) {

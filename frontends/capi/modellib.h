@@ -276,6 +276,7 @@ typedef struct modellib_variable_info {
   const int64_t* extents;
   uint64_t bytes;
 } modellib_variable_info;
+/* 0 for NULL and in a forked child. */
 MODELLIB_API int32_t modellib_variables_count(const modellib_variables* variables);
 MODELLIB_API modellib_status modellib_variables_info(const modellib_variables* variables,
                                                      int32_t index, modellib_variable_info* info);

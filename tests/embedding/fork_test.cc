@@ -109,6 +109,12 @@ TEST(Fork, AllFunctionsRefuseWhatIsTheParents) {
       {"set_variable",
        [&] { return modellib_session_set_variable(session, "mine", x, sizeof(x)); }},
       {"reset_variables", [&] { return modellib_session_reset_variables(session); }},
+      {"variables_info",
+       [&] {
+         modellib_variable_info info = {};
+         info.size = sizeof(info);
+         return modellib_variables_info(variables, 0, &info);
+       }},
       {"variables_get", [&] { return modellib_variables_get(variables, "total", y, sizeof(y)); }},
       {"variables_set", [&] { return modellib_variables_set(variables, "total", x, sizeof(x)); }},
       {"variables_publish", [&] { return modellib_variables_publish(variables); }},
@@ -125,6 +131,8 @@ TEST(Fork, AllFunctionsRefuseWhatIsTheParents) {
               0)
         << name;
   }
+  EXPECT_EQ(modellib_variables_count(variables), 1);
+  EXPECT_EQ(in_child([&] { return modellib_variables_count(variables); }), 0);
   // It has no dimension to set: for the parent's process it is no mistake of the number.
   EXPECT_NE(modellib_session_set_dim(session, entry, 0, 1), MODELLIB_FAILED_PRECONDITION);
   EXPECT_EQ(in_child([&] {
