@@ -29,6 +29,10 @@ constexpr char kModel[] = R"(graph "net" (x: f32[batch,4]) {
   y = relu(s)
   return y
 })";
+constexpr char kCopy[] = R"(graph "copy" (x: f32[4]) {
+  y = relu(x)
+  return y
+})";
 constexpr std::array<float, 8> kX = {1, 2, 3, 4, -1, 0, 0.5f, 2};
 constexpr std::array<float, 4> kH = {12, 3.75f, 2.5f, 4.125f};
 constexpr std::array<float, 4> kY = {24, 7.5f, 5, 8.25f};
@@ -421,12 +425,11 @@ TEST(CApi, RunsInTheCallersMemory) {
         << "memory of no bytes";
   }
   const size_t bytes = modellib_plan_session_bytes(plan);
-  const size_t padded = (bytes / 4096 + 1) * 4096;
-  void* const memory = std::aligned_alloc(4096, padded);
+  void* const memory = std::aligned_alloc(4096, bytes);
   modellib_session_options options = {};
   options.size = sizeof(options);
   options.memory = memory;
-  options.memory_bytes = padded;
+  options.memory_bytes = bytes;
   modellib_session* session = open(plan, &options);
   EXPECT_EQ(run_net(session), kY);
   modellib_session_free(session);
@@ -438,6 +441,32 @@ TEST(CApi, RunsInTheCallersMemory) {
   EXPECT_EQ(session, nullptr);
   std::free(memory);
   modellib_plan_free(plan);
+}
+
+// To the byte, whatever the plan needs: the second one takes nothing for itself.
+TEST(CApi, TakesWhatSessionBytesSays) {
+  for (const char* const model : {modellib::kCounters, kCopy}) {
+    modellib_plan* const plan = compile(model);
+    modellib_variables* variables = nullptr;
+    ASSERT_EQ(modellib_variables_create(&plan, 1, nullptr, &variables), MODELLIB_OK) << message();
+    CountingHeap heap;
+    const modellib_allocator allocator = heap.api();
+    modellib_session_options options = {};
+    options.size = sizeof(options);
+    options.variables = variables;
+    options.allocator = &allocator;
+    options.max_bytes = modellib_plan_session_bytes(plan);
+    modellib_session* session = open(plan, &options);
+    size_t taken = 0;
+    for (const auto& [memory, bytes] : heap.live) taken += bytes;
+    EXPECT_EQ(taken, options.max_bytes);
+    modellib_session_free(session);
+    --options.max_bytes;
+    EXPECT_EQ(modellib_session_create(plan, &options, &session), MODELLIB_RESOURCE_EXHAUSTED);
+    EXPECT_EQ(session, nullptr);
+    modellib_variables_free(variables);
+    modellib_plan_free(plan);
+  }
 }
 
 TEST(CApi, StopsWhenToldTo) {

@@ -242,8 +242,9 @@ MODELLIB_API modellib_status modellib_plan_find_output(const modellib_plan* plan
                                                        const char* name, int32_t* output);
 MODELLIB_API modellib_status modellib_plan_find_dim(const modellib_plan* plan, int32_t entry,
                                                     const char* name, int32_t* dim);
-/* What a session takes without inputs and outputs of its own; see modellib_session_options.memory.
- */
+/* What a session takes, in whole pages of 4096 bytes and one at least, without inputs and outputs
+ * of its own and variables of its own: the memory that modellib_session_options.memory wants, and
+ * the least that max_bytes allows. */
 MODELLIB_API uint64_t modellib_plan_session_bytes(const modellib_plan* plan);
 
 /* ---- Variables --------------------------------------------------------------------------------
@@ -326,7 +327,8 @@ typedef struct modellib_session_options {
    * allocates them. */
   void* memory;
   size_t memory_bytes;
-  /* RESOURCE_EXHAUSTED where the session, with variables of its own, would take more; 0: no
+  /* RESOURCE_EXHAUSTED where the session would take more, with variables of its own and, once they
+   * are wanted, inputs and outputs of its own; what is given as `memory` does not count. 0: no
    * limit. */
   uint64_t max_bytes;
   const modellib_allocator* allocator;
