@@ -108,9 +108,15 @@ typedef struct modellib_log {
   modellib_log_level min_level;
 } modellib_log;
 
-/* Where large memory comes from: what grows with the model or its data. Copied; the functions must
- * stay valid until all is freed that was made with it, and may be called from any thread.
- * `allocate` returns NULL where there is none; `alignment` is a power of two. */
+/* Where large memory comes from: a plan's bytes where they are copied or read, not mapped nor used
+ * in place; the values of variables and their published version; a session's memory
+ * (modellib_plan_session_bytes) and the inputs and outputs that it owns. All else comes from the
+ * heap: tables of a plan's steps and what oneDNN prepares for them, all that compiling takes, and
+ * the copy that reading a variable makes on the way.
+ *
+ * Copied; the functions must stay valid until all is freed that was made with it, and may be called
+ * from any thread. `allocate` returns NULL where there is none; `alignment` is a power of two, 4096
+ * at most, and `bytes` a multiple of it. */
 typedef struct modellib_allocator {
   size_t size;
   void* (*allocate)(void* user, size_t bytes, size_t alignment);
