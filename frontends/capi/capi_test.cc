@@ -536,6 +536,47 @@ TEST(CApi, SharesVariables) {
   modellib_plan_free(plan);
 }
 
+TEST(CApi, ReadsPublishedVariablesOnceTheyArePublished) {
+  constexpr char kShow[] = R"(graph "show" (x: f32[2]) {
+    v: var f32[2] "v"
+    t = add(v, x)
+    return t
+  }
+  graph "initialize" (seed: i64[]) {
+    v: var f32[2] "v"
+    two = constant() {value: f32[2] [2, 3]}
+    assign "v" = two
+  })";
+  modellib_plan* const plan = compile(kShow);
+  modellib_variables* variables = nullptr;
+  ASSERT_EQ(modellib_variables_create(&plan, 1, nullptr, &variables), MODELLIB_OK) << message();
+  ASSERT_EQ(modellib_variables_publish(variables), MODELLIB_OK) << "nobody reads yet";
+  modellib_session_options options = {};
+  options.size = sizeof(options);
+  options.variables = variables;
+  options.published = 1;
+  modellib_session* const session = open(plan, &options);
+  int32_t show = -1, initialize = -1;
+  ASSERT_EQ(modellib_plan_find_entry(plan, "show", &show), MODELLIB_OK);
+  ASSERT_EQ(modellib_plan_find_entry(plan, "initialize", &initialize), MODELLIB_OK);
+  const float x[2] = {1, 10};
+  float t[2] = {};
+  const int64_t two[] = {2};
+  const int64_t seed = 0;
+  ASSERT_EQ(modellib_session_bind_input(session, show, 0, x, two, 1), MODELLIB_OK);
+  ASSERT_EQ(modellib_session_bind_output(session, show, 0, t, sizeof(t)), MODELLIB_OK);
+  ASSERT_EQ(modellib_session_bind_input(session, initialize, 0, &seed, nullptr, 0), MODELLIB_OK);
+  EXPECT_EQ(modellib_session_run(session, show, nullptr), MODELLIB_FAILED_PRECONDITION);
+  ASSERT_EQ(modellib_variables_publish(variables), MODELLIB_OK);
+  EXPECT_EQ(modellib_session_run(session, show, nullptr), MODELLIB_OK) << message();
+  EXPECT_EQ(t[1], 13);
+  EXPECT_EQ(modellib_session_run(session, initialize, nullptr), MODELLIB_FAILED_PRECONDITION)
+      << "writes";
+  modellib_session_free(session);
+  modellib_variables_free(variables);
+  modellib_plan_free(plan);
+}
+
 TEST(CApi, LogsToTheSinkAlone) {
   std::vector<std::pair<modellib_log_level, std::string>> lines;
   modellib_log log = {};

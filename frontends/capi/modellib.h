@@ -321,7 +321,10 @@ typedef struct modellib_session_options {
   /* Threads that work for a run, the calling one included; 0: those of `tbb_arena` or `workers`, or
    * one for each core that the process may use. With 1 no other thread is ever touched. */
   int32_t threads;
-  /* Not 0: reads published versions of the variables, while another session writes. */
+  /* Not 0: reads published versions of the variables, while another session writes. Runs of
+   * entries that use them give FAILED_PRECONDITION until modellib_variables_publish is called after
+   * the first such session was made (before, it does nothing), and those of entries that write them
+   * always. Wants `variables`: nobody can publish those of the session's own. */
   int32_t published;
   /* A tbb::task_arena of the host's (oneTBB 2021 or newer, the same libtbb.so.12), which must
    * outlive the session. Its number of threads is never exceeded. NULL: an arena of the session's
@@ -371,7 +374,8 @@ MODELLIB_API modellib_status modellib_session_set_dim(modellib_session* session,
 /* Does what the next run would do before its first step; the errors are those of run. */
 MODELLIB_API modellib_status modellib_session_prepare(modellib_session* session, int32_t entry);
 
-/* Stops runs from another thread, between two of their steps. Any number of runs may share one. */
+/* Stops runs from another thread, between two of their steps or between the chunks of a step that
+ * has more than a thousand; a deadline is looked at there too. Any number of runs may share one. */
 typedef struct modellib_cancel modellib_cancel;
 MODELLIB_API modellib_status modellib_cancel_create(modellib_cancel** cancel);
 MODELLIB_API void modellib_cancel_free(modellib_cancel* cancel);
@@ -387,8 +391,9 @@ typedef struct modellib_run_options {
 /* From the second run on it allocates nothing, takes no lock and looks nothing up.
  * FAILED_PRECONDITION for inputs that are missing or extents that were not planned for,
  * INVALID_ARGUMENT for extents that contradict each other; CANCELLED, DEADLINE_EXCEEDED;
- * OUT_OF_RANGE and the like for a mistake in the data, naming the step. After an error outputs hold
- * something unspecified. */
+ * OUT_OF_RANGE and the like for a mistake in the data, naming the step. After an error outputs, and
+ * the variables that the entry writes, hold something unspecified: a step of training that was
+ * cancelled may have updated some weights and not others. */
 MODELLIB_API modellib_status modellib_session_run(modellib_session* session, int32_t entry,
                                                   const modellib_run_options* options);
 
