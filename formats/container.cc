@@ -79,25 +79,27 @@ absl::string_view to_string(ContainerKind kind) {
 }
 
 absl::StatusOr<OwnedBytes> allocate_aligned(uint64_t size,
-                                            const std::shared_ptr<Allocator>& allocator) {
+                                            const std::shared_ptr<Allocator>& allocator,
+                                            uint64_t alignment) {
   constexpr uint64_t kLimit = uint64_t{1} << 47;
-  const uint64_t padded = size / kAlignment * kAlignment + kAlignment;
+  const uint64_t padded =
+      std::max<uint64_t>(size + alignment - 1, alignment) / alignment * alignment;
   void* memory = nullptr;
   if (size <= kLimit) {
-    memory = allocator != nullptr ? allocator->allocate(padded, kAlignment)
-                                  : std::aligned_alloc(kAlignment, padded);
+    memory = allocator != nullptr ? allocator->allocate(padded, alignment)
+                                  : std::aligned_alloc(alignment, padded);
   }
   if (memory == nullptr) {
     return absl::ResourceExhaustedError(absl::StrCat("cannot allocate ", size, " bytes"));
   }
-  if (allocator != nullptr && reinterpret_cast<uintptr_t>(memory) % kAlignment != 0) {
-    allocator->deallocate(memory, padded, kAlignment);
+  if (allocator != nullptr && reinterpret_cast<uintptr_t>(memory) % alignment != 0) {
+    allocator->deallocate(memory, padded, alignment);
     return absl::InternalError(
-        absl::StrCat("the allocator gave memory that is not aligned to ", kAlignment, " bytes"));
+        absl::StrCat("the allocator gave memory that is not aligned to ", alignment, " bytes"));
   }
-  std::shared_ptr<const void> owner(memory, [allocator, padded](const void* p) {
+  std::shared_ptr<const void> owner(memory, [allocator, padded, alignment](const void* p) {
     if (allocator != nullptr) {
-      allocator->deallocate(const_cast<void*>(p), padded, kAlignment);
+      allocator->deallocate(const_cast<void*>(p), padded, alignment);
     } else {
       std::free(const_cast<void*>(p));
     }

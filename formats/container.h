@@ -42,14 +42,15 @@ class Allocator {
   virtual void* allocate(size_t bytes, size_t alignment) = 0;
   virtual void deallocate(void* memory, size_t bytes, size_t alignment) = 0;
 };
-// 64-byte aligned memory of `size` bytes, not set, from `allocator`, which it keeps (null: the
-// heap). ResourceExhausted if there is none.
+// Memory of `size` bytes (at least one, and rounded up to the alignment, a power of two), not set,
+// from `allocator`, which it keeps (null: the heap). ResourceExhausted if there is none.
 struct OwnedBytes {
   std::byte* data = nullptr;
   std::shared_ptr<const void> owner;
 };
 absl::StatusOr<OwnedBytes> allocate_aligned(uint64_t size,
-                                            const std::shared_ptr<Allocator>& allocator = nullptr);
+                                            const std::shared_ptr<Allocator>& allocator = nullptr,
+                                            uint64_t alignment = 64);
 
 // Where bytes come from when they are neither in a file nor in memory: an encrypted store, an
 // archive, a network. Calls come from one thread at a time.

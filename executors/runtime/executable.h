@@ -101,8 +101,8 @@ class Executable {
   // Without a name, inputs or outputs for an entry that is none.
   const EntryInfo& info(EntryId entry) const;
   absl::Span<const VariableInfo> variables() const;
-  // What one session takes: arenas, session variables and their alignment. Inputs and outputs come
-  // on top where the session owns them.
+  // What one session takes: arenas, session variables and their alignment, in whole pages of 4096
+  // bytes, one at least. Inputs and outputs come on top where the session owns them.
   uint64_t session_bytes() const;
 
   // For the runtime's own files.

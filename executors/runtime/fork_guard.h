@@ -3,8 +3,8 @@
 // A child has one thread and a copy of the memory. Sessions and variable stores of the parent may
 // be in the middle of something there, so they refuse to work (FailedPrecondition) and release
 // nothing; executables are immutable and serve the child as they are. What a child makes anew
-// works. No lock of the library is held at the moment of the fork: whoever holds one stands within
-// a ForkBarrier.
+// works. No lock of the library, or of one that it uses, is held at the moment of the fork: whoever
+// may hold one, be it that of a static variable's first use, stands within a ForkBarrier.
 #ifndef MODELLIB_EXECUTORS_RUNTIME_FORK_GUARD_H_
 #define MODELLIB_EXECUTORS_RUNTIME_FORK_GUARD_H_
 
@@ -20,7 +20,8 @@ namespace modellib::runtime {
 uint64_t process_generation();
 
 // While one is alive, fork() on another thread waits (for ten seconds at most: then it goes on, and
-// the child takes the risk). May be nested, and may itself wait for a fork that is under way.
+// the child may hang where it wants a lock that was held). May be nested, and the outermost may
+// itself wait for a fork that is under way.
 class ForkBarrier {
  public:
   ForkBarrier();

@@ -321,6 +321,16 @@ TEST_F(BindTest, TheCallerMayBringTheMemory) {
             absl::StatusCode::kResourceExhausted);
 }
 
+TEST_F(BindTest, TakesWhatSessionBytesSays) {
+  SessionOptions options;
+  options.max_bytes = executable_->session_bytes();
+  const auto session = Session::create(executable_, store_, options);
+  EXPECT_TRUE(session.ok()) << session.status();
+  --options.max_bytes;
+  EXPECT_EQ(Session::create(executable_, store_, options).status().code(),
+            absl::StatusCode::kResourceExhausted);
+}
+
 TEST(KernelTableTest, RefusesTwinsAndKernelsWithoutABody) {
   const absl::Span<const Kernel> kernels = testing::test_kernels();
   EXPECT_EQ(KernelTable::create({kernels, kernels.first(1)}).status().code(),

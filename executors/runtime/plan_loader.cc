@@ -86,7 +86,7 @@ absl::Status load_variables(const fb::Plan& plan, ProgramImage& program) {
 }
 
 // Arenas of all entries share memory, index by index: a session runs one entry at a time. Session
-// variables follow.
+// variables follow. All in all it is a page at least, so that a caller may always bring it.
 absl::Status lay_out_session(const fb::Plan& plan, ProgramImage& program) {
   std::vector<uint64_t> sizes;
   for (uint32_t e = 0; e < size_of(plan.entries()); ++e) {
@@ -116,7 +116,7 @@ absl::Status lay_out_session(const fb::Plan& plan, ProgramImage& program) {
     program.variable_images[i].session_offset = add(program.variables[i].bytes, kVariableAlignment);
     if (total > kMaxBytes) return bad("its variables take more than ", kMaxBytes, " bytes");
   }
-  program.session_bytes = round_up(total, kPage);
+  program.session_bytes = std::max(round_up(total, kPage), kPage);
   return absl::OkStatus();
 }
 

@@ -7,7 +7,8 @@
 
 namespace modellib::runtime {
 
-// Stops a run from another thread, between two of its steps.
+// Stops a run from another thread, between two of its steps or between the chunks of a step that
+// has more than a thousand.
 class CancelToken {
  public:
   void cancel() { cancelled_.store(true, std::memory_order_relaxed); }

@@ -59,9 +59,7 @@ Session::~Session() {
 absl::Status Session::check_process() const { return impl_->check_process(); }
 
 absl::Status Session::Impl::connect_store(const Executable& executable) {
-  if (store != nullptr) {
-    MODELLIB_RETURN_IF_ERROR(check_generation(store->generation_, "variable store"));
-  }
+  if (store != nullptr) MODELLIB_RETURN_IF_ERROR(store->check_process());
   bool shares = false;
   for (const VariableInfo& info : executable.variables()) {
     if (info.kind == VariableKind::kSession) {
@@ -85,13 +83,14 @@ absl::Status Session::Impl::connect_store(const Executable& executable) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<OwnedBytes> Session::Impl::allocate(uint64_t bytes, absl::string_view what) {
+absl::StatusOr<OwnedBytes> Session::Impl::allocate(uint64_t bytes, absl::string_view what,
+                                                   uint64_t alignment) {
   if (bytes > max_bytes - taken_bytes) {
     return absl::ResourceExhaustedError(
         absl::StrCat(what, " takes ", bytes, " bytes; the session has ", max_bytes - taken_bytes,
                      " left of ", max_bytes));
   }
-  auto memory = allocate_aligned(bytes, allocator);
+  auto memory = allocate_aligned(bytes, allocator, alignment);
   if (!memory.ok()) {
     return absl::Status(memory.status().code(),
                         absl::StrCat(what, ": ", memory.status().message()));
@@ -111,12 +110,11 @@ absl::Status Session::Impl::take_memory(const SessionOptions& options) {
     }
     base = options.memory.data();
   } else {
-    MODELLIB_ASSIGN_OR_RETURN(memory, allocate(bytes + kPage, "the session's memory"));
-    const auto start = reinterpret_cast<uintptr_t>(memory.data);
-    base = memory.data + ((start + kPage - 1) / kPage * kPage - start);
+    MODELLIB_ASSIGN_OR_RETURN(memory, allocate(bytes, "the session's memory", kPage));
+    base = memory.data;
   }
   // A hostile plan may copy out what its steps never wrote.
-  if (program->untrusted && bytes != 0) std::memset(base, 0, bytes);
+  if (program->untrusted) std::memset(base, 0, bytes);
   return absl::OkStatus();
 }
 

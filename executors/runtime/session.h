@@ -79,8 +79,8 @@ struct SessionOptions {
   VariableAccess access = VariableAccess::kDirect;
   // Needed to run entries with collectives; outlives the session.
   Communicator* communicator = nullptr;
-  // ResourceExhausted where arenas, session variables, or an input or output that the session owns
-  // would take more.
+  // ResourceExhausted where Executable::session_bytes() (unless `memory` is given), or an input or
+  // output that the session owns, would take more.
   uint64_t max_bytes = std::numeric_limits<uint64_t>::max();
   // To look at what steps do: called after each, on the thread of its lane. Must not throw.
   std::function<void(const StepEvent&)> observer;

@@ -77,7 +77,8 @@ struct Session::Impl {
   absl::Status check_process() const { return check_generation(generation, "session"); }
   absl::Status connect_store(const Executable& executable);
   absl::Status take_memory(const SessionOptions& options);
-  absl::StatusOr<OwnedBytes> allocate(uint64_t bytes, absl::string_view what);
+  absl::StatusOr<OwnedBytes> allocate(uint64_t bytes, absl::string_view what,
+                                      uint64_t alignment = 64);
   void reset_variables();
   void make_entry(size_t index, const SessionOptions& options);
   int session_variable(absl::string_view name) const;

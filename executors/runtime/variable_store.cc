@@ -40,6 +40,10 @@ VariableStore::~VariableStore() {
   static_cast<void>(new std::shared_ptr<Allocator>(std::move(allocator_)));
 }
 
+absl::Status VariableStore::check_process() const {
+  return check_generation(generation_, "variable store");
+}
+
 absl::StatusOr<std::shared_ptr<VariableStore>> VariableStore::create(
     absl::Span<const std::shared_ptr<const Executable>> executables,
     const VariableStoreOptions& options) {
@@ -161,7 +165,7 @@ int VariableStore::find(absl::string_view name) const {
 }
 
 absl::Status VariableStore::begin_direct(bool writes) const {
-  MODELLIB_RETURN_IF_ERROR(check_generation(generation_, "variable store"));
+  MODELLIB_RETURN_IF_ERROR(check_process());
   int64_t users = direct_.load(std::memory_order_relaxed);
   while (users == 0 || (!writes && users > 0)) {
     if (direct_.compare_exchange_weak(users, writes ? -1 : users + 1, std::memory_order_acquire,
@@ -182,7 +186,7 @@ void VariableStore::end_direct(bool writes) const {
 }
 
 absl::StatusOr<std::unique_lock<std::mutex>> VariableStore::begin_access(bool writes) const {
-  MODELLIB_RETURN_IF_ERROR(check_generation(generation_, "variable store"));
+  MODELLIB_RETURN_IF_ERROR(check_process());
   std::unique_lock<std::mutex> lock(accessing_);
   MODELLIB_RETURN_IF_ERROR(begin_direct(writes));
   return lock;
@@ -242,7 +246,7 @@ uint64_t VariableStore::reserved_bytes() const {
 // reads it and the values have been copied there. So readers never wait and two buffers are enough.
 // To those who use the values directly this is one more reader.
 absl::Status VariableStore::publish() {
-  MODELLIB_RETURN_IF_ERROR(check_generation(generation_, "variable store"));
+  MODELLIB_RETURN_IF_ERROR(check_process());
   const std::lock_guard<std::mutex> lock(publishing_);
   if (memory_[1] == nullptr) return absl::OkStatus();
   MODELLIB_RETURN_IF_ERROR(begin_access(false).status());

@@ -64,6 +64,8 @@ class VariableStore {
     return create(absl::MakeConstSpan(&executable, 1), options);
   }
 
+  // FailedPrecondition in a process that was forked from the one that made the store.
+  absl::Status check_process() const;
   absl::Span<const VariableInfo> variables() const { return infos_; }
   // A copy of the value that the writer sees. NotFound; FailedPrecondition while a run writes.
   absl::StatusOr<Tensor> get(absl::string_view name) const;

@@ -29,6 +29,10 @@ constexpr char kModel[] = R"(graph "net" (x: f32[batch,4]) {
   y = relu(s)
   return y
 })";
+constexpr char kCopy[] = R"(graph "copy" (x: f32[4]) {
+  y = relu(x)
+  return y
+})";
 constexpr std::array<float, 8> kX = {1, 2, 3, 4, -1, 0, 0.5f, 2};
 constexpr std::array<float, 4> kH = {12, 3.75f, 2.5f, 4.125f};
 constexpr std::array<float, 4> kY = {24, 7.5f, 5, 8.25f};
@@ -421,12 +425,11 @@ TEST(CApi, RunsInTheCallersMemory) {
         << "memory of no bytes";
   }
   const size_t bytes = modellib_plan_session_bytes(plan);
-  const size_t padded = (bytes / 4096 + 1) * 4096;
-  void* const memory = std::aligned_alloc(4096, padded);
+  void* const memory = std::aligned_alloc(4096, bytes);
   modellib_session_options options = {};
   options.size = sizeof(options);
   options.memory = memory;
-  options.memory_bytes = padded;
+  options.memory_bytes = bytes;
   modellib_session* session = open(plan, &options);
   EXPECT_EQ(run_net(session), kY);
   modellib_session_free(session);
@@ -438,6 +441,32 @@ TEST(CApi, RunsInTheCallersMemory) {
   EXPECT_EQ(session, nullptr);
   std::free(memory);
   modellib_plan_free(plan);
+}
+
+// To the byte, whatever the plan needs: the second one takes nothing for itself.
+TEST(CApi, TakesWhatSessionBytesSays) {
+  for (const char* const model : {modellib::kCounters, kCopy}) {
+    modellib_plan* const plan = compile(model);
+    modellib_variables* variables = nullptr;
+    ASSERT_EQ(modellib_variables_create(&plan, 1, nullptr, &variables), MODELLIB_OK) << message();
+    CountingHeap heap;
+    const modellib_allocator allocator = heap.api();
+    modellib_session_options options = {};
+    options.size = sizeof(options);
+    options.variables = variables;
+    options.allocator = &allocator;
+    options.max_bytes = modellib_plan_session_bytes(plan);
+    modellib_session* session = open(plan, &options);
+    size_t taken = 0;
+    for (const auto& [memory, bytes] : heap.live) taken += bytes;
+    EXPECT_EQ(taken, options.max_bytes);
+    modellib_session_free(session);
+    --options.max_bytes;
+    EXPECT_EQ(modellib_session_create(plan, &options, &session), MODELLIB_RESOURCE_EXHAUSTED);
+    EXPECT_EQ(session, nullptr);
+    modellib_variables_free(variables);
+    modellib_plan_free(plan);
+  }
 }
 
 TEST(CApi, StopsWhenToldTo) {
@@ -503,6 +532,47 @@ TEST(CApi, SharesVariables) {
   EXPECT_EQ(modellib_variables_get(variables, "none", total, 4), MODELLIB_NOT_FOUND);
   EXPECT_EQ(modellib_session_get_variable(sessions[0], "total", mine, 8), MODELLIB_NOT_FOUND);
   for (modellib_session* session : sessions) modellib_session_free(session);
+  modellib_variables_free(variables);
+  modellib_plan_free(plan);
+}
+
+TEST(CApi, ReadsPublishedVariablesOnceTheyArePublished) {
+  constexpr char kShow[] = R"(graph "show" (x: f32[2]) {
+    v: var f32[2] "v"
+    t = add(v, x)
+    return t
+  }
+  graph "initialize" (seed: i64[]) {
+    v: var f32[2] "v"
+    two = constant() {value: f32[2] [2, 3]}
+    assign "v" = two
+  })";
+  modellib_plan* const plan = compile(kShow);
+  modellib_variables* variables = nullptr;
+  ASSERT_EQ(modellib_variables_create(&plan, 1, nullptr, &variables), MODELLIB_OK) << message();
+  ASSERT_EQ(modellib_variables_publish(variables), MODELLIB_OK) << "nobody reads yet";
+  modellib_session_options options = {};
+  options.size = sizeof(options);
+  options.variables = variables;
+  options.published = 1;
+  modellib_session* const session = open(plan, &options);
+  int32_t show = -1, initialize = -1;
+  ASSERT_EQ(modellib_plan_find_entry(plan, "show", &show), MODELLIB_OK);
+  ASSERT_EQ(modellib_plan_find_entry(plan, "initialize", &initialize), MODELLIB_OK);
+  const float x[2] = {1, 10};
+  float t[2] = {};
+  const int64_t two[] = {2};
+  const int64_t seed = 0;
+  ASSERT_EQ(modellib_session_bind_input(session, show, 0, x, two, 1), MODELLIB_OK);
+  ASSERT_EQ(modellib_session_bind_output(session, show, 0, t, sizeof(t)), MODELLIB_OK);
+  ASSERT_EQ(modellib_session_bind_input(session, initialize, 0, &seed, nullptr, 0), MODELLIB_OK);
+  EXPECT_EQ(modellib_session_run(session, show, nullptr), MODELLIB_FAILED_PRECONDITION);
+  ASSERT_EQ(modellib_variables_publish(variables), MODELLIB_OK);
+  EXPECT_EQ(modellib_session_run(session, show, nullptr), MODELLIB_OK) << message();
+  EXPECT_EQ(t[1], 13);
+  EXPECT_EQ(modellib_session_run(session, initialize, nullptr), MODELLIB_FAILED_PRECONDITION)
+      << "writes";
+  modellib_session_free(session);
   modellib_variables_free(variables);
   modellib_plan_free(plan);
 }

@@ -13,6 +13,7 @@
 #include "absl/strings/str_join.h"
 #include "modellib/executors/cpu/backend/cpu_backend.h"
 #include "modellib/executors/runtime/floating_point.h"
+#include "modellib/executors/runtime/fork_guard.h"
 #include "modellib/formats/detect.h"
 #include "modellib/formats/native_model.h"
 #include "modellib/formats/plan_generated.h"
@@ -156,6 +157,8 @@ modellib_status compile_with(const modellib_compile_options* given, modellib_pla
     MODELLIB_RETURN_IF_ERROR(require(plan != nullptr, "plan"));
     MODELLIB_ASSIGN_OR_RETURN(const auto options, in_full(given, "modellib_compile_options"));
     MODELLIB_ASSIGN_OR_RETURN(const Log log, Log::create(options.log));
+    // Passes and oneDNN have static variables and caches with locks.
+    const runtime::ForkBarrier barrier;
     // Constants that are folded are the same bits on every thread.
     const runtime::FloatingPointScope floating_point;
     const auto start = std::chrono::steady_clock::now();

@@ -46,9 +46,10 @@ typedef struct modellib_compile_options {
 } modellib_compile_options;
 
 /* A model of any form: ONNX, native (.mlmodel) or text (.mltxt), told apart by content. The
- * compiling process can run the plan at once. NOT_FOUND and the like for the file; INVALID_ARGUMENT
- * where the model or the options are at fault, naming the place; UNIMPLEMENTED, listing all nodes
- * that are not supported. */
+ * compiling process can run the plan at once. A fork on another thread waits until the model is
+ * compiled, for ten seconds at most (see modellib.h). NOT_FOUND and the like for the file;
+ * INVALID_ARGUMENT where the model or the options are at fault, naming the place; UNIMPLEMENTED,
+ * listing all nodes that are not supported. */
 MODELLIB_API modellib_status modellib_compile_file(const char* path,
                                                    const modellib_compile_options* options,
                                                    modellib_plan** plan);

@@ -30,8 +30,11 @@
  *
  * Processes. In a child that was forked, plans of the parent may be used, its sessions and
  * variables give MODELLIB_FAILED_PRECONDITION (and may be freed, which does nothing), and all can
- * be made anew. After dlclose the library's code stays mapped: helpers of TBB may still be on their
- * way out. */
+ * be made anew. A fork waits for calls on other threads that load, compile or make something, and
+ * those that begin meanwhile wait for it: hold no lock there that your callbacks take. It waits for
+ * ten seconds at most; beside a compile that takes longer it goes on, and the child may hang when
+ * it loads, compiles or makes something. After dlclose the library's code stays mapped: helpers of
+ * TBB may still be on their way out. */
 #ifndef MODELLIB_MODELLIB_H_
 #define MODELLIB_MODELLIB_H_
 
@@ -105,9 +108,15 @@ typedef struct modellib_log {
   modellib_log_level min_level;
 } modellib_log;
 
-/* Where large memory comes from: what grows with the model or its data. Copied; the functions must
- * stay valid until all is freed that was made with it, and may be called from any thread.
- * `allocate` returns NULL where there is none; `alignment` is a power of two. */
+/* Where large memory comes from: a plan's bytes where they are copied or read, not mapped nor used
+ * in place; the values of variables and their published version; a session's memory
+ * (modellib_plan_session_bytes) and the inputs and outputs that it owns. All else comes from the
+ * heap: tables of a plan's steps and what oneDNN prepares for them, all that compiling takes, and
+ * the copy that reading a variable makes on the way.
+ *
+ * Copied; the functions must stay valid until all is freed that was made with it, and may be called
+ * from any thread. `allocate` returns NULL where there is none; `alignment` is a power of two, 4096
+ * at most, and `bytes` a multiple of it. */
 typedef struct modellib_allocator {
   size_t size;
   void* (*allocate)(void* user, size_t bytes, size_t alignment);
@@ -239,8 +248,9 @@ MODELLIB_API modellib_status modellib_plan_find_output(const modellib_plan* plan
                                                        const char* name, int32_t* output);
 MODELLIB_API modellib_status modellib_plan_find_dim(const modellib_plan* plan, int32_t entry,
                                                     const char* name, int32_t* dim);
-/* What a session takes without inputs and outputs of its own; see modellib_session_options.memory.
- */
+/* What a session takes, in whole pages of 4096 bytes and one at least, without inputs and outputs
+ * of its own and variables of its own: the memory that modellib_session_options.memory wants, and
+ * the least that max_bytes allows. */
 MODELLIB_API uint64_t modellib_plan_session_bytes(const modellib_plan* plan);
 
 /* ---- Variables --------------------------------------------------------------------------------
@@ -273,6 +283,7 @@ typedef struct modellib_variable_info {
   const int64_t* extents;
   uint64_t bytes;
 } modellib_variable_info;
+/* 0 for NULL and in a forked child. */
 MODELLIB_API int32_t modellib_variables_count(const modellib_variables* variables);
 MODELLIB_API modellib_status modellib_variables_info(const modellib_variables* variables,
                                                      int32_t index, modellib_variable_info* info);
@@ -310,7 +321,10 @@ typedef struct modellib_session_options {
   /* Threads that work for a run, the calling one included; 0: those of `tbb_arena` or `workers`, or
    * one for each core that the process may use. With 1 no other thread is ever touched. */
   int32_t threads;
-  /* Not 0: reads published versions of the variables, while another session writes. */
+  /* Not 0: reads published versions of the variables, while another session writes. Runs of
+   * entries that use them give FAILED_PRECONDITION until modellib_variables_publish is called after
+   * the first such session was made (before, it does nothing), and those of entries that write them
+   * always. Wants `variables`: nobody can publish those of the session's own. */
   int32_t published;
   /* A tbb::task_arena of the host's (oneTBB 2021 or newer, the same libtbb.so.12), which must
    * outlive the session. Its number of threads is never exceeded. NULL: an arena of the session's
@@ -322,7 +336,8 @@ typedef struct modellib_session_options {
    * allocates them. */
   void* memory;
   size_t memory_bytes;
-  /* RESOURCE_EXHAUSTED where the session, with variables of its own, would take more; 0: no
+  /* RESOURCE_EXHAUSTED where the session would take more, with variables of its own and, once they
+   * are wanted, inputs and outputs of its own; what is given as `memory` does not count. 0: no
    * limit. */
   uint64_t max_bytes;
   const modellib_allocator* allocator;
@@ -359,7 +374,8 @@ MODELLIB_API modellib_status modellib_session_set_dim(modellib_session* session,
 /* Does what the next run would do before its first step; the errors are those of run. */
 MODELLIB_API modellib_status modellib_session_prepare(modellib_session* session, int32_t entry);
 
-/* Stops runs from another thread, between two of their steps. Any number of runs may share one. */
+/* Stops runs from another thread, between two of their steps or between the chunks of a step that
+ * has more than a thousand; a deadline is looked at there too. Any number of runs may share one. */
 typedef struct modellib_cancel modellib_cancel;
 MODELLIB_API modellib_status modellib_cancel_create(modellib_cancel** cancel);
 MODELLIB_API void modellib_cancel_free(modellib_cancel* cancel);
@@ -375,8 +391,9 @@ typedef struct modellib_run_options {
 /* From the second run on it allocates nothing, takes no lock and looks nothing up.
  * FAILED_PRECONDITION for inputs that are missing or extents that were not planned for,
  * INVALID_ARGUMENT for extents that contradict each other; CANCELLED, DEADLINE_EXCEEDED;
- * OUT_OF_RANGE and the like for a mistake in the data, naming the step. After an error outputs hold
- * something unspecified. */
+ * OUT_OF_RANGE and the like for a mistake in the data, naming the step. After an error outputs, and
+ * the variables that the entry writes, hold something unspecified: a step of training that was
+ * cancelled may have updated some weights and not others. */
 MODELLIB_API modellib_status modellib_session_run(modellib_session* session, int32_t entry,
                                                   const modellib_run_options* options);
 

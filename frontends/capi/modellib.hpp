@@ -32,6 +32,10 @@
 
 namespace modellib::api {
 
+// Of the library that is loaded; MODELLIB_VERSION_MAJOR and so on are the headers'.
+inline std::string version() { return modellib_version(); }
+inline uint32_t version_number() { return modellib_version_number(); }
+
 class [[nodiscard]] Status {
  public:
   Status() = default;
@@ -44,6 +48,7 @@ class [[nodiscard]] Status {
   bool ok() const { return code_ == MODELLIB_OK; }
   explicit operator bool() const { return ok(); }
   modellib_status code() const { return code_; }
+  const char* name() const { return modellib_status_name(code_); }  // "NOT_FOUND"
   const std::string& message() const { return message_; }
 
  private:
@@ -83,6 +88,9 @@ using Owner = std::unique_ptr<Handle, Deleter<Handle, Free>>;
 
 // Called within the functions that are given it, never in a run.
 using LogSink = std::function<void(modellib_log_level level, const char* text)>;
+
+// Where a plan's bytes go, piece by piece and in order; another status than MODELLIB_OK ends it.
+using Writer = std::function<modellib_status(const void* data, size_t bytes)>;
 
 // Where a plan's bytes come from; see modellib_reader.
 class Reader {
@@ -204,8 +212,15 @@ class Plan {
   Status write(const std::string& path) const {
     return Status::of(modellib_plan_write(get(), path.c_str()));
   }
+  Status serialize(const Writer& write) const {
+    return Status::of(modellib_plan_serialize(get(), write ? &Plan::write_piece : nullptr,
+                                              const_cast<Writer*>(&write)));
+  }
 
  private:
+  static modellib_status write_piece(void* user, const void* data, size_t bytes) {
+    return (*static_cast<const Writer*>(user))(data, bytes);
+  }
   template <class Load>
   static Result<Plan> make(const LoadOptions& options, const Load& load) {
     const internal::CLog log(options.log, options.min_level);
@@ -283,17 +298,33 @@ inline Result<Plan> compile(const void* data, size_t bytes, const CompileOptions
   });
 }
 
+struct VariablesOptions {
+  int64_t seed = 0;        // for first values that a plan draws
+  int32_t threads = 0;     // that compute them; 0: one
+  uint64_t max_bytes = 0;  // published versions count; 0: no limit
+  const modellib_allocator* allocator = nullptr;
+};
+
 // What runs share and change; see modellib_variables.
 class Variables {
  public:
   explicit Variables(modellib_variables* variables) : variables_(variables) {}
 
   static Result<Variables> create(std::initializer_list<const Plan*> plans, int64_t seed = 0) {
+    VariablesOptions options;
+    options.seed = seed;
+    return create(plans, options);
+  }
+  static Result<Variables> create(std::initializer_list<const Plan*> plans,
+                                  const VariablesOptions& options) {
     std::vector<const modellib_plan*> handles;
     for (const Plan* plan : plans) handles.push_back(plan->get());
     modellib_variables_options c = {};
     c.size = sizeof(c);
-    c.seed = seed;
+    c.seed = options.seed;
+    c.threads = options.threads;
+    c.max_bytes = options.max_bytes;
+    c.allocator = options.allocator;
     modellib_variables* variables = nullptr;
     const modellib_status status =
         modellib_variables_create(handles.data(), handles.size(), &c, &variables);
@@ -302,6 +333,15 @@ class Variables {
   }
 
   modellib_variables* get() const { return variables_.get(); }
+  int32_t count() const { return modellib_variables_count(get()); }
+  // The name and the extents lie in the variables.
+  Result<modellib_variable_info> info(int32_t index) const {
+    modellib_variable_info out = {};
+    out.size = sizeof(out);
+    const modellib_status status = modellib_variables_info(get(), index, &out);
+    if (status != MODELLIB_OK) return Status::of(status);
+    return out;
+  }
   Status read(const std::string& name, void* into, size_t bytes) const {
     return Status::of(modellib_variables_get(get(), name.c_str(), into, bytes));
   }

@@ -8,6 +8,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "modellib/executors/cpu/kernels/registry.h"
+#include "modellib/executors/runtime/fork_guard.h"
 #include "modellib/formats/plan_generated.h"
 #include "modellib/frontends/capi/handles.h"
 #include "modellib/frontends/capi/status.h"
@@ -124,6 +125,7 @@ modellib_status find_name(const modellib_plan* plan, int32_t entry, const char* 
 
 absl::StatusOr<std::unique_ptr<modellib_plan>> load_plan(std::shared_ptr<const PlanFile> file,
                                                          const Log& log) {
+  const runtime::ForkBarrier barrier;  // the table of kernels is made when it is first wanted
   auto plan = std::make_unique<modellib_plan>();
   MODELLIB_ASSIGN_OR_RETURN(plan->executable, Executable::load(file, cpu::cpu_kernel_table()));
   plan->file = std::move(file);

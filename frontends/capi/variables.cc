@@ -16,15 +16,25 @@ using modellib::runtime::VariableStore;
 
 namespace {
 
-absl::StatusOr<const VariableInfo*> find(const modellib_variables* variables, const char* name,
+// What all functions do with variables: `body` gets them, unless a forked child has them of its
+// parent.
+template <class Body>
+modellib_status with(const modellib_variables* variables, const Body& body) {
+  return guarded([&]() -> absl::Status {
+    MODELLIB_RETURN_IF_ERROR(require(variables != nullptr, "variables"));
+    MODELLIB_RETURN_IF_ERROR(variables->store->check_process());
+    return body(*variables->store);
+  });
+}
+
+absl::StatusOr<const VariableInfo*> find(const VariableStore& store, const char* name,
                                          size_t bytes) {
-  MODELLIB_RETURN_IF_ERROR(require(variables != nullptr, "variables"));
   MODELLIB_RETURN_IF_ERROR(require(name != nullptr, "name"));
-  for (const VariableInfo& info : variables->store->variables()) {
+  for (const VariableInfo& info : store.variables()) {
     if (info.name != name) continue;
     if (info.bytes == bytes) return &info;
     return absl::InvalidArgumentError(
-        absl::StrCat("variable '", name, "' has ", info.bytes, " bytes, got ", bytes));
+        absl::StrCat("variable '", info.name, "' has ", info.bytes, " bytes, got ", bytes));
   }
   return absl::NotFoundError(absl::StrCat("no variable '", name, "'"));
 }
@@ -61,14 +71,18 @@ modellib_status modellib_variables_create(const modellib_plan* const* plans, siz
 void modellib_variables_free(modellib_variables* variables) { delete variables; }
 
 int32_t modellib_variables_count(const modellib_variables* variables) {
-  return variables == nullptr ? 0 : static_cast<int32_t>(variables->store->variables().size());
+  int32_t count = 0;
+  static_cast<void>(with(variables, [&](const VariableStore& store) {
+    count = static_cast<int32_t>(store.variables().size());
+    return absl::OkStatus();
+  }));
+  return count;
 }
 
 modellib_status modellib_variables_info(const modellib_variables* variables, int32_t index,
                                         modellib_variable_info* info) {
-  return guarded([&]() -> absl::Status {
-    MODELLIB_RETURN_IF_ERROR(require(variables != nullptr, "variables"));
-    const auto infos = variables->store->variables();
+  return with(variables, [&](const VariableStore& store) -> absl::Status {
+    const auto infos = store.variables();
     if (index < 0 || static_cast<size_t>(index) >= infos.size()) {
       return absl::OutOfRangeError(absl::StrCat("no variable ", index, " of ", infos.size()));
     }
@@ -85,10 +99,10 @@ modellib_status modellib_variables_info(const modellib_variables* variables, int
 
 modellib_status modellib_variables_get(const modellib_variables* variables, const char* name,
                                        void* into, size_t bytes) {
-  return guarded([&]() -> absl::Status {
+  return with(variables, [&](const VariableStore& store) -> absl::Status {
     MODELLIB_RETURN_IF_ERROR(require(into != nullptr, "into"));
-    MODELLIB_RETURN_IF_ERROR(find(variables, name, bytes).status());
-    MODELLIB_ASSIGN_OR_RETURN(const modellib::Tensor value, variables->store->get(name));
+    MODELLIB_RETURN_IF_ERROR(find(store, name, bytes).status());
+    MODELLIB_ASSIGN_OR_RETURN(const modellib::Tensor value, store.get(name));
     std::memcpy(into, value.data(), bytes);
     return absl::OkStatus();
   });
@@ -96,19 +110,16 @@ modellib_status modellib_variables_get(const modellib_variables* variables, cons
 
 modellib_status modellib_variables_set(modellib_variables* variables, const char* name,
                                        const void* from, size_t bytes) {
-  return guarded([&]() -> absl::Status {
+  return with(variables, [&](VariableStore& store) -> absl::Status {
     MODELLIB_RETURN_IF_ERROR(require(from != nullptr, "from"));
-    MODELLIB_ASSIGN_OR_RETURN(const VariableInfo* info, find(variables, name, bytes));
+    MODELLIB_ASSIGN_OR_RETURN(const VariableInfo* info, find(store, name, bytes));
     MODELLIB_ASSIGN_OR_RETURN(
         const modellib::Tensor value,
         modellib::Tensor::borrowed(info->dtype, info->shape, from, bytes, nullptr));
-    return variables->store->set(name, value);
+    return store.set(name, value);
   });
 }
 
 modellib_status modellib_variables_publish(modellib_variables* variables) {
-  return guarded([&]() -> absl::Status {
-    MODELLIB_RETURN_IF_ERROR(require(variables != nullptr, "variables"));
-    return variables->store->publish();
-  });
+  return with(variables, [](VariableStore& store) { return store.publish(); });
 }

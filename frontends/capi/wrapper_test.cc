@@ -2,6 +2,7 @@
 
 #include <array>
 #include <chrono>
+#include <cstdlib>
 #include <cstring>
 #include <string>
 #include <type_traits>
@@ -94,20 +95,21 @@ TEST(Wrapper, ReadsAndKeeps) {
   options.keep = {"h"};
   const ml::Plan plan = compile(options);
   std::string bytes;
-  ASSERT_EQ(modellib_plan_serialize(
-                plan.get(),
-                [](void* user, const void* data, size_t size) {
-                  static_cast<std::string*>(user)->append(static_cast<const char*>(data), size);
-                  return MODELLIB_OK;
-                },
-                &bytes),
-            MODELLIB_OK);
+  const ml::Status serialized = plan.serialize([&](const void* data, size_t size) {
+    bytes.append(static_cast<const char*>(data), size);
+    return MODELLIB_OK;
+  });
+  ASSERT_TRUE(serialized) << serialized.message();
+  EXPECT_EQ(plan.serialize([](const void*, size_t) { return MODELLIB_ABORTED; }).code(),
+            MODELLIB_ABORTED);
+  EXPECT_EQ(plan.serialize(nullptr).code(), MODELLIB_INVALID_ARGUMENT);
   Bytes reader(bytes);
   const ml::Result<ml::Plan> loaded = ml::Plan::load(reader);
   ASSERT_TRUE(loaded) << loaded.status().message();
   EXPECT_TRUE(loaded->output(0, "h"));
   const ml::Result<ml::Plan> none = ml::Plan::load("/nowhere");
   EXPECT_FALSE(none);
+  EXPECT_STREQ(none.status().name(), "NOT_FOUND");
   EXPECT_NE(none.status().message().find("/nowhere"), std::string::npos);
 }
 
@@ -127,6 +129,12 @@ TEST(Wrapper, SharesVariables) {
   ASSERT_TRUE(plan) << plan.status().message();
   ml::Result<ml::Variables> variables = ml::Variables::create({&*plan});
   ASSERT_TRUE(variables) << variables.status().message();
+  ASSERT_EQ(variables->count(), 1);
+  const ml::Result<modellib_variable_info> info = variables->info(0);
+  ASSERT_TRUE(info) << info.status().message();
+  EXPECT_STREQ(info->name, "v");
+  EXPECT_EQ(info->bytes, sizeof(float));
+  EXPECT_EQ(variables->info(1).status().code(), MODELLIB_OUT_OF_RANGE);
   ml::SessionOptions options;
   options.variables = &*variables;
   ml::Result<ml::Session> session = ml::Session::create(*plan, options);
@@ -144,6 +152,28 @@ TEST(Wrapper, SharesVariables) {
   ASSERT_TRUE(session->run(entry));
   ASSERT_TRUE(variables->read("v", &v, sizeof(v)));
   EXPECT_EQ(v, 3);
+
+  int calls = 0;
+  modellib_allocator allocator = {};
+  allocator.size = sizeof(allocator);
+  allocator.allocate = [](void* user, size_t bytes, size_t alignment) {
+    ++*static_cast<int*>(user);
+    return std::aligned_alloc(alignment, bytes);
+  };
+  allocator.deallocate = [](void*, void* memory, size_t, size_t) { std::free(memory); };
+  allocator.user = &calls;
+  ml::VariablesOptions own;
+  own.threads = 2;
+  own.allocator = &allocator;
+  EXPECT_TRUE(ml::Variables::create({&*plan}, own));
+  EXPECT_GT(calls, 0);
+  own.max_bytes = 1;
+  EXPECT_EQ(ml::Variables::create({&*plan}, own).status().code(), MODELLIB_RESOURCE_EXHAUSTED);
+}
+
+TEST(Wrapper, HasAVersion) {
+  EXPECT_EQ(ml::version(), modellib_version());
+  EXPECT_EQ(ml::version_number(), modellib_version_number());
 }
 
 }  // namespace

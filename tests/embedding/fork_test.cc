@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <chrono>
 #include <cstdlib>
 #include <functional>
 #include <string>
@@ -108,6 +109,12 @@ TEST(Fork, AllFunctionsRefuseWhatIsTheParents) {
       {"set_variable",
        [&] { return modellib_session_set_variable(session, "mine", x, sizeof(x)); }},
       {"reset_variables", [&] { return modellib_session_reset_variables(session); }},
+      {"variables_info",
+       [&] {
+         modellib_variable_info info = {};
+         info.size = sizeof(info);
+         return modellib_variables_info(variables, 0, &info);
+       }},
       {"variables_get", [&] { return modellib_variables_get(variables, "total", y, sizeof(y)); }},
       {"variables_set", [&] { return modellib_variables_set(variables, "total", x, sizeof(x)); }},
       {"variables_publish", [&] { return modellib_variables_publish(variables); }},
@@ -124,6 +131,8 @@ TEST(Fork, AllFunctionsRefuseWhatIsTheParents) {
               0)
         << name;
   }
+  EXPECT_EQ(modellib_variables_count(variables), 1);
+  EXPECT_EQ(in_child([&] { return modellib_variables_count(variables); }), 0);
   // It has no dimension to set: for the parent's process it is no mistake of the number.
   EXPECT_NE(modellib_session_set_dim(session, entry, 0, 1), MODELLIB_FAILED_PRECONDITION);
   EXPECT_EQ(in_child([&] {
@@ -195,8 +204,38 @@ TEST(Fork, AChildReleasesNothingOfItsParent) {
   EXPECT_GT(released, 1);
 }
 
-// Other threads load, make sessions and run while this one forks: no lock of the library is taken
-// into the child.
+// A compile may be anywhere when it is to be waited for: here its log holds it up.
+TEST(Fork, WaitsForACompileOnAnotherThread) {
+  struct Compile {
+    std::atomic<bool> begun{false};
+    std::atomic<bool> goes_on{false};
+  } compile;
+  modellib_log log = {};
+  log.size = sizeof(log);
+  log.user = &compile;
+  log.write = [](void* user, modellib_log_level, const char*) {
+    auto& to = *static_cast<Compile*>(user);
+    if (to.begun.exchange(true)) return;
+    std::this_thread::sleep_for(std::chrono::milliseconds(300));
+    to.goes_on.store(true);
+  };
+  modellib_compile_options options = {};
+  options.size = sizeof(options);
+  options.log = &log;
+  std::thread thread([&] {
+    modellib_plan* plan = nullptr;
+    EXPECT_EQ(modellib_compile_memory(kCounters, sizeof(kCounters) - 1, &options, &plan),
+              MODELLIB_OK);
+    compile.begun.store(true);  // whatever happened
+    modellib_plan_free(plan);
+  });
+  while (!compile.begun.load()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  EXPECT_EQ(in_child([&] { return compile.goes_on.load() ? 0 : 1; }), 0);
+  thread.join();
+}
+
+// Other threads load, compile, make sessions and run while this one forks: no lock of the library
+// is taken into the child.
 TEST(Fork, WhateverOtherThreadsDo) {
   modellib_plan* const plan = compile_busy_plan();
   const std::string path = write_busy_plan(plan);
@@ -217,11 +256,19 @@ TEST(Fork, WhateverOtherThreadsDo) {
       }
     });
   }
+  threads.emplace_back([&] {
+    while (!stop.load()) {
+      modellib_plan* const own = compile_busy_plan();
+      if (run_anew(own, 1) != expected) wrong.fetch_add(1);
+      modellib_plan_free(own);
+    }
+  });
   for (int i = 0; i < 30; ++i) {
     EXPECT_EQ(in_child([&] {
                 modellib_plan* own = nullptr;
                 if (modellib_plan_load_file(path.c_str(), nullptr, &own) != MODELLIB_OK) return 1;
-                return run_anew(own, 2) == expected ? 0 : 2;
+                if (run_anew(own, 2) != expected) return 2;
+                return run_anew(compile_busy_plan(), 2) == expected ? 0 : 3;
               }),
               0);
   }
