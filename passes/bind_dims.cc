@@ -45,6 +45,36 @@ bool has_regions(const Graph& graph) {
   });
 }
 
+// What constraints hold equal has the bounds of both sides: kernels are planned for no sizes that
+// cannot be. Where they have none in common, binding inputs will say so.
+void meet_constraints(const Graph& graph, Replacements& with, DimRanges& ranges) {
+  const auto meet = [&](const Dim& symbol, const Dim& other) {
+    if (!symbol.is_symbol() || with.contains(symbol.symbol_name())) return;
+    const auto [own, is_new] = ranges.try_emplace(symbol.symbol_name());
+    const DimRange range = other.substitute(with).range(ranges);
+    const DimRange both = {std::max(own->second.min, range.min),
+                           std::min(own->second.max, range.max)};
+    if (both.min <= both.max) own->second = both;
+    if (own->second == DimRange()) ranges.erase(own);
+  };
+  // The second time with what the first found.
+  for (int again = 0; again < 2; ++again) {
+    for (const Graph::Constraint& c : graph.constraints()) {
+      meet(c.left, c.right);
+      meet(c.right, c.left);
+    }
+  }
+  for (const Graph::Constraint& c : graph.constraints()) {
+    for (const Dim* side : {&c.left, &c.right}) {
+      if (!side->is_symbol()) continue;
+      const auto found = ranges.find(side->symbol_name());
+      if (found == ranges.end() || found->second.min != found->second.max) continue;
+      with.emplace(found->first, found->second.min);
+      ranges.erase(found);
+    }
+  }
+}
+
 // Attributes may hold expressions and regions; both are rewritten.
 absl::StatusOr<Attributes> substitute(const Graph::Node& node, const OpRegistry& registry,
                                       const Replacements& with, const DimRanges& ranges) {
@@ -122,6 +152,7 @@ absl::StatusOr<GraphRef> bind_dims(const GraphRef& graph, const OpRegistry& regi
       ranges.erase(symbol);
     }
   }
+  meet_constraints(*graph, with, ranges);
   if (with.empty() && ranges == graph->ranges() && (ranges.empty() || !has_regions(*graph))) {
     return graph;
   }

@@ -53,6 +53,22 @@ TEST(BindDims, OutsideTheModelsOwnBoundsIsAnError) {
 }
 
 // Expressions in regions are bound too.
+TEST(BindDims, WhatIsHeldEqualHasTheBoundsOfBoth) {
+  const GraphRef graph = testing::graph_of(R"(graph "g" (x: f32[4,n], y: f32[m,5]) {
+    dim n in 1..20
+    dim m in 3..100
+    require n == m "matmul"
+    return z = matmul(x, y)
+  })");
+  ASSERT_NE(graph, nullptr);
+  const auto both = bind_dims(graph, builtin_ops(), {{"m", {1, 10}}});
+  ASSERT_TRUE(both.ok()) << both.status();
+  EXPECT_EQ((*both)->ranges(), (DimRanges{{"m", {3, 10}}, {"n", {3, 10}}}));
+  const auto number = bind_dims(graph, builtin_ops(), {{"n", {7, 7}}});
+  ASSERT_TRUE(number.ok()) << number.status();
+  EXPECT_TRUE((*number)->ranges().empty());
+}
+
 TEST(BindDims, GoesIntoRegions) {
   const GraphRef graph = testing::graph_of(R"(graph "g" (x: f32[batch,4]) {
     return y = fused(x) {region: graph "region" (in0: f32[batch,4]) {

@@ -375,6 +375,32 @@ TEST(CpuPlans, NumbersOfU32WrapBetweenTheOpsOfARegion) {
   }
 }
 
+// Each of these was planned for sizes that one of its operands cannot have.
+TEST(CpuPlans, ExtentsThatAreHeldEqualAreOfOneSize) {
+  GraphBuilder b(builtin_ops(), "equal");
+  const Value n = b.input("n", {DType::kF32, {4, Dim::symbol("n")}});
+  const Value m = b.input("m", {DType::kF32, {Dim::symbol("m"), 4}});
+  b.output("product", matmul(n, m));
+  b.output("joined", concat(std::vector<Value>{n, transpose(m, {1, 0})}, 0));
+  const auto graph = b.build();
+  ASSERT_TRUE(graph.ok()) << graph.status();
+  CompileOptions options;
+  options.dims = {{"n", {1, 20}}, {"m", {1, 10}}};
+  const auto program = compile_for_cpu(*graph, options);
+  ASSERT_TRUE(program.ok()) << program.status();
+  const auto session = runtime::Session::create(program->executable);
+  ASSERT_TRUE(session.ok()) << session.status();
+  const std::vector<Tensor> inputs = {*random_tensor(DType::kF32, {4, 10}, -1, 1, "n"),
+                                      *random_tensor(DType::kF32, {10, 4}, -1, 1, "m")};
+  const auto got = (*session)->run_tensors(*program->executable->entry("main"), inputs);
+  ASSERT_TRUE(got.ok()) << got.status();
+  const auto want = run_reference(*graph, inputs);
+  ASSERT_TRUE(want.ok()) << want.status();
+  for (size_t i = 0; i < 2; ++i) {
+    EXPECT_EQ(difference(got->at(i), want->outputs.at(i), 1e-5), "") << i;
+  }
+}
+
 // A region keeps f16 in f32; what asks where a number lies sees the f16 of it all the same.
 TEST(CpuPlans, TestsOfNarrowFloatsSeeTheRoundedNumber) {
   for (const DType dtype : {DType::kF16, DType::kBF16}) {
