@@ -1,9 +1,14 @@
 #include "modellib/ops/conv.h"
 
+#include <algorithm>
+#include <utility>
+#include <vector>
+
 #include "absl/strings/str_cat.h"
 #include "modellib/graph/status_macros.h"
 #include "modellib/ops/families.h"
 #include "modellib/ops/op_support.h"
+#include "modellib/ops/shape.h"
 #include "modellib/ops/window.h"
 
 namespace modellib {
@@ -289,12 +294,29 @@ Value conv_transpose(Value x, Value filter, ConvAttributes attributes,
   output_padding.resize(w->kernel.size(), 0);
   attributes.shape = x.shape();
   attributes.shape[w->channel_axis(x.shape().size())] = filter.shape()[1] * attributes.groups;
+  attributes.padding_high = w->padding_high;
+  // By axis of the result, zeros behind it.
+  PadAttributes zeros;
+  zeros.low.assign(x.shape().size(), 0);
+  zeros.high = zeros.low;
+  bool any_zeros = false;
   for (size_t i = 0; i < w->kernel.size(); ++i) {
-    Dim& extent = attributes.shape[w->spatial_axis(i)];
+    const size_t axis = w->spatial_axis(i);
+    if (output_padding[i] >= w->strides[i]) {
+      // The convolution whose gradient this is would have a window more: first comes what the
+      // padding cuts off, then zeros.
+      const int64_t taken = std::min(output_padding[i], attributes.padding_high[i]);
+      attributes.padding_high[i] -= taken;
+      zeros.high[axis] = output_padding[i] - taken;
+      any_zeros = any_zeros || zeros.high[axis] > 0;
+      output_padding[i] = 0;
+    }
+    Dim& extent = attributes.shape[axis];
     extent = (extent - 1) * w->strides[i] + w->reach(i) + output_padding[i] - w->padding_low[i] -
-             w->padding_high[i];
+             attributes.padding_high[i];
   }
-  return conv_input_gradient(x, filter, std::move(attributes));
+  const Value y = conv_input_gradient(x, filter, std::move(attributes));
+  return any_zeros ? pad(y, std::move(zeros)) : y;
 }
 
 }  // namespace modellib

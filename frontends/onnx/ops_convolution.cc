@@ -174,8 +174,6 @@ absl::StatusOr<Values> transposed_convolution(NodeView& n) {
   for (int64_t p : pads) {
     if (p < 0) return absl::UnimplementedError(absl::StrCat("a pad of ", p));
   }
-  // The convolution whose gradient this is must not lose elements at the end: rows beyond are cut
-  // off or added as padding of its operand.
   a.padding_low.assign(pads.begin(), pads.begin() + static_cast<int64_t>(spatial));
   a.padding_high.assign(pads.begin() + static_cast<int64_t>(spatial), pads.end());
   return Values{with_bias(conv_transpose(x, n.in(1), std::move(a), std::move(extra)), n.in(2))};

@@ -266,6 +266,26 @@ TEST(Pad, CutsOffBeforeItAdds) {
   }
 }
 
+// Of 1, 2, 3 by a filter of three ones with a hole between each: 1 2 4 2 4 2 3.
+TEST(ConvTranspose, OutputPaddingMayReachTheStride) {
+  const auto result = [](int64_t pad, int64_t output_padding) {
+    TestModel m;
+    m.input("x", {"1", "1", "3"});
+    m.constant("w", {1, 1, 3}, {1, 1, 1});
+    auto& node = m.node("ConvTranspose", {"x", "w"}, {"y"});
+    set_attribute(node, "dilations", std::vector<int64_t>{2});
+    set_attribute(node, "pads", std::vector<int64_t>{pad, pad});
+    set_attribute(node, "output_padding", std::vector<int64_t>{output_padding});
+    m.output("y");
+    const auto y = run(m, {floats({1, 1, 3}, {1, 2, 3})});
+    EXPECT_TRUE(y.ok()) << y.status();
+    return y.ok() ? *y : std::vector<float>();
+  };
+  EXPECT_THAT(result(0, 1), ElementsAre(1, 2, 4, 2, 4, 2, 3, 0));
+  EXPECT_THAT(result(2, 1), ElementsAre(4, 2, 4, 2));
+  EXPECT_THAT(result(1, 2), ElementsAre(2, 4, 2, 4, 2, 3, 0));
+}
+
 // ---- Types of results
 
 TEST(Losses, HaveTheTypeOfTheScores) {
