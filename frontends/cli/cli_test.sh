@@ -375,6 +375,15 @@ assert [c["args"]["step"] for c in calls] == [s["step"] for s in steps]
 assert all(c["dur"] >= 0 and a["ts"] + a["dur"] <= c["ts"] for a, c in zip(calls, calls[1:]))
 CHECK
 expect 1 "" "$modellib" profile mlp.mlplan --trace /no/such/folder/trace.json
+# Of a plan for many sizes, the work is that of the size that runs.
+printf 'graph "g" (x: f32[n,64]) {\n  dim n in 1..100000\n  return reduce_sum(x) {axes: [0]}\n}' >sum.mltxt
+expect 0 "" "$modellib" compile sum.mltxt -o sum.mlplan
+expect 0 "" "$modellib" profile sum.mlplan --dim n=4 --runs 1 --trace sum.json
+python3 - <<'CHECK' || fail "the profile of a small sum counts the bytes of a large one"
+import json
+work = [e["args"] for e in json.load(open("sum.json"))["traceEvents"] if e["ph"] == "X"]
+assert [(w["flops"], w["bytes"]) for w in work] == [(4 * 64, 4 * (4 + 1) * 64), (64, 4 * 2 * 64)], work
+CHECK
 
 # --- Comparison: with a plan, unoptimised, on the reference; with another model; NaN.
 expect 0 "equal within" "$modellib" diff "$model" mlp.mlplan

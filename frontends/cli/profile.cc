@@ -2,6 +2,7 @@
 
 #include <map>
 #include <mutex>
+#include <optional>
 #include <thread>
 #include <utility>
 
@@ -85,14 +86,15 @@ class Profiler {
       const Clock::time_point now = Clock::now();
       const std::lock_guard<std::mutex> lock(mutex);
       const auto s = static_cast<size_t>(event.step);
-      const auto outputs = static_cast<size_t>(event.outputs);
-      const auto inputs = static_cast<size_t>(event.inputs);
       if (!profile_.steps[s].holds_others()) {
-        const cpu::StepWork work = cpu::work_of_step({event.kernel, event.scalars, event.data,
-                                                      event.bytes.subspan(0, outputs),
-                                                      event.bytes.subspan(outputs, inputs)});
-        profile_.steps[s].work.flops += work.flops;
-        profile_.steps[s].work.bytes += work.bytes;
+        const auto operands = static_cast<size_t>(event.outputs + event.inputs);
+        const std::optional<cpu::StepWork> work =
+            cpu::work_of_step({event.kernel, event.scalars, event.data, event.chunks,
+                               event.buffers.subspan(0, operands)});
+        if (work.has_value()) {
+          profile_.steps[s].work.flops += work->flops;
+          profile_.steps[s].work.bytes += work->bytes;
+        }
       }
       if (!options_.trace) return;
       const int64_t total = session->profile(entry_)[s].nanoseconds;
