@@ -235,6 +235,28 @@ TEST(SessionTest, OwnsOutputsThatNobodyBinds) {
   EXPECT_THAT((*outputs)[0].as<float>(), ElementsAre(2, 4, 6, 8));
 }
 
+// Before any input is bound, and with the step that would write there.
+TEST(SessionTest, ReservesOutputsAhead) {
+  PlanMaker maker = dynamic_plan();
+  maker.plan.entries[0]->sequences[0]->steps[0]->name = "triple";
+  const auto executable = maker.load();
+  const EntryId infer = *executable->entry("infer");
+  // 64 bytes for the output, the rest for the session.
+  SessionOptions options;
+  options.max_bytes = executable->session_bytes() + 4096 + 64;
+  EXPECT_TRUE((*Session::create(executable, nullptr, options))->reserve_outputs(infer).ok());
+  --options.max_bytes;
+  const auto session = *Session::create(executable, nullptr, options);
+  const absl::Status status = session->reserve_outputs(infer);
+  EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("output 'y' takes 64 bytes"));
+  EXPECT_THAT(std::string(status.message()), HasSubstr("; step 0 'triple' (test.scale) writes it"));
+  // What the caller binds takes none.
+  std::vector<float> y(16);
+  ASSERT_TRUE(session->bind_output(infer, 0, y.data(), 64).ok());
+  EXPECT_TRUE(session->reserve_outputs(infer).ok());
+}
+
 TEST(SessionTest, FollowsTheExtentsOfEachRun) {
   const auto executable = dynamic_plan().load();
   const EntryId infer = *executable->entry("infer");
