@@ -156,6 +156,20 @@ for file in "$onnx"/*.onnx; do
   done
 done
 
+# --- A model that cannot run, whatever its inputs, is refused before they are opened; the message says where it is wrong.
+for file in "$onnx"/*.onnx; do
+  [[ $file == */00_good.onnx ]] && continue
+  message=$(timeout 20 "$modellib" run "$file" /nowhere/none.npy --output hostile 2>&1 >/dev/null)
+  code=$?
+  [[ $code == [13] ]] || fail "exit code $code: run $file /nowhere/none.npy"
+  [[ $message != *nowhere* ]] || fail "the inputs of $file come before what is wrong with it: $message"
+  [[ ${message#*.onnx} =~ (node|initializer)\ #|byte\ [0-9]|IR\ version|opset_import|operator\ set ]] ||
+    fail "no place in the message about $file: $message"
+done
+expect 1 "/nowhere/none.npy" "$modellib" run "$onnx/00_good.onnx" /nowhere/none.npy --output hostile
+expect 1 "in node #0 (ConstantOfShape)" "$modellib" run "$onnx/18_constantofshape_4TiB.onnx" --output hostile --device reference
+expect 1 "node #0 (Expand)" "$modellib" diff "$onnx/20_expand_24TiB.onnx" "$onnx/00_good.onnx" /nowhere/none.npy
+
 # --- Messages of ONNX that hold a tensor, or none.
 python3 - pb/output_0.pb <<'CHECK'
 import struct

@@ -62,7 +62,8 @@ class CpuSide final : public RunSide {
                               choose_entry(entry_names(*cpu_.executable), options.entry));
     MODELLIB_ASSIGN_OR_RETURN(entry_, cpu_.executable->entry(name));
     dims_ = options.dims;
-    return absl::OkStatus();
+    // What cannot run whatever its inputs are is found before they are read.
+    return cpu_.session->reserve_outputs(entry_);
   }
 
   std::vector<InputSlot> inputs() const override {

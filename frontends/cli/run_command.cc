@@ -42,6 +42,8 @@ absl::StatusOr<std::vector<Tensor>> outputs_of_cpu(const LoadedFile& file,
   MODELLIB_ASSIGN_OR_RETURN(const std::string name,
                             choose_entry(entry_names(*cpu.executable), options.entry));
   MODELLIB_ASSIGN_OR_RETURN(const runtime::EntryId entry, cpu.executable->entry(name));
+  // What cannot run whatever its inputs are is found before they are read.
+  MODELLIB_RETURN_IF_ERROR(cpu.session->reserve_outputs(entry));
   std::vector<InputSlot> slots;
   for (const runtime::TensorInfo& input : cpu.executable->info(entry).inputs) {
     slots.push_back({input.name, input.dtype});
