@@ -413,6 +413,27 @@ expect 1 '"value": "h"' "$modellib" diff "$model" changed.mltxt --json
 printf 'graph "g" (x: f32[2,2]) {\n  m = neg(x)\n  l = log(m)\n  t = tanh(l)\n  return t\n}' >nan.mltxt
 expect 0 "first NaN of A: 'l' at [0,0]" "$modellib" diff nan.mltxt nan.mltxt --disable-a all --device-b reference
 expect 0 "first NaN of B: 't'" "$modellib" diff nan.mltxt nan.mltxt --disable-a all
+# A NaN that no step writes: in an input that is only viewed, and in an output that is a constant.
+python3 - <<'CHECK'
+import struct
+header = b"{'descr': '<f4', 'fortran_order': False, 'shape': (2,), }".ljust(117) + b"\n"
+content = header + struct.pack("<2f", 1, float("nan"))
+open("nan.npy", "wb").write(b"\x93NUMPY\1\0" + struct.pack("<H", len(header)) + content)
+CHECK
+printf 'graph "g" (x: f32[2]) { return y = reshape(x) {shape: [2,1]} }' >view.mltxt
+expect 0 "first NaN of A: 'x' at [1], input 0" "$modellib" diff view.mltxt view.mltxt nan.npy
+expect 0 "first NaN of B: 'x' at [1], input 0" "$modellib" diff view.mltxt view.mltxt nan.npy --device-b reference
+printf 'graph "g" (x: f32[2]) {\n  c = constant() {value: f32[2] [1, nan]}\n  r = relu(x)\n  return c, r\n}' >constant.mltxt
+expect 0 "first NaN of A: 'c' at [1], output 0" "$modellib" diff constant.mltxt constant.mltxt
+# Integers, to the last digit.
+for number in 6 7; do
+  printf 'graph "g" (x: i64[1]) {\n  c = constant() {value: i64[1] [115292150460684697%s]}\n  return add(x, c)\n}' \
+    $number >integers_$number.mltxt
+done
+expect 1 ": 1152921504606846976 and 1152921504606846977" \
+  "$modellib" diff integers_6.mltxt integers_7.mltxt --rtol 0 --atol 0 --largest-integer 0
+expect 1 '"value_b": "1152921504606846977"' \
+  "$modellib" diff integers_6.mltxt integers_7.mltxt --rtol 0 --atol 0 --largest-integer 0 --json
 expect 2 "its passes ran already" "$modellib" diff mlp.mlplan "$model" --disable-a fusion
 expect 3 "the reference executor runs models" "$modellib" diff mlp.mlplan "$model" --device-a reference
 expect 3 "the reference executor runs models" "$modellib" diff "$model" mlp.mlplan --device-b reference
