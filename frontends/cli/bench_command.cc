@@ -87,10 +87,12 @@ void add_bench_command(CLI::App& app, Outcome& outcome) {
   command->add_option("--entry", options->entry, "Of a program with several")->type_name("NAME");
   command->add_option("--threads", options->threads, "0: one for each core")
       ->check(CLI::Range(0, 1024))
-      ->type_name("N");
+      ->type_name("N")
+      ->capture_default_str();
   command->add_option("--seconds", options->seconds, "How long to measure")
       ->check(finite_number(0, 3600))
-      ->type_name("S");
+      ->type_name("S")
+      ->capture_default_str();
   command->add_flag("--json", options->json, "For programs to read");
   set_examples(*command, {"modellib bench model.mltxt --dim batch=4 --threads 1 --seconds 0.1",
                           "modellib bench model.mlplan --seconds 0.1 --json"});

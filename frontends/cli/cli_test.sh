@@ -30,6 +30,12 @@ expect 0 "compile" "$modellib" --help
 for command in run compile inspect bench profile diff completion man markdown; do
   expect 0 "Usage" "$modellib" "$command" --help
 done
+# With what holds where an option is not given.
+expect 0 "--seconds S=2 " "$modellib" bench --help
+expect 0 "--rtol X=0.001 " "$modellib" diff --help
+expect 0 "=20" "$modellib" profile --help
+expect 0 "How long to measure. Default: 2." "$modellib" man
+expect 0 "those of stride-scans, legalize, widen are" "$modellib" markdown
 expect 2 "subcommand" "$modellib"
 expect 2 "subcommand" "$modellib" dance
 expect 2 "MODEL" "$modellib" run
