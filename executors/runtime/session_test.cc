@@ -235,6 +235,26 @@ TEST(SessionTest, OwnsOutputsThatNobodyBinds) {
   EXPECT_THAT((*outputs)[0].as<float>(), ElementsAre(2, 4, 6, 8));
 }
 
+TEST(SessionTest, ShapesOfInputsFollowFromSymbols) {
+  PlanMaker maker;
+  EntryMaker entry = maker.entry("infer");
+  const int batch = entry.symbol("batch", 1, 8);
+  const int n = entry.slot_of(batch, 2, 2, 16);
+  entry.input("x", fb::DType::F32, {number(8), number(3)}, {batch, -1});
+  entry.input("y", fb::DType::F32, {slot(n, 16)});
+  entry.output("z", fb::DType::F32, {slot(n, 16)});
+  entry.step("test.scale", {in(fb::Space::Output, 0, 64)}, {in(fb::Space::Input, 1, 64)},
+             {slot(n, 16), real(3), number(4)}, 4);
+  const auto executable = maker.load();
+  const EntryId infer = *executable->entry("infer");
+  EXPECT_THAT(*executable->input_shape(infer, 0, {5}), ElementsAre(5, 3));
+  EXPECT_THAT(*executable->input_shape(infer, 1, {5}), ElementsAre(10));
+  EXPECT_THAT(std::string(executable->input_shape(infer, 1, {9}).status().message()),
+              HasSubstr("batch = 9 was not planned"));
+  EXPECT_FALSE(executable->input_shape(infer, 2, {5}).ok());
+  EXPECT_FALSE(executable->input_shape(infer, 0, {}).ok());
+}
+
 // Before any input is bound, and with the step that would write there.
 TEST(SessionTest, ReservesOutputsAhead) {
   PlanMaker maker = dynamic_plan();

@@ -38,7 +38,7 @@ absl::Status bench(const Options& options) {
                             choose_entry(entry_names(*cpu.executable), options.entry));
   MODELLIB_ASSIGN_OR_RETURN(const runtime::EntryId entry, cpu.executable->entry(name));
   MODELLIB_ASSIGN_OR_RETURN(const std::vector<Tensor> inputs,
-                            sample_inputs(cpu.executable->info(entry), options.dims));
+                            sample_inputs(*cpu.executable, entry, options.dims));
   MODELLIB_RETURN_IF_ERROR(bind_inputs(*cpu.session, entry, inputs, options.dims));
   MODELLIB_RETURN_IF_ERROR(cpu.session->prepare(entry));
   const double load_ms = milliseconds_since(start);

@@ -376,6 +376,13 @@ for key in median_ms min_ms p90_ms load_ms planned_bytes lower_bound_bytes peak_
   expect 0 "\"$key\"" "$modellib" bench "$model" --dim batch=4 --threads 1 --seconds 0.01 --json
 done
 expect 0 "median_ms" "$modellib" bench mlp.mlplan --dim batch=4 --seconds 0.01
+# Extents that follow from a dimension follow from what it is given.
+printf 'graph "g" (x: f32[n], y: f32[2*n]) {\n  dim n in 1..8\n  return relu(x), relu(y)\n}' >twice.mltxt
+expect 0 "" "$modellib" compile twice.mltxt -o twice.mlplan
+expect 0 "median_ms" "$modellib" bench twice.mlplan --dim n=3 --seconds 0.01
+expect 0 "median_ms" "$modellib" bench twice.mlplan --seconds 0.01
+expect 1 "n = 9 was not planned" "$modellib" bench twice.mlplan --dim n=9 --seconds 0.01
+expect 0 "equal" "$modellib" diff twice.mlplan twice.mltxt --dim n=3
 
 # --- Profiles: times of all steps, their rates, and a trace that holds each call.
 expect 0 "of_peak" "$modellib" profile "$model" --dim batch=4 --runs 3

@@ -37,13 +37,16 @@ absl::StatusOr<std::vector<Tensor>> make_inputs(const RunSide& a, const RunSide&
   const std::vector<InputSlot> slots = a.inputs();
   if (!options.inputs.empty() || slots.empty()) return read_inputs(options.inputs, slots);
   // The side that has a plan knows how large they are to be; B's are put in the order of A.
-  if (a.entry() != nullptr) return sample_inputs(*a.entry(), options.dims, options.samples);
-  if (b.entry() == nullptr) {
+  if (a.executable() != nullptr) {
+    return sample_inputs(*a.executable(), a.entry(), options.dims, options.samples);
+  }
+  if (b.executable() == nullptr) {
     return absl::InvalidArgumentError(
         "give inputs: where both run on the reference executor, none can be made up");
   }
-  MODELLIB_ASSIGN_OR_RETURN(const std::vector<Tensor> samples,
-                            sample_inputs(*b.entry(), options.dims, options.samples));
+  MODELLIB_ASSIGN_OR_RETURN(
+      const std::vector<Tensor> samples,
+      sample_inputs(*b.executable(), b.entry(), options.dims, options.samples));
   return inputs_of_b(b.inputs(), slots, samples);
 }
 

@@ -38,7 +38,7 @@ class Profiler {
                               choose_entry(entry_names(*cpu.executable), options_.entry));
     MODELLIB_ASSIGN_OR_RETURN(entry_, cpu.executable->entry(profile_.entry));
     MODELLIB_ASSIGN_OR_RETURN(const std::vector<Tensor> inputs,
-                              sample_inputs(cpu.executable->info(entry_), options_.dims));
+                              sample_inputs(*cpu.executable, entry_, options_.dims));
     MODELLIB_RETURN_IF_ERROR(bind_inputs(*cpu.session, entry_, inputs, options_.dims));
     MODELLIB_RETURN_IF_ERROR(cpu.session->run(entry_));  // touches all memory
     return cpu;
