@@ -62,6 +62,40 @@ absl::StatusOr<int> Executable::symbol(EntryId entry, absl::string_view name) co
   return find_name("symbol", name, info(entry).symbols, kNameOf);
 }
 
+absl::StatusOr<std::vector<int64_t>> Executable::input_shape(
+    EntryId entry, int input, absl::Span<const int64_t> symbols) const {
+  const EntryInfo& info = this->info(entry);
+  const auto i = static_cast<size_t>(input);
+  if (input < 0 || i >= info.inputs.size()) {
+    return absl::InvalidArgumentError(absl::StrCat("no input ", input));
+  }
+  if (symbols.size() != info.symbols.size()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(symbols.size(), " values for ", info.symbols.size(), " symbols"));
+  }
+  for (size_t s = 0; s < symbols.size(); ++s) {
+    const SymbolInfo& symbol = info.symbols[s];
+    if (symbols[s] >= symbol.min && symbols[s] <= symbol.max) continue;
+    return absl::FailedPreconditionError(
+        absl::StrCat("entry '", info.name, "': ", symbol.name, " = ", symbols[s],
+                     " was not planned; the plan holds for ", symbol.min, " to ", symbol.max));
+  }
+  const EntryImage& image = image_->entries[static_cast<size_t>(entry.index())];
+  std::vector<int64_t> shape = info.inputs[i].max_shape;
+  for (size_t d = 0; d < shape.size(); ++d) {
+    const int symbol = info.inputs[i].symbols[d];
+    const int slot = image.inputs[i].shape[d].slot;
+    if (symbol >= 0) {
+      shape[d] = symbols[static_cast<size_t>(symbol)];
+    } else if (slot >= 0) {
+      const auto extent = evaluate(image.slots[static_cast<size_t>(slot)], symbols);
+      if (!extent.ok()) return absl::FailedPreconditionError(extent.status().message());
+      shape[d] = *extent;
+    }
+  }
+  return shape;
+}
+
 int Executable::entry_count() const { return static_cast<int>(image_->entries.size()); }
 
 const EntryInfo& Executable::info(EntryId entry) const {

@@ -97,6 +97,12 @@ class Executable {
   absl::StatusOr<int> output(EntryId entry, absl::string_view name) const;
   absl::StatusOr<int> symbol(EntryId entry, absl::string_view name) const;
 
+  // The extents that an input has where the entry's symbols have these values. InvalidArgument for
+  // an input that is none or another number of values, FailedPrecondition for values that were not
+  // planned for.
+  absl::StatusOr<std::vector<int64_t>> input_shape(EntryId entry, int input,
+                                                   absl::Span<const int64_t> symbols) const;
+
   int entry_count() const;
   // Without a name, inputs or outputs for an entry that is none.
   const EntryInfo& info(EntryId entry) const;

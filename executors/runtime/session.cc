@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <cstring>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
@@ -15,7 +17,44 @@ namespace {
 
 constexpr uint64_t kPage = 4096;
 
+// What takes most of a session's memory, for people; "" if no step does.
+std::string largest_part(const ProgramImage& program) {
+  const EntryImage* largest = nullptr;
+  for (const EntryImage& entry : program.entries) {
+    if (largest == nullptr || entry.info.planned_bytes > largest->info.planned_bytes) {
+      largest = &entry;
+    }
+  }
+  if (largest == nullptr) return "";
+  std::vector<PointerPatch> pointers;
+  for (const ArenaUseImage& arena : largest->arenas) {
+    pointers.insert(pointers.end(), arena.patches.begin(), arena.patches.end());
+  }
+  const std::string writer = largest_writer(*largest, pointers);
+  if (writer.empty()) return "";
+  return absl::StrCat("entry '", largest->info.name, "' takes the most, and most of that ", writer);
+}
+
 }  // namespace
+
+std::string largest_writer(const EntryImage& entry, absl::Span<const PointerPatch> pointers) {
+  std::vector<const StepImage*> writers(entry.pointers.size(), nullptr);
+  for (const StepImage& step : entry.steps) {
+    for (uint32_t i = 0; i < step.outputs; ++i) writers[step.first_pointer + i] = &step;
+    writers[step.first_pointer + step.outputs + step.inputs] = &step;  // workspace
+  }
+  const StepImage* most = nullptr;
+  uint64_t bytes = 0;
+  for (const PointerPatch& p : pointers) {
+    // Of steps in place the last one: it completes the value.
+    if (writers[p.pointer] == nullptr || entry.pointer_bytes[p.pointer] < bytes) continue;
+    most = writers[p.pointer];
+    bytes = entry.pointer_bytes[p.pointer];
+  }
+  if (most == nullptr) return "";
+  return absl::StrCat("step ", most - entry.steps.data(), " '", most->name, "' (",
+                      most->kernel_name, ")");
+}
 
 absl::StatusOr<std::unique_ptr<Session>> Session::create(
     std::shared_ptr<const Executable> executable, std::shared_ptr<VariableStore> store,
@@ -110,7 +149,14 @@ absl::Status Session::Impl::take_memory(const SessionOptions& options) {
     }
     base = options.memory.data();
   } else {
-    MODELLIB_ASSIGN_OR_RETURN(memory, allocate(bytes, "the session's memory", kPage));
+    auto taken = allocate(bytes, "the session's memory", kPage);
+    if (!taken.ok()) {
+      const std::string part = largest_part(*program);
+      if (part.empty()) return taken.status();
+      return absl::Status(taken.status().code(),
+                          absl::StrCat(taken.status().message(), "; ", part));
+    }
+    memory = *std::move(taken);
     base = memory.data;
   }
   // A hostile plan may copy out what its steps never wrote.
@@ -238,6 +284,15 @@ absl::Status Session::Impl::run(SessionEntry& entry, const RunOptions& options) 
     if (output.target != output.result && output.bytes != 0) {
       std::memcpy(output.result, output.target, output.bytes);
     }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Session::reserve_outputs(EntryId id) {
+  MODELLIB_ASSIGN_OR_RETURN(SessionEntry * entry, impl_->find(id));
+  for (size_t i = 0; i < entry->outputs.size(); ++i) {
+    if (entry->outputs[i].bound != nullptr) continue;
+    MODELLIB_RETURN_IF_ERROR(impl_->take_output(*entry, i));
   }
   return absl::OkStatus();
 }

@@ -120,6 +120,9 @@ class Session {
   absl::Status bind_output(EntryId entry, int output, void* data, uint64_t bytes);
   // Back to a buffer of the session's own, which is also where outputs go that were never bound.
   absl::Status release_output(EntryId entry, int output);
+  // Takes the memory of outputs that are not bound now instead of in the first preparation: whether
+  // it is to be had does not depend on inputs. ResourceExhausted, naming the step that writes it.
+  absl::Status reserve_outputs(EntryId entry);
   // Sets a symbol that no input binds (a position, say).
   absl::Status set_symbol(EntryId entry, int symbol, int64_t value);
 

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -256,6 +257,22 @@ absl::Status Session::Impl::prepare_inputs(SessionEntry& entry) {
   return absl::OkStatus();
 }
 
+absl::Status Session::Impl::take_output(SessionEntry& entry, size_t output) {
+  OutputState& state = entry.outputs[output];
+  if (state.own.data != nullptr) return absl::OkStatus();
+  const TensorInfo& info = entry.image->info.outputs[output];
+  auto memory = allocate(info.bytes, absl::StrCat("output '", info.name, "'"));
+  if (!memory.ok()) {
+    const std::string writer = largest_writer(*entry.image, entry.image->outputs[output].patches);
+    if (writer.empty()) return memory.status();
+    return absl::Status(memory.status().code(),
+                        absl::StrCat(memory.status().message(), "; ", writer, " writes it"));
+  }
+  state.own = *std::move(memory);
+  std::memset(state.own.data, 0, info.bytes);
+  return absl::OkStatus();
+}
+
 absl::Status Session::Impl::prepare_outputs(SessionEntry& entry) {
   const EntryInfo& info = entry.image->info;
   for (OutputState& output : entry.outputs) output.result = nullptr;
@@ -275,12 +292,7 @@ absl::Status Session::Impl::prepare_outputs(SessionEntry& entry) {
     }
     output.bytes = bytes_of_extents(info.outputs[i].dtype, output.extents);
     const bool copies = program->untrusted && info.outputs[i].dynamic;
-    if ((output.bound == nullptr || copies) && output.own.data == nullptr) {
-      MODELLIB_ASSIGN_OR_RETURN(
-          output.own,
-          allocate(info.outputs[i].bytes, absl::StrCat("output '", info.outputs[i].name, "'")));
-      std::memset(output.own.data, 0, info.outputs[i].bytes);
-    }
+    if (output.bound == nullptr || copies) MODELLIB_RETURN_IF_ERROR(take_output(entry, i));
     if (output.bound != nullptr && output.capacity < output.bytes) {
       return absl::InvalidArgumentError(
           absl::StrCat("entry '", info.name, "': output '", info.outputs[i].name, "' has shape [",

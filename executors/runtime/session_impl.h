@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -92,6 +93,8 @@ struct Session::Impl {
   absl::Status resolve_symbols(SessionEntry& entry);
   static absl::Status check_constraints(const SessionEntry& entry);
   absl::Status prepare_inputs(SessionEntry& entry);
+  // A buffer of the session's own for an output, of the largest extents, if it has none yet.
+  absl::Status take_output(SessionEntry& entry, size_t output);
   absl::Status prepare_outputs(SessionEntry& entry);
   absl::Status check_overlap(const SessionEntry& entry) const;
   static void patch(SessionEntry& entry, absl::Span<const PointerPatch> patches, std::byte* base) {
@@ -101,6 +104,10 @@ struct Session::Impl {
   absl::Status run(SessionEntry& entry, const RunOptions& options);
   absl::Status run_on_variables(SessionEntry& entry, const RunOptions& options);
 };
+
+// The step that writes the most of what these pointers show to: "step 3 'fc.matmul'
+// (cpu.matmul_f32)"; "" if none does. For messages about memory that there is not.
+std::string largest_writer(const EntryImage& entry, absl::Span<const PointerPatch> pointers);
 
 // An error for a tensor of another type; `what` is "input" or "variable".
 absl::Status check_tensor(absl::string_view what, absl::string_view name, const Tensor& tensor,

@@ -235,6 +235,48 @@ TEST(SessionTest, OwnsOutputsThatNobodyBinds) {
   EXPECT_THAT((*outputs)[0].as<float>(), ElementsAre(2, 4, 6, 8));
 }
 
+TEST(SessionTest, ShapesOfInputsFollowFromSymbols) {
+  PlanMaker maker;
+  EntryMaker entry = maker.entry("infer");
+  const int batch = entry.symbol("batch", 1, 8);
+  const int n = entry.slot_of(batch, 2, 2, 16);
+  entry.input("x", fb::DType::F32, {number(8), number(3)}, {batch, -1});
+  entry.input("y", fb::DType::F32, {slot(n, 16)});
+  entry.output("z", fb::DType::F32, {slot(n, 16)});
+  entry.step("test.scale", {in(fb::Space::Output, 0, 64)}, {in(fb::Space::Input, 1, 64)},
+             {slot(n, 16), real(3), number(4)}, 4);
+  const auto executable = maker.load();
+  const EntryId infer = *executable->entry("infer");
+  EXPECT_THAT(*executable->input_shape(infer, 0, {5}), ElementsAre(5, 3));
+  EXPECT_THAT(*executable->input_shape(infer, 1, {5}), ElementsAre(10));
+  EXPECT_THAT(std::string(executable->input_shape(infer, 1, {9}).status().message()),
+              HasSubstr("batch = 9 was not planned"));
+  EXPECT_FALSE(executable->input_shape(infer, 2, {5}).ok());
+  EXPECT_FALSE(executable->input_shape(infer, 0, {}).ok());
+}
+
+// Before any input is bound, and with the step that would write there.
+TEST(SessionTest, ReservesOutputsAhead) {
+  PlanMaker maker = dynamic_plan();
+  maker.plan.entries[0]->sequences[0]->steps[0]->name = "triple";
+  const auto executable = maker.load();
+  const EntryId infer = *executable->entry("infer");
+  // 64 bytes for the output, the rest for the session.
+  SessionOptions options;
+  options.max_bytes = executable->session_bytes() + 4096 + 64;
+  EXPECT_TRUE((*Session::create(executable, nullptr, options))->reserve_outputs(infer).ok());
+  --options.max_bytes;
+  const auto session = *Session::create(executable, nullptr, options);
+  const absl::Status status = session->reserve_outputs(infer);
+  EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("output 'y' takes 64 bytes"));
+  EXPECT_THAT(std::string(status.message()), HasSubstr("; step 0 'triple' (test.scale) writes it"));
+  // What the caller binds takes none.
+  std::vector<float> y(16);
+  ASSERT_TRUE(session->bind_output(infer, 0, y.data(), 64).ok());
+  EXPECT_TRUE(session->reserve_outputs(infer).ok());
+}
+
 TEST(SessionTest, FollowsTheExtentsOfEachRun) {
   const auto executable = dynamic_plan().load();
   const EntryId infer = *executable->entry("infer");

@@ -38,7 +38,7 @@ absl::Status bench(const Options& options) {
                             choose_entry(entry_names(*cpu.executable), options.entry));
   MODELLIB_ASSIGN_OR_RETURN(const runtime::EntryId entry, cpu.executable->entry(name));
   MODELLIB_ASSIGN_OR_RETURN(const std::vector<Tensor> inputs,
-                            sample_inputs(cpu.executable->info(entry), options.dims));
+                            sample_inputs(*cpu.executable, entry, options.dims));
   MODELLIB_RETURN_IF_ERROR(bind_inputs(*cpu.session, entry, inputs, options.dims));
   MODELLIB_RETURN_IF_ERROR(cpu.session->prepare(entry));
   const double load_ms = milliseconds_since(start);
@@ -87,10 +87,12 @@ void add_bench_command(CLI::App& app, Outcome& outcome) {
   command->add_option("--entry", options->entry, "Of a program with several")->type_name("NAME");
   command->add_option("--threads", options->threads, "0: one for each core")
       ->check(CLI::Range(0, 1024))
-      ->type_name("N");
+      ->type_name("N")
+      ->capture_default_str();
   command->add_option("--seconds", options->seconds, "How long to measure")
       ->check(finite_number(0, 3600))
-      ->type_name("S");
+      ->type_name("S")
+      ->capture_default_str();
   command->add_flag("--json", options->json, "For programs to read");
   set_examples(*command, {"modellib bench model.mltxt --dim batch=4 --threads 1 --seconds 0.1",
                           "modellib bench model.mlplan --seconds 0.1 --json"});

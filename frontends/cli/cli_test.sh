@@ -30,6 +30,12 @@ expect 0 "compile" "$modellib" --help
 for command in run compile inspect bench profile diff completion man markdown; do
   expect 0 "Usage" "$modellib" "$command" --help
 done
+# With what holds where an option is not given.
+expect 0 "--seconds S=2 " "$modellib" bench --help
+expect 0 "--rtol X=0.001 " "$modellib" diff --help
+expect 0 "=20" "$modellib" profile --help
+expect 0 "How long to measure. Default: 2." "$modellib" man
+expect 0 "those of stride-scans, legalize, widen are" "$modellib" markdown
 expect 2 "subcommand" "$modellib"
 expect 2 "subcommand" "$modellib" dance
 expect 2 "MODEL" "$modellib" run
@@ -155,6 +161,20 @@ for file in "$onnx"/*.onnx; do
     [[ $code == 0 || -n $message ]] || fail "no message: $command $file"
   done
 done
+
+# --- A model that cannot run, whatever its inputs, is refused before they are opened; the message says where it is wrong.
+for file in "$onnx"/*.onnx; do
+  [[ $file == */00_good.onnx ]] && continue
+  message=$(timeout 20 "$modellib" run "$file" /nowhere/none.npy --output hostile 2>&1 >/dev/null)
+  code=$?
+  [[ $code == [13] ]] || fail "exit code $code: run $file /nowhere/none.npy"
+  [[ $message != *nowhere* ]] || fail "the inputs of $file come before what is wrong with it: $message"
+  [[ ${message#*.onnx} =~ (node|initializer)\ #|byte\ [0-9]|IR\ version|opset_import|operator\ set ]] ||
+    fail "no place in the message about $file: $message"
+done
+expect 1 "/nowhere/none.npy" "$modellib" run "$onnx/00_good.onnx" /nowhere/none.npy --output hostile
+expect 1 "in node #0 (ConstantOfShape)" "$modellib" run "$onnx/18_constantofshape_4TiB.onnx" --output hostile --device reference
+expect 1 "node #0 (Expand)" "$modellib" diff "$onnx/20_expand_24TiB.onnx" "$onnx/00_good.onnx" /nowhere/none.npy
 
 # --- Messages of ONNX that hold a tensor, or none.
 python3 - pb/output_0.pb <<'CHECK'
@@ -356,6 +376,13 @@ for key in median_ms min_ms p90_ms load_ms planned_bytes lower_bound_bytes peak_
   expect 0 "\"$key\"" "$modellib" bench "$model" --dim batch=4 --threads 1 --seconds 0.01 --json
 done
 expect 0 "median_ms" "$modellib" bench mlp.mlplan --dim batch=4 --seconds 0.01
+# Extents that follow from a dimension follow from what it is given.
+printf 'graph "g" (x: f32[n], y: f32[2*n]) {\n  dim n in 1..8\n  return relu(x), relu(y)\n}' >twice.mltxt
+expect 0 "" "$modellib" compile twice.mltxt -o twice.mlplan
+expect 0 "median_ms" "$modellib" bench twice.mlplan --dim n=3 --seconds 0.01
+expect 0 "median_ms" "$modellib" bench twice.mlplan --seconds 0.01
+expect 1 "n = 9 was not planned" "$modellib" bench twice.mlplan --dim n=9 --seconds 0.01
+expect 0 "equal" "$modellib" diff twice.mlplan twice.mltxt --dim n=3
 
 # --- Profiles: times of all steps, their rates, and a trace that holds each call.
 expect 0 "of_peak" "$modellib" profile "$model" --dim batch=4 --runs 3
@@ -375,6 +402,15 @@ assert [c["args"]["step"] for c in calls] == [s["step"] for s in steps]
 assert all(c["dur"] >= 0 and a["ts"] + a["dur"] <= c["ts"] for a, c in zip(calls, calls[1:]))
 CHECK
 expect 1 "" "$modellib" profile mlp.mlplan --trace /no/such/folder/trace.json
+# Of a plan for many sizes, the work is that of the size that runs.
+printf 'graph "g" (x: f32[n,64]) {\n  dim n in 1..100000\n  return reduce_sum(x) {axes: [0]}\n}' >sum.mltxt
+expect 0 "" "$modellib" compile sum.mltxt -o sum.mlplan
+expect 0 "" "$modellib" profile sum.mlplan --dim n=4 --runs 1 --trace sum.json
+python3 - <<'CHECK' || fail "the profile of a small sum counts the bytes of a large one"
+import json
+work = [e["args"] for e in json.load(open("sum.json"))["traceEvents"] if e["ph"] == "X"]
+assert [(w["flops"], w["bytes"]) for w in work] == [(4 * 64, 4 * (4 + 1) * 64), (64, 4 * 2 * 64)], work
+CHECK
 
 # --- Comparison: with a plan, unoptimised, on the reference; with another model; NaN.
 expect 0 "equal within" "$modellib" diff "$model" mlp.mlplan
@@ -390,6 +426,27 @@ expect 1 '"value": "h"' "$modellib" diff "$model" changed.mltxt --json
 printf 'graph "g" (x: f32[2,2]) {\n  m = neg(x)\n  l = log(m)\n  t = tanh(l)\n  return t\n}' >nan.mltxt
 expect 0 "first NaN of A: 'l' at [0,0]" "$modellib" diff nan.mltxt nan.mltxt --disable-a all --device-b reference
 expect 0 "first NaN of B: 't'" "$modellib" diff nan.mltxt nan.mltxt --disable-a all
+# A NaN that no step writes: in an input that is only viewed, and in an output that is a constant.
+python3 - <<'CHECK'
+import struct
+header = b"{'descr': '<f4', 'fortran_order': False, 'shape': (2,), }".ljust(117) + b"\n"
+content = header + struct.pack("<2f", 1, float("nan"))
+open("nan.npy", "wb").write(b"\x93NUMPY\1\0" + struct.pack("<H", len(header)) + content)
+CHECK
+printf 'graph "g" (x: f32[2]) { return y = reshape(x) {shape: [2,1]} }' >view.mltxt
+expect 0 "first NaN of A: 'x' at [1], input 0" "$modellib" diff view.mltxt view.mltxt nan.npy
+expect 0 "first NaN of B: 'x' at [1], input 0" "$modellib" diff view.mltxt view.mltxt nan.npy --device-b reference
+printf 'graph "g" (x: f32[2]) {\n  c = constant() {value: f32[2] [1, nan]}\n  r = relu(x)\n  return c, r\n}' >constant.mltxt
+expect 0 "first NaN of A: 'c' at [1], output 0" "$modellib" diff constant.mltxt constant.mltxt
+# Integers, to the last digit.
+for number in 6 7; do
+  printf 'graph "g" (x: i64[1]) {\n  c = constant() {value: i64[1] [115292150460684697%s]}\n  return add(x, c)\n}' \
+    $number >integers_$number.mltxt
+done
+expect 1 ": 1152921504606846976 and 1152921504606846977" \
+  "$modellib" diff integers_6.mltxt integers_7.mltxt --rtol 0 --atol 0 --largest-integer 0
+expect 1 '"value_b": "1152921504606846977"' \
+  "$modellib" diff integers_6.mltxt integers_7.mltxt --rtol 0 --atol 0 --largest-integer 0 --json
 expect 2 "its passes ran already" "$modellib" diff mlp.mlplan "$model" --disable-a fusion
 expect 3 "the reference executor runs models" "$modellib" diff mlp.mlplan "$model" --device-a reference
 expect 3 "the reference executor runs models" "$modellib" diff "$model" mlp.mlplan --device-b reference

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <string>
 #include <vector>
 
 #include "absl/numeric/int128.h"
@@ -67,6 +68,13 @@ int64_t first_nan(const Tensor& tensor) {
     if (std::isnan(tensor.at(i))) return i;
   }
   return -1;
+}
+
+std::string element_text(const Tensor& tensor, int64_t element) {
+  if (!is_integer(tensor.dtype())) return absl::StrCat(tensor.at(element));
+  const int64_t bits = tensor.int_at(element);
+  return tensor.dtype() == DType::kU64 ? absl::StrCat(static_cast<uint64_t>(bits))
+                                       : absl::StrCat(bits);
 }
 
 std::string position(const Tensor& tensor, int64_t element) {

@@ -32,6 +32,9 @@ TensorDifference compare_tensors(const Tensor& a, const Tensor& b, const Toleran
 // The first element, in C order, that is no number; -1 if there is none.
 int64_t first_nan(const Tensor& tensor);
 
+// An element for people to read: integers to the last digit, others as a double.
+std::string element_text(const Tensor& tensor, int64_t element);
+
 // "[0,2,1]": where an element lies.
 std::string position(const Tensor& tensor, int64_t element);
 

@@ -66,6 +66,15 @@ TEST(CompareTensors, ShapesMustBeTheSame) {
   EXPECT_TRUE(compare_tensors(tensor({2, 1}, {1, 2}), tensor({1, 2}, {1, 2}), {}).parted());
 }
 
+TEST(ElementText, HasAllDigitsOfIntegers) {
+  EXPECT_EQ(element_text(Tensor::scalar<int64_t>((int64_t{1} << 60) + 1), 0),
+            "1152921504606846977");
+  EXPECT_EQ(element_text(Tensor::scalar<int64_t>(-3), 0), "-3");
+  EXPECT_EQ(element_text(Tensor::scalar<uint64_t>(~uint64_t{0}), 0), "18446744073709551615");
+  EXPECT_EQ(element_text(tensor({2}, {1, kNan}), 1), "nan");
+  EXPECT_EQ(element_text(tensor({2}, {0.5, 1}), 0), "0.5");
+}
+
 TEST(FirstNan, IsFoundInFloatsAlone) {
   EXPECT_EQ(first_nan(tensor({2, 2}, {1, 2, kNan, kNan})), 2);
   EXPECT_EQ(first_nan(tensor({1}, {kInfinity})), -1);

@@ -8,6 +8,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
 #include "modellib/formats/file_bytes.h"
 #include "modellib/frontends/cli/command.h"
 #include "modellib/frontends/cli/cpu_device.h"
@@ -16,6 +17,7 @@
 #include "modellib/frontends/cli/output.h"
 #include "modellib/graph/status_macros.h"
 #include "modellib/graph/text.h"
+#include "modellib/passes/pipeline.h"
 
 namespace modellib::cli {
 namespace {
@@ -52,6 +54,13 @@ std::string explanation(const CompiledModel& compiled) {
     }
   }
   return out;
+}
+
+// Those that a budget of rewrites does not hold back.
+std::string mandatory_passes() {
+  std::vector<std::string> names = default_pipeline();
+  std::erase_if(names, [](const std::string& name) { return !is_mandatory_pass(name); });
+  return absl::StrJoin(names, ", ");
 }
 
 absl::Status compile_model(const Options& options) {
@@ -103,7 +112,10 @@ void add_compile_command(CLI::App& app, Outcome& outcome) {
   command->add_flag("--explain", options->explain,
                     "Tells what each pass did, and why it left alone what it nearly took");
   add_disable_option(*command, "--disable", "Leaves a pass out", options->disabled);
-  command->add_option("--stop-after", options->stop_after, "Stops after N rewrites, to bisect")
+  command
+      ->add_option("--stop-after", options->stop_after,
+                   absl::StrCat("Makes N rewrites in each entry at most, to bisect; those of ",
+                                mandatory_passes(), " are all made and not counted"))
       ->type_name("N")
       ->check(finite_number(0));
   set_examples(*command,

@@ -30,6 +30,11 @@ Json describe_plan(const PlanToDescribe& plan, const runtime::KernelTable& kerne
 Json describe_model(const Model& model, const PlanToDescribe& plan,
                     const runtime::KernelTable& kernels);
 
+// The error of a command on what will not run; OK if it will. Its code is that of the failure, as
+// when it is compiled, but Unimplemented where the model refuses sizes that we assumed: nobody
+// `gave_sizes`, and there was none to find.
+absl::Status will_not_run(const PlanToDescribe& plan, bool gave_sizes);
+
 // The lines of an error's message, none of OK.
 Json lines_of(const absl::Status& status);
 

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "modellib/frontends/cli/describe.h"
 #include "modellib/graph/op_def.h"
@@ -65,6 +66,15 @@ void add_missing(Json from, Json& to) {
 }
 
 }  // namespace
+
+absl::Status will_not_run(const PlanToDescribe& plan, bool gave_sizes) {
+  if (plan.runs.ok()) return absl::OkStatus();
+  const bool assumed = plan.runs.code() == absl::StatusCode::kInvalidArgument &&
+                       !plan.assumed.empty() && !gave_sizes;
+  return absl::Status(
+      assumed ? absl::StatusCode::kUnimplemented : plan.runs.code(),
+      absl::StrCat("it will not run here: ", lines_of(plan.runs)[0].get<std::string>()));
+}
 
 Json lines_of(const absl::Status& status) {
   Json lines = Json::array();

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -36,13 +37,16 @@ absl::StatusOr<std::vector<Tensor>> make_inputs(const RunSide& a, const RunSide&
   const std::vector<InputSlot> slots = a.inputs();
   if (!options.inputs.empty() || slots.empty()) return read_inputs(options.inputs, slots);
   // The side that has a plan knows how large they are to be; B's are put in the order of A.
-  if (a.entry() != nullptr) return sample_inputs(*a.entry(), options.dims, options.samples);
-  if (b.entry() == nullptr) {
+  if (a.executable() != nullptr) {
+    return sample_inputs(*a.executable(), a.entry(), options.dims, options.samples);
+  }
+  if (b.executable() == nullptr) {
     return absl::InvalidArgumentError(
         "give inputs: where both run on the reference executor, none can be made up");
   }
-  MODELLIB_ASSIGN_OR_RETURN(const std::vector<Tensor> samples,
-                            sample_inputs(*b.entry(), options.dims, options.samples));
+  MODELLIB_ASSIGN_OR_RETURN(
+      const std::vector<Tensor> samples,
+      sample_inputs(*b.executable(), b.entry(), options.dims, options.samples));
   return inputs_of_b(b.inputs(), slots, samples);
 }
 
@@ -60,6 +64,28 @@ std::string shape_text(const Tensor& tensor) {
   return absl::StrCat("[", absl::StrJoin(tensor.shape(), ","), "]");
 }
 
+std::optional<DiffReport::Nan> nan_among(absl::string_view what,
+                                         const std::vector<std::string>& names,
+                                         const std::vector<Tensor>& tensors) {
+  for (size_t i = 0; i < tensors.size(); ++i) {
+    const int64_t nan = first_nan(tensors[i]);
+    if (nan >= 0)
+      return DiffReport::Nan{names[i], absl::StrCat(what, " ", i), position(tensors[i], nan)};
+  }
+  return std::nullopt;
+}
+
+// Inputs come before all that is computed. Outputs come last: some are no value of a step.
+std::optional<DiffReport::Nan> first_nan_of(const RunSide& side, const std::vector<Tensor>& inputs,
+                                            const std::vector<Tensor>& outputs) {
+  std::vector<std::string> names;
+  for (const InputSlot& slot : side.inputs()) names.push_back(slot.name);
+  std::optional<DiffReport::Nan> found = nan_among("input", names, inputs);
+  if (!found.has_value()) found = side.recording().first_nan();
+  if (!found.has_value()) found = nan_among("output", side.outputs(), outputs);
+  return found;
+}
+
 class Comparison {
  public:
   explicit Comparison(const Tolerance& tolerance) : tolerance_(tolerance) {}
@@ -67,8 +93,6 @@ class Comparison {
   void values(const Recording& a, const Recording& b) {
     report_.values_a = static_cast<int>(a.values().size());
     report_.values_b = static_cast<int>(b.values().size());
-    report_.first_nan_a = a.first_nan();
-    report_.first_nan_b = b.first_nan();
     for (const Recording::Value& value : a.values()) {
       const Recording::Value* other = b.find(value.name);
       if (other == nullptr || value.ambiguous || other->ambiguous) continue;
@@ -97,9 +121,13 @@ class Comparison {
   bool compare(DiffReport::Difference found, const Tensor& a, const Tensor& b) {
     found.difference = compare_tensors(a, b, tolerance_);
     if (!found.difference.parted()) return true;
-    found.position = found.difference.shapes_differ
-                         ? absl::StrCat(shape_text(a), " and ", shape_text(b))
-                         : position(a, found.difference.worst);
+    if (found.difference.shapes_differ) {
+      found.position = absl::StrCat(shape_text(a), " and ", shape_text(b));
+    } else {
+      found.position = position(a, found.difference.worst);
+      found.value_a = element_text(a, found.difference.worst);
+      found.value_b = element_text(b, found.difference.worst);
+    }
     report_.differences.push_back(std::move(found));
     return false;
   }
@@ -111,8 +139,8 @@ class Comparison {
 std::string numbers(const DiffReport::Difference& d) {
   if (d.difference.shapes_differ) return absl::StrCat("the shapes are ", d.position);
   return absl::StrCat(d.difference.differing, " of ", d.difference.elements,
-                      " elements differ, the most at ", d.position, ": ", d.difference.a, " and ",
-                      d.difference.b);
+                      " elements differ, the most at ", d.position, ": ", d.value_a, " and ",
+                      d.value_b);
 }
 
 Json describe(const std::optional<DiffReport::Nan>& nan) {
@@ -146,7 +174,10 @@ absl::StatusOr<DiffReport> diff(const DiffOptions& options) {
   Comparison comparison(options.tolerance);
   comparison.values(a->recording(), b->recording());
   comparison.outputs(names, outputs_a, outputs_b);
-  return comparison.take();
+  DiffReport report = comparison.take();
+  report.first_nan_a = first_nan_of(*a, inputs_a, outputs_a);
+  report.first_nan_b = first_nan_of(*b, inputs_b, outputs_b);
+  return report;
 }
 
 Json describe_diff(const DiffReport& report) {
@@ -167,9 +198,9 @@ Json describe_diff(const DiffReport& report) {
       row["elements"] = d.difference.elements;
       row["largest"] = d.difference.largest;
       row["position"] = d.position;
-      // JSON has no NaN and no infinity: they travel as text.
-      row["value_a"] = absl::StrCat(d.difference.a);
-      row["value_b"] = absl::StrCat(d.difference.b);
+      // JSON has no NaN, no infinity and not all integers: they travel as text.
+      row["value_a"] = d.value_a;
+      row["value_b"] = d.value_b;
     }
     out["differences"].push_back(std::move(row));
   }

@@ -38,8 +38,10 @@ struct DiffReport {
     std::string where_a, where_b;  // "step 12 'fc1' (cpu.matmul_f32)"
     int64_t trip = 0;              // of the loop around it
     TensorDifference difference = {};
-    std::string position = {};  // of the worst element; for shapes that differ: both
+    std::string position = {};               // of the worst element; for shapes that differ: both
+    std::string value_a = {}, value_b = {};  // its values, as element_text gives them
   };
+  // In an input, else in a named value, else in an output.
   struct Nan {
     std::string value, where, position;
   };

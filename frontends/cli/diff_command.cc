@@ -39,29 +39,33 @@ void add_diff_command(CLI::App& app, Outcome& outcome) {
       "where the first NaN is. Values are compared by name");
   command->add_option("A", diff.a.file, "ONNX, native or text model, or plan")->required();
   command->add_option("B", diff.b.file, "The same model, or one to compare it with")->required();
-  CLI::Option* const inputs =
-      command->add_option("INPUT", diff.inputs,
-                          "FILE, in the order of A's inputs, or NAME=FILE; .npy or .pb. Without: "
-                          "random numbers");
+  CLI::Option* const inputs = command->add_option(
+      "INPUT", diff.inputs,
+      "FILE, in the order of A's inputs, or NAME=FILE; .npy or .pb, as for run. "
+      "Without: random numbers");
   for (const bool is_a : {true, false}) {
     DiffSide& side = is_a ? diff.a : diff.b;
     const std::string suffix = is_a ? "-a" : "-b";
     const std::string name = is_a ? "A" : "B";
     command->add_option("--device" + suffix, side.device, "What runs " + name)
         ->check(CLI::IsMember({"cpu", "reference"}))
-        ->type_name("DEVICE");
+        ->type_name("DEVICE")
+        ->capture_default_str();
     add_disable_option(*command, "--disable" + suffix, "Leaves a pass out for " + name,
                        side.disabled);
   }
   add_dim_option(*command, diff.dims);
   command->add_option("--rtol", diff.tolerance.relative, "How far apart, relative to the value")
       ->check(finite_number(0))
-      ->type_name("X");
+      ->type_name("X")
+      ->capture_default_str();
   command->add_option("--atol", diff.tolerance.absolute, "How far apart beside that")
       ->check(finite_number(0))
-      ->type_name("X");
+      ->type_name("X")
+      ->capture_default_str();
   command->add_option("--seed", diff.samples.seed, "Of the random inputs")
       ->type_name("N")
+      ->capture_default_str()
       ->excludes(inputs);
   diff.samples.largest_integer = 1;
   command
@@ -69,10 +73,12 @@ void add_diff_command(CLI::App& app, Outcome& outcome) {
                    "Random integers are drawn from 0 to it")
       ->check(CLI::Range(int64_t{0}, int64_t{1} << 31))
       ->type_name("N")
+      ->capture_default_str()
       ->excludes(inputs);
   command->add_option("--threads", diff.threads, "0: one for each core")
       ->check(CLI::Range(0, 1024))
-      ->type_name("N");
+      ->type_name("N")
+      ->default_str("0");
   command->add_option("--entry", diff.entry, "Of a program with several")->type_name("NAME");
   command->add_flag("--json", options->json, "For programs to read: all that part");
   set_examples(*command, {"modellib diff model.mltxt model.mlplan",

@@ -62,22 +62,26 @@ class CpuSide final : public RunSide {
                               choose_entry(entry_names(*cpu_.executable), options.entry));
     MODELLIB_ASSIGN_OR_RETURN(entry_, cpu_.executable->entry(name));
     dims_ = options.dims;
-    return absl::OkStatus();
+    // What cannot run whatever its inputs are is found before they are read.
+    return cpu_.session->reserve_outputs(entry_);
   }
 
   std::vector<InputSlot> inputs() const override {
     std::vector<InputSlot> slots;
-    for (const runtime::TensorInfo& input : entry()->inputs) {
+    for (const runtime::TensorInfo& input : cpu_.executable->info(entry_).inputs) {
       slots.push_back({input.name, input.dtype});
     }
     return slots;
   }
   std::vector<std::string> outputs() const override {
     std::vector<std::string> names;
-    for (const runtime::TensorInfo& output : entry()->outputs) names.push_back(output.name);
+    for (const runtime::TensorInfo& output : cpu_.executable->info(entry_).outputs) {
+      names.push_back(output.name);
+    }
     return names;
   }
-  const runtime::EntryInfo* entry() const override { return &cpu_.executable->info(entry_); }
+  const runtime::Executable* executable() const override { return cpu_.executable.get(); }
+  runtime::EntryId entry() const override { return entry_; }
 
   absl::StatusOr<std::vector<Tensor>> run(const std::vector<Tensor>& inputs) override {
     MODELLIB_RETURN_IF_ERROR(cli::bind_inputs(*cpu_.session, entry_, inputs, dims_));

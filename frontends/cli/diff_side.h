@@ -49,7 +49,8 @@ class RunSide {
   virtual std::vector<InputSlot> inputs() const = 0;
   virtual std::vector<std::string> outputs() const = 0;
   // Null where the device cannot say how large inputs are to be.
-  virtual const runtime::EntryInfo* entry() const { return nullptr; }
+  virtual const runtime::Executable* executable() const { return nullptr; }
+  virtual runtime::EntryId entry() const { return {}; }
   // Once. The outputs in order; all else is recorded.
   virtual absl::StatusOr<std::vector<Tensor>> run(const std::vector<Tensor>& inputs) = 0;
 

@@ -5,7 +5,6 @@
 #include <utility>
 #include <vector>
 
-#include "absl/strings/str_cat.h"
 #include "modellib/executors/cpu/kernels/registry.h"
 #include "modellib/formats/file_bytes.h"
 #include "modellib/formats/plan_generated.h"
@@ -92,14 +91,7 @@ absl::Status inspect(const Options& options) {
   print(file.plan != nullptr ? describe_plan(plan, cpu::cpu_kernel_table())
                              : describe_model(*file.model, plan, cpu::cpu_kernel_table()),
         options.json);
-  if (!plan.runs.ok()) {
-    // Sizes that were given and that the model refuses are no lack of ours, those assumed are.
-    const bool at_fault = plan.runs.code() == absl::StatusCode::kInvalidArgument &&
-                          (plan.assumed.empty() || !options.dims.empty());
-    return absl::Status(
-        at_fault ? absl::StatusCode::kInvalidArgument : absl::StatusCode::kUnimplemented,
-        absl::StrCat("it will not run here: ", lines_of(plan.runs)[0].get<std::string>()));
-  }
+  MODELLIB_RETURN_IF_ERROR(will_not_run(plan, !options.dims.empty()));
   if (!options.memory.empty()) MODELLIB_RETURN_IF_ERROR(draw_memory(*plan.plan, options));
   if (!options.graph.empty()) {
     if (!file.model.has_value()) {

@@ -21,10 +21,16 @@ std::string sentence(absl::string_view description) {
   return absl::StrCat(description, description.empty() || description.back() == '.' ? "" : ".");
 }
 
-std::string choices(const OptionSpec& option) {
-  return option.choices.empty()
-             ? ""
-             : absl::StrCat(" One of: ", absl::StrJoin(option.choices, ", "), ".");
+// What an option means, which values it may have and which it has where none is given.
+std::string explanation(const OptionSpec& option) {
+  std::string out = sentence(option.description);
+  if (!option.choices.empty()) {
+    absl::StrAppend(&out, " One of: ", absl::StrJoin(option.choices, ", "), ".");
+  }
+  if (!option.default_value.empty()) {
+    absl::StrAppend(&out, " Default: ", option.default_value, ".");
+  }
+  return out;
 }
 
 void add_items(const std::vector<OptionSpec>& options, std::string& out) {
@@ -36,8 +42,7 @@ void add_items(const std::vector<OptionSpec>& options, std::string& out) {
     if (!option.value.empty() && option.names[0][0] == '-') {
       absl::StrAppend(&head, " \\fI", roff(option.value), "\\fR");
     }
-    absl::StrAppend(&out, ".TP\n", head, "\n",
-                    roff(absl::StrCat(sentence(option.description), choices(option))), "\n");
+    absl::StrAppend(&out, ".TP\n", head, "\n", roff(explanation(option)), "\n");
   }
 }
 
@@ -49,8 +54,7 @@ void add_rows(const std::vector<OptionSpec>& options, std::string& out) {
     const bool is_option = option.names[0][0] == '-';
     absl::StrAppend(&out, "| `", absl::StrJoin(option.names, ", "),
                     is_option && !option.value.empty() ? absl::StrCat(" ", option.value) : "",
-                    "` | ", cell(absl::StrCat(sentence(option.description), choices(option))),
-                    " |\n");
+                    "` | ", cell(explanation(option)), " |\n");
   }
 }
 

@@ -2,6 +2,7 @@
 
 #include <map>
 #include <mutex>
+#include <optional>
 #include <thread>
 #include <utility>
 
@@ -37,7 +38,7 @@ class Profiler {
                               choose_entry(entry_names(*cpu.executable), options_.entry));
     MODELLIB_ASSIGN_OR_RETURN(entry_, cpu.executable->entry(profile_.entry));
     MODELLIB_ASSIGN_OR_RETURN(const std::vector<Tensor> inputs,
-                              sample_inputs(cpu.executable->info(entry_), options_.dims));
+                              sample_inputs(*cpu.executable, entry_, options_.dims));
     MODELLIB_RETURN_IF_ERROR(bind_inputs(*cpu.session, entry_, inputs, options_.dims));
     MODELLIB_RETURN_IF_ERROR(cpu.session->run(entry_));  // touches all memory
     return cpu;
@@ -85,14 +86,15 @@ class Profiler {
       const Clock::time_point now = Clock::now();
       const std::lock_guard<std::mutex> lock(mutex);
       const auto s = static_cast<size_t>(event.step);
-      const auto outputs = static_cast<size_t>(event.outputs);
-      const auto inputs = static_cast<size_t>(event.inputs);
       if (!profile_.steps[s].holds_others()) {
-        const cpu::StepWork work = cpu::work_of_step({event.kernel, event.scalars, event.data,
-                                                      event.bytes.subspan(0, outputs),
-                                                      event.bytes.subspan(outputs, inputs)});
-        profile_.steps[s].work.flops += work.flops;
-        profile_.steps[s].work.bytes += work.bytes;
+        const auto operands = static_cast<size_t>(event.outputs + event.inputs);
+        const std::optional<cpu::StepWork> work =
+            cpu::work_of_step({event.kernel, event.scalars, event.data, event.chunks,
+                               event.buffers.subspan(0, operands)});
+        if (work.has_value()) {
+          profile_.steps[s].work.flops += work->flops;
+          profile_.steps[s].work.bytes += work->bytes;
+        }
       }
       if (!options_.trace) return;
       const int64_t total = session->profile(entry_)[s].nanoseconds;

@@ -65,10 +65,12 @@ void add_profile_command(CLI::App& app, Outcome& outcome) {
       ->type_name("NAME");
   command->add_option("--threads", options->profile.threads, "0: one for each core")
       ->check(CLI::Range(0, 1024))
-      ->type_name("N");
+      ->type_name("N")
+      ->capture_default_str();
   command->add_option("--runs", options->profile.runs, "Runs to take medians of")
       ->check(CLI::Range(1, 1000000))
-      ->type_name("N");
+      ->type_name("N")
+      ->capture_default_str();
   command
       ->add_option("--trace", options->trace,
                    "Writes one run in the format of Chrome's tracing (Perfetto reads it)")
@@ -76,7 +78,8 @@ void add_profile_command(CLI::App& app, Outcome& outcome) {
   CLI::Option* const top =
       command->add_option("--top", options->top, "Prints so many steps, the longest; 0: all")
           ->check(CLI::Range(0, 1000000))
-          ->type_name("N");
+          ->type_name("N")
+          ->capture_default_str();
   command->add_flag("--json", options->json, "For programs to read: all steps, in order")
       ->excludes(top);
   set_examples(*command,

@@ -30,6 +30,7 @@ OptionSpec describe_option(const CLI::Option& option) {
   spec.required = option.get_required();
   spec.many = option.get_expected_max() > 1;
   if (option.get_items_expected_max() == 0) return spec;  // a flag
+  spec.default_value = option.get_default_str();
   // "FORMAT:{npy,pb}": the type, then what validators say of themselves.
   const std::string type = option.get_type_name();
   const std::pair<std::string, std::string> parts = absl::StrSplit(type, absl::MaxSplits(':', 1));

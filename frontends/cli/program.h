@@ -20,6 +20,7 @@ struct OptionSpec {
   std::string value;                 // what stands behind it: "FILE"; "" for a flag
   std::vector<std::string> choices;  // of the value, if it has few
   std::string description;
+  std::string default_value;  // as it would be typed; "" where there is none
   bool required = false;
   bool many = false;  // may be given several times
 };

@@ -42,6 +42,8 @@ absl::StatusOr<std::vector<Tensor>> outputs_of_cpu(const LoadedFile& file,
   MODELLIB_ASSIGN_OR_RETURN(const std::string name,
                             choose_entry(entry_names(*cpu.executable), options.entry));
   MODELLIB_ASSIGN_OR_RETURN(const runtime::EntryId entry, cpu.executable->entry(name));
+  // What cannot run whatever its inputs are is found before they are read.
+  MODELLIB_RETURN_IF_ERROR(cpu.session->reserve_outputs(entry));
   std::vector<InputSlot> slots;
   for (const runtime::TensorInfo& input : cpu.executable->info(entry).inputs) {
     slots.push_back({input.name, input.dtype});
@@ -68,20 +70,25 @@ void add_run_command(CLI::App& app, Outcome& outcome) {
   auto options = std::make_shared<RunOptions>();
   CLI::App* command = app.add_subcommand("run", "Runs a model once, from files to files");
   command->add_option("MODEL", options->model, "ONNX, native or text model, or plan")->required();
-  command->add_option("INPUT", options->inputs,
-                      "FILE, in the order of the model's inputs, or NAME=FILE; .npy or .pb");
+  command->add_option(
+      "INPUT", options->inputs,
+      "FILE, in the order of the model's inputs, or NAME=FILE; .npy or .pb. A .pb holds a "
+      "tensor, or an optional or a sequence of exactly one");
   command->add_option("--output", options->output, "Folder for output_0.npy and so on")
       ->required()
       ->type_name("DIR");
   command->add_option("--output-format", options->output_format, "Of the files that are written")
       ->check(CLI::IsMember({"npy", "pb"}))
-      ->type_name("FORMAT");
+      ->type_name("FORMAT")
+      ->capture_default_str();
   command->add_option("--device", options->device, "What runs it")
       ->check(CLI::IsMember({"cpu", "reference"}))
-      ->type_name("DEVICE");
+      ->type_name("DEVICE")
+      ->capture_default_str();
   command->add_option("--threads", options->threads, "0: one for each core")
       ->check(CLI::Range(0, 1024))
-      ->type_name("N");
+      ->type_name("N")
+      ->default_str("0");
   command->add_option("--entry", options->entry, "Of a program with several")->type_name("NAME");
   set_examples(*command,
                {"modellib run model.mltxt x.npy --output out",

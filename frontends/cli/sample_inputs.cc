@@ -47,19 +47,17 @@ std::vector<int64_t> symbol_values(const runtime::EntryInfo& entry, const DimRan
   return values;
 }
 
-absl::StatusOr<std::vector<Tensor>> sample_inputs(const runtime::EntryInfo& entry,
-                                                  const DimRanges& dims,
+absl::StatusOr<std::vector<Tensor>> sample_inputs(const runtime::Executable& executable,
+                                                  runtime::EntryId entry, const DimRanges& dims,
                                                   const SampleOptions& options) {
-  const std::vector<int64_t> symbols = symbol_values(entry, dims);
+  const runtime::EntryInfo& info = executable.info(entry);
+  const std::vector<int64_t> symbols = symbol_values(info, dims);
   std::vector<Tensor> tensors;
-  uint32_t number = 0;
-  for (const runtime::TensorInfo& input : entry.inputs) {
-    std::vector<int64_t> extents = input.max_shape;
-    for (size_t d = 0; d < extents.size(); ++d) {
-      if (input.symbols[d] >= 0) extents[d] = symbols[static_cast<size_t>(input.symbols[d])];
-    }
-    MODELLIB_ASSIGN_OR_RETURN(Tensor tensor, Tensor::zeros(input.dtype, extents));
-    Numbers numbers(options.seed + number++);
+  for (size_t i = 0; i < info.inputs.size(); ++i) {
+    MODELLIB_ASSIGN_OR_RETURN(const std::vector<int64_t> extents,
+                              executable.input_shape(entry, static_cast<int>(i), symbols));
+    MODELLIB_ASSIGN_OR_RETURN(Tensor tensor, Tensor::zeros(info.inputs[i].dtype, extents));
+    Numbers numbers(options.seed + static_cast<uint32_t>(i));
     fill(options, numbers, tensor);
     tensors.push_back(std::move(tensor));
   }

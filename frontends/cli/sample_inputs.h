@@ -25,9 +25,10 @@ struct SampleOptions {
 // A value for each symbol of the entry: the number that was asked for, else its maximum.
 std::vector<int64_t> symbol_values(const runtime::EntryInfo& entry, const DimRanges& dims);
 
-// A tensor for each input of the entry, floats in [0, 1).
-absl::StatusOr<std::vector<Tensor>> sample_inputs(const runtime::EntryInfo& entry,
-                                                  const DimRanges& dims,
+// A tensor for each input of the entry, floats in [0, 1), of the extents that follow from these
+// values. FailedPrecondition for values that were not planned for.
+absl::StatusOr<std::vector<Tensor>> sample_inputs(const runtime::Executable& executable,
+                                                  runtime::EntryId entry, const DimRanges& dims,
                                                   const SampleOptions& options = {});
 
 // Binds tensors to all inputs, and sets the symbols that no input binds.

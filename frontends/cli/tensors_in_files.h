@@ -19,8 +19,8 @@ struct InputSlot {
 };
 
 // `arguments` are FILE, for the next input that has none, or NAME=FILE. One tensor for each slot.
-// A file is .npy, or .pb with a TensorProto of
-// ONNX. InvalidArgument names the input that is missing, given twice, unknown or of another type.
+// A file is .npy, or .pb with a message of ONNX that holds one tensor (tensor_proto.h).
+// InvalidArgument names the input that is missing, given twice, unknown or of another type.
 absl::StatusOr<std::vector<Tensor>> read_inputs(absl::Span<const std::string> arguments,
                                                 absl::Span<const InputSlot> slots);
 

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "modellib/executors/runtime/session.h"
 #include "modellib/formats/plan_generated.h"
 #include "modellib/frontends/onnx/importer.h"
 #include "modellib/frontends/onnx/test_model.h"
@@ -75,6 +76,23 @@ TEST(Places, OfOutputsThatNoMemoryHolds) {
   const auto result = run_on_cpu(import(m), {});
   EXPECT_EQ(result.status().code(), absl::StatusCode::kResourceExhausted);
   EXPECT_THAT(std::string(result.status().message()), HasSubstr("output 'y': cannot allocate"));
+  EXPECT_THAT(std::string(result.status().message()),
+              HasSubstr("node #0 'ConstantOfShape_y' (ConstantOfShape)"));
+}
+
+TEST(Places, OfValuesThatNoMemoryHolds) {
+  TestModel m;
+  m.input("a", {"1048576", "2"});
+  m.input("b", {"2", "1048576"});
+  m.input("c", {"1048576", "1"});
+  m.node("MatMul", {"a", "b"}, {"h"});
+  m.node("MatMul", {"h", "c"}, {"y"});
+  m.output("y");
+  const auto program = compile_for_cpu(import(m));
+  ASSERT_TRUE(program.ok()) << program.status();
+  const auto session = runtime::Session::create(program->executable);
+  EXPECT_EQ(session.status().code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_THAT(std::string(session.status().message()), HasSubstr("node #0 'MatMul_h' (MatMul)"));
 }
 
 TEST(Places, OfInputsThatAreTooLarge) {
