@@ -119,8 +119,9 @@ TEST_P(FreeTable, OnePlanEqualsTheReferenceAtEachExtent) {
       wanted = {extent, 1};
       program = compile_for_cpu(*graph, options);
     }
-    if (names_channels(**graph)) {
-      // Filters are packed when the plan is made.
+    if (!program.ok() && names_channels(**graph)) {
+      // Filters are packed when the plan is made. Where a constraint holds the symbol to a number,
+      // the plan is for that.
       EXPECT_THAT(std::string(program.status().message()),
                   HasSubstr("channels that are known ahead"));
       continue;
