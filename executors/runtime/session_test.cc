@@ -263,7 +263,7 @@ TEST(SessionTest, ReservesOutputsAhead) {
   const EntryId infer = *executable->entry("infer");
   // 64 bytes for the output, the rest for the session.
   SessionOptions options;
-  options.max_bytes = executable->session_bytes() + 4096 + 64;
+  options.max_bytes = executable->session_bytes() + 64;
   EXPECT_TRUE((*Session::create(executable, nullptr, options))->reserve_outputs(infer).ok());
   --options.max_bytes;
   const auto session = *Session::create(executable, nullptr, options);
