@@ -1,4 +1,5 @@
 // Reductions over axes, ArgMax and ArgMin.
+#include <cmath>
 #include <cstdint>
 #include <limits>
 #include <numeric>
@@ -15,7 +16,15 @@
 namespace modellib::onnx {
 namespace {
 
-constexpr double kInfinity = std::numeric_limits<double>::infinity();
+// Of a type, as near as a double is; a tensor takes the nearest number of its own.
+double largest_of(DType dtype) {
+  if (is_real(dtype)) return std::numeric_limits<double>::infinity();
+  return std::ldexp(1.0, bits_of(dtype) - (is_signed_integer(dtype) ? 1 : 0)) - 1;
+}
+double least_of(DType dtype) {
+  if (is_real(dtype)) return -std::numeric_limits<double>::infinity();
+  return is_signed_integer(dtype) ? -std::ldexp(1.0, bits_of(dtype) - 1) : 0;
+}
 
 using Reduction = Value (*)(Value, const ReduceAttributes&);
 
@@ -29,12 +38,12 @@ bool over_nothing(Value x, const ReduceAttributes& a) {
 // Of nothing the result is the type's least number, or the largest.
 Value largest(Value x, const ReduceAttributes& a) {
   if (x.dtype() == DType::kBool) return reduce_any(x, a);
-  if (over_nothing(x, a)) return full(x, reduce_sum(x, a).shape(), -kInfinity);
+  if (over_nothing(x, a)) return full(x, reduce_sum(x, a).shape(), least_of(x.dtype()));
   return reduce_max(x, a);
 }
 Value least(Value x, const ReduceAttributes& a) {
   if (x.dtype() == DType::kBool) return reduce_all(x, a);
-  if (over_nothing(x, a)) return full(x, reduce_sum(x, a).shape(), kInfinity);
+  if (over_nothing(x, a)) return full(x, reduce_sum(x, a).shape(), largest_of(x.dtype()));
   return reduce_min(x, a);
 }
 Value l1(Value x, const ReduceAttributes& a) { return reduce_sum(abs(x), a); }

@@ -218,6 +218,9 @@ TEST(OfNothing, ReductionsHaveTheirNeutralElement) {
   const auto least = of_nothing("ReduceMax", {1}, true);
   ASSERT_TRUE(least.ok()) << least.status();
   EXPECT_EQ(least->int_at(0), std::numeric_limits<int32_t>::min());
+  const auto most = of_nothing("ReduceMin", {1}, true);
+  ASSERT_TRUE(most.ok()) << most.status();
+  EXPECT_EQ(most->int_at(0), std::numeric_limits<int32_t>::max());
 }
 
 TEST(OfNothing, SoftmaxIsNothing) {
