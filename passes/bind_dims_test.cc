@@ -52,7 +52,6 @@ TEST(BindDims, OutsideTheModelsOwnBoundsIsAnError) {
               ::testing::HasSubstr("dimension 'batch' cannot lie in 100..200"));
 }
 
-// Expressions in regions are bound too.
 TEST(BindDims, WhatIsHeldEqualHasTheBoundsOfBoth) {
   const GraphRef graph = testing::graph_of(R"(graph "g" (x: f32[4,n], y: f32[m,5]) {
     dim n in 1..20
@@ -69,6 +68,7 @@ TEST(BindDims, WhatIsHeldEqualHasTheBoundsOfBoth) {
   EXPECT_TRUE((*number)->ranges().empty());
 }
 
+// Expressions in regions are bound too.
 TEST(BindDims, GoesIntoRegions) {
   const GraphRef graph = testing::graph_of(R"(graph "g" (x: f32[batch,4]) {
     return y = fused(x) {region: graph "region" (in0: f32[batch,4]) {

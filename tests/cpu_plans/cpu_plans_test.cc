@@ -277,8 +277,6 @@ TEST(CpuPlans, ExtentsOfDifferentBoundsThatAConstraintHoldsEqual) {
   EXPECT_EQ(refused.status().code(), absl::StatusCode::kInvalidArgument) << refused.status();
 }
 
-// Kernels smaller than, equal to and larger than their strides, with and without padding; extents
-// that are known and that are not.
 // A negative id is an error, for which nothing is spent where the graph knows the ids.
 TEST(CpuPlans, IdsAreCheckedWhereTheyAreNotKnown) {
   const auto lookup = [](const std::function<Value(Value table)>& rows) {
@@ -312,6 +310,8 @@ TEST(CpuPlans, IdsAreCheckedWhereTheyAreNotKnown) {
   EXPECT_EQ(code(-1), absl::StatusCode::kOutOfRange);
 }
 
+// Kernels smaller than, equal to and larger than their strides, with and without padding; extents
+// that are known and that are not.
 TEST(CpuPlans, TransposedConvolutionsAreConvolutions) {
   struct Case {
     int64_t kernel, stride, padding, output_padding;
