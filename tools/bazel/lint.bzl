@@ -4,8 +4,7 @@
 once, clang-tidy on each .cc (headers are seen through the files that include them). A target tagged "no-lint" is
 left alone, and so is generated code. `tools/format` repairs what clang-format finds."""
 
-load("@bazel_tools//tools/build_defs/cc:action_names.bzl", "CPP_COMPILE_ACTION_NAME")
-load("@bazel_tools//tools/cpp:toolchain_utils.bzl", "find_cpp_toolchain")
+load("//tools/bazel:compiler.bzl", "compiler_command")
 
 _SOURCES = ["c", "cc", "h", "hpp"]
 
@@ -34,35 +33,16 @@ def _format(ctx, files):
     )
     return stamp
 
-def _compiler_flags(ctx, compilation):
-    """Those that compile the target's files, with its precompiled header among them, as a list."""
-    toolchain = find_cpp_toolchain(ctx)
-    features = cc_common.configure_features(
-        ctx = ctx,
-        cc_toolchain = toolchain,
-        requested_features = ctx.features,
-        unsupported_features = ctx.disabled_features,
-    )
-    copts = [flag.replace("$(BINDIR)", ctx.bin_dir.path) for flag in getattr(ctx.rule.attr, "copts", [])]
-    defines = depset(transitive = [compilation.defines, compilation.local_defines])
-    variables = cc_common.create_compile_variables(
-        feature_configuration = features,
-        cc_toolchain = toolchain,
+def _compiler_command(ctx, compilation):
+    """That which compiles the target's files, with its precompiled header among the flags."""
+    return compiler_command(
+        ctx,
+        [flag.replace("$(BINDIR)", ctx.bin_dir.path) for flag in getattr(ctx.rule.attr, "copts", [])],
         include_directories = compilation.includes,
-        preprocessor_defines = defines,
+        preprocessor_defines = depset(transitive = [compilation.defines, compilation.local_defines]),
         quote_include_directories = compilation.quote_includes,
         system_include_directories = compilation.system_includes,
-        use_pic = True,
-        user_compile_flags = ctx.fragments.cpp.copts + ctx.fragments.cpp.cxxopts + copts,
     )
-    flags = cc_common.get_memory_inefficient_command_line(
-        feature_configuration = features,
-        action_name = CPP_COMPILE_ACTION_NAME,
-        variables = variables,
-    )
-
-    # The toolchain gives __DATE__ and its like one value, of which clang-tidy would warn.
-    return [flag for flag in flags if not flag.startswith("-D__")]
 
 def _without_precompiled(flags):
     kept = []
@@ -87,18 +67,20 @@ export LINT_INCLUDED={stamp}
 
 def _tidy(ctx, source, files, compilation):
     stamp = ctx.actions.declare_file(ctx.rule.attr.name + "." + source.basename + ".tidy.ok")
-    toolchain = find_cpp_toolchain(ctx)
-    flags = _compiler_flags(ctx, compilation)
+    command = _compiler_command(ctx, compilation)
+
+    # The toolchain gives __DATE__ and its like one value, of which clang-tidy would warn.
+    flags = [flag for flag in command.flags if not flag.startswith("-D__")]
     ctx.actions.run_shell(
         mnemonic = "ClangTidy",
         progress_message = "Linting " + source.short_path,
         inputs = depset(
             files + [ctx.file._tidy_config, ctx.file._tidy, ctx.file._plugin],
-            transitive = [compilation.headers, toolchain.all_files],
+            transitive = [compilation.headers, command.toolchain.all_files],
         ),
         outputs = [stamp],
         command = _TIDY.format(
-            compiler = toolchain.compiler_executable,
+            compiler = command.toolchain.compiler_executable,
             config = ctx.file._tidy_config.path,
             flags = _quoted(flags),
             plain_flags = _quoted(_without_precompiled(flags)),

@@ -2,48 +2,24 @@
 each configuration, which nearly halves the time of a build. Only headers of the system are in them, so that they do not
 change with the project, and a file still includes whatever it uses: the linter sees to that."""
 
-load("@bazel_tools//tools/build_defs/cc:action_names.bzl", "CPP_COMPILE_ACTION_NAME")
-load("@bazel_tools//tools/cpp:toolchain_utils.bzl", "find_cpp_toolchain")
+load("//tools/bazel:compiler.bzl", "compiler_command")
 
 # The compiler includes it into every file anyway. The path is absolute, for a precompiled header names its file.
 _EMPTY_HEADER = "/usr/include/stdc-predef.h"
 
 def _precompiled_header_impl(ctx):
-    toolchain = find_cpp_toolchain(ctx)
-    features = cc_common.configure_features(
-        ctx = ctx,
-        cc_toolchain = toolchain,
-        requested_features = ctx.features,
-        unsupported_features = ctx.disabled_features,
-    )
     output = ctx.actions.declare_file(ctx.label.name + ".pch")
-    variables = cc_common.create_compile_variables(
-        feature_configuration = features,
-        cc_toolchain = toolchain,
-        user_compile_flags = ctx.fragments.cpp.copts + ctx.fragments.cpp.cxxopts,
-        source_file = _EMPTY_HEADER,
-        output_file = output.path,
-        use_pic = True,
-    )
+    command = compiler_command(ctx, source_file = _EMPTY_HEADER, output_file = output.path)
     arguments = ["-x", "c++-header", "-Xclang", "-fno-pch-timestamp", "-fpch-instantiate-templates"]
     for header in ctx.attr.headers:
         arguments += ["-include", header]
-    arguments += cc_common.get_memory_inefficient_command_line(
-        feature_configuration = features,
-        action_name = CPP_COMPILE_ACTION_NAME,
-        variables = variables,
-    )
     ctx.actions.run(
         mnemonic = "CppPrecompile",
         progress_message = "Precompiling the headers of " + str(ctx.label),
-        executable = toolchain.compiler_executable,
-        arguments = arguments,
-        env = cc_common.get_environment_variables(
-            feature_configuration = features,
-            action_name = CPP_COMPILE_ACTION_NAME,
-            variables = variables,
-        ),
-        inputs = toolchain.all_files,
+        executable = command.toolchain.compiler_executable,
+        arguments = arguments + command.flags,
+        env = command.env,
+        inputs = command.toolchain.all_files,
         outputs = [output],
     )
     return [
