@@ -182,7 +182,7 @@ import struct
 tensor = bytes([8, 1, 8, 3, 8, 4, 16, 1, 74, 48]) + struct.pack("<12f", *range(12))  # dims, type, raw_data
 held = bytes([26, len(tensor)]) + tensor  # tensor_value of an optional, tensor_values of a sequence
 files = {"tensor": tensor, "optional": b"\x10\x01" + held, "named": b"\x0a\x01n\x10\x01" + held,
-         "two": b"\x10\x01" + held + held, "empty": b"\x10\x01", "nothing": b"", "cut": tensor[:-1],
+         "two": b"\x10\x01" + held + held, "empty": b"\x10\x01", "named_empty": b"\x0a\x01n\x10\x01", "nothing": b"", "cut": tensor[:-1],
          "broken": b"\x10\x01\x1a\x04" + tensor[:4]}
 sequence, empty = b"\x10\x01" + held, b"\x10\x01"
 for name, kind, field, value in (("sequence", 3, 5, sequence), ("empty_sequence", 3, 5, empty), ("no_sequence", 3, 5, b""),
@@ -190,20 +190,16 @@ for name, kind, field, value in (("sequence", 3, 5, sequence), ("empty_sequence"
                                  ("inner", 5, 7, b"\x10\x01" + held)):
     files["of_" + name] = bytes([16, kind, field * 8 + 2, len(value)]) + value
 files["of_named"] = b"\x0a\x01n" + files["of_sequence"]
-# -1.5: as a packed number its last byte would go on.
-files["of_negative"] = b"\x10\x03\x2a\x10\x10\x01\x1a\x0c\x08\x01\x10\x01\x4a\x04" + struct.pack("<f", -1.5) + b"\x08\x01"
 for name, content in files.items():
     open(name + ".pb", "wb").write(content)
 CHECK
-for name in tensor optional named; do
+for name in tensor optional named of_sequence of_named; do
   expect 0 "" "$modellib" run "$model" $name.pb --output out-$name
   cmp out-tensor/output_0.npy out-$name/output_0.npy || fail "the tensor in $name.pb is another"
 done
-expect 1 "two.pb: it holds a sequence of 2 tensors" "$modellib" run "$model" two.pb --output out
-expect 1 "empty.pb: it holds no tensor" "$modellib" run "$model" empty.pb --output out
-expect 1 "nothing.pb: it holds no tensor" "$modellib" run "$model" nothing.pb --output out
-for name in sequence empty_sequence no_sequence named; do
-  expect 3 "of_$name.pb: it holds a sequence in an optional" "$modellib" run "$model" of_$name.pb --output out
+expect 1 "two.pb holds a sequence of 2 tensors" "$modellib" run "$model" two.pb --output out
+for name in empty nothing named_empty of_empty_sequence of_no_sequence; do
+  expect 1 "takes one tensor, $name.pb holds no tensor" "$modellib" run "$model" $name.pb --output out
 done
 expect 3 "of_sparse.pb: it holds a sparse tensor in" "$modellib" run "$model" of_sparse.pb --output out
 expect 3 "of_map.pb: it holds a map in" "$modellib" run "$model" of_map.pb --output out

@@ -33,9 +33,12 @@ absl::StatusOr<std::vector<Tensor>> inputs_of_b(const std::vector<InputSlot>& a,
 }
 
 absl::StatusOr<std::vector<Tensor>> make_inputs(const RunSide& a, const RunSide& b,
+                                                const onnx::Signature& signature,
                                                 const DiffOptions& options) {
   const std::vector<InputSlot> slots = a.inputs();
-  if (!options.inputs.empty() || slots.empty()) return read_inputs(options.inputs, slots);
+  if (!options.inputs.empty() || slots.empty()) {
+    return read_inputs(options.inputs, slots, signature);
+  }
   // The side that has a plan knows how large they are to be; B's are put in the order of A.
   if (a.executable() != nullptr) {
     return sample_inputs(*a.executable(), a.entry(), options.dims, options.samples);
@@ -157,11 +160,13 @@ absl::StatusOr<DiffReport> diff(const DiffOptions& options) {
   std::vector<std::string> dims = dim_names(file_a);
   for (std::string& name : dim_names(file_b)) dims.push_back(std::move(name));
   MODELLIB_RETURN_IF_ERROR(check_dim_names(options.dims, dims));
+  const onnx::Signature signature = file_a.signature;
   MODELLIB_ASSIGN_OR_RETURN(const std::unique_ptr<RunSide> a,
                             open_side(std::move(file_a), options.a, options));
   MODELLIB_ASSIGN_OR_RETURN(const std::unique_ptr<RunSide> b,
                             open_side(std::move(file_b), options.b, options));
-  MODELLIB_ASSIGN_OR_RETURN(const std::vector<Tensor> inputs_a, make_inputs(*a, *b, options));
+  MODELLIB_ASSIGN_OR_RETURN(const std::vector<Tensor> inputs_a,
+                            make_inputs(*a, *b, signature, options));
   MODELLIB_ASSIGN_OR_RETURN(const std::vector<Tensor> inputs_b,
                             inputs_of_b(a->inputs(), b->inputs(), inputs_a));
   const std::vector<std::string> names = a->outputs();

@@ -49,7 +49,7 @@ absl::StatusOr<LoadedFile> load_file(const std::string& path, bool trusted,
     case FileFormat::kOnnx: {
       onnx::ImportOptions wanted;
       wanted.overridden = overridden;
-      auto model = onnx::import_model(path, wanted);
+      auto model = onnx::import_model(path, wanted, &file.signature);
       status = model.status();
       if (status.ok()) file.model = *std::move(model);
       break;

@@ -12,6 +12,7 @@
 #include "modellib/formats/detect.h"
 #include "modellib/formats/native_model.h"
 #include "modellib/formats/plan_file.h"
+#include "modellib/frontends/onnx/importer.h"
 
 namespace modellib::cli {
 
@@ -19,6 +20,7 @@ struct LoadedFile {
   FileFormat format = FileFormat::kUnknown;
   std::optional<Model> model;            // ONNX, native and text
   std::shared_ptr<const PlanFile> plan;  // plans
+  onnx::Signature signature;             // ONNX
 };
 
 // The file is taken to be hostile: it is copied and its checksums are compared. With `trusted` it

@@ -3,6 +3,8 @@
 #include <set>
 #include <utility>
 
+#include "absl/algorithm/container.h"
+#include "absl/status/status.h"
 #include "modellib/executors/reference/reference_executor.h"
 #include "modellib/frontends/cli/reference_device.h"
 #include "modellib/frontends/cli/tensors_in_files.h"
@@ -23,6 +25,27 @@ std::set<std::string> names_in(const std::vector<std::string>& arguments) {
   return names;
 }
 
+bool has_optionals(const LoadedFile& file) {
+  return absl::c_any_of(file.signature.inputs,
+                        [](const onnx::Signature::Part& part) { return part.optional; });
+}
+
+// The types of all inputs, and what small ones hold.
+onnx::ImportOptions what_is_known(const std::vector<onnx::ModelInput>& inputs,
+                                  const std::vector<std::vector<Tensor>>& contents) {
+  constexpr int64_t kSmall = 256;
+  onnx::ImportOptions known;
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    std::vector<TensorType>& types = known.input_types[inputs[i].name];
+    for (const Tensor& t : contents[i]) {
+      types.push_back({t.dtype(), Shape(t.shape().begin(), t.shape().end())});
+      if (inputs[i].sequence || t.rank() > 1 || t.elements() > kSmall) continue;
+      known.known_inputs.emplace(inputs[i].name, t);
+    }
+  }
+  return known;
+}
+
 }  // namespace
 
 absl::StatusOr<LoadedFile> load_with_inputs(const std::string& path,
@@ -30,24 +53,20 @@ absl::StatusOr<LoadedFile> load_with_inputs(const std::string& path,
   // A default that is given a file by its name is an input.
   const std::set<std::string> named = names_in(inputs);
   auto file = load_file(path, /*trusted=*/false, named);
-  if (file.status().code() != absl::StatusCode::kUnimplemented) return file;
+  if (file.ok() ? !has_optionals(*file) : !absl::IsUnimplemented(file.status())) return file;
   const auto declared = onnx::model_inputs(path, named);
   if (!declared.ok()) return file;
-  std::vector<InputSlot> slots;
-  for (const onnx::ModelInput& input : *declared) slots.push_back({input.name, input.type.dtype});
-  const auto tensors = read_inputs(inputs, slots);
-  if (!tensors.ok()) return file;
-  constexpr int64_t kSmall = 256;
-  onnx::ImportOptions known;
+  // Then what is wrong with the model shows only once there are inputs.
+  const bool needs_types = absl::c_any_of(*declared, [](const onnx::ModelInput& input) {
+    return input.sequence || !input.shape.has_value();
+  });
+  const auto contents = read_declared_inputs(inputs, *declared);
+  if (!contents.ok()) return needs_types ? contents.status() : file;
+  onnx::ImportOptions known = what_is_known(*declared, *contents);
   known.overridden = named;
-  for (size_t i = 0; i < slots.size(); ++i) {
-    const Tensor& t = (*tensors)[i];
-    if (t.rank() <= 1 && t.elements() <= kSmall) known.known_inputs.emplace(slots[i].name, t);
-  }
-  if (known.known_inputs.empty()) return file;
-  auto model = onnx::import_model(path, known);
-  if (!model.ok()) return file;
   LoadedFile loaded;
+  auto model = onnx::import_model(path, known, &loaded.signature);
+  if (!model.ok()) return needs_types ? as_unsupported(model.status()) : file;
   loaded.format = FileFormat::kOnnx;
   loaded.model = *std::move(model);
   return loaded;
@@ -72,7 +91,7 @@ absl::StatusOr<DimRanges> dims_of_inputs(const LoadedFile& file, const std::stri
   }
   if (unbounded.empty()) return dims;
   MODELLIB_ASSIGN_OR_RETURN(const std::vector<Tensor> tensors,
-                            read_inputs(inputs, input_slots(graph)));
+                            read_inputs(inputs, input_slots(graph), file.signature));
   MODELLIB_ASSIGN_OR_RETURN(const DimBinding binding, modellib::bind_inputs(graph, tensors));
   for (const std::string& symbol : unbounded) {
     const auto bound = binding.find(symbol);

@@ -13,8 +13,9 @@
 namespace modellib::cli {
 
 // load_file; but an ONNX model whose shapes depend on what small inputs hold is imported for what
-// they hold now, and defaults of its inputs that are given by name are inputs. `inputs` are
-// arguments as read_inputs takes them.
+// they hold now, one with sequences or without ranks for the tensors that are given, and defaults
+// of its inputs that are given by name are inputs. `inputs` are arguments as read_inputs takes
+// them.
 absl::StatusOr<LoadedFile> load_with_inputs(const std::string& path,
                                             const std::vector<std::string>& inputs);
 

@@ -27,7 +27,7 @@ absl::StatusOr<std::vector<Tensor>> outputs_of_reference(const LoadedFile& file,
   MODELLIB_ASSIGN_OR_RETURN(const Model* model, model_for_reference(file, options.model));
   MODELLIB_ASSIGN_OR_RETURN(const Program::Entry entry, entry_of(*model, options.entry));
   MODELLIB_ASSIGN_OR_RETURN(const std::vector<Tensor> inputs,
-                            read_inputs(options.inputs, input_slots(*entry.graph)));
+                            read_inputs(options.inputs, input_slots(*entry.graph), file.signature));
   MODELLIB_ASSIGN_OR_RETURN(ReferenceResult result, run_on_reference(*model, entry.graph, inputs));
   return std::move(result.outputs);
 }
@@ -48,7 +48,8 @@ absl::StatusOr<std::vector<Tensor>> outputs_of_cpu(const LoadedFile& file,
   for (const runtime::TensorInfo& input : cpu.executable->info(entry).inputs) {
     slots.push_back({input.name, input.dtype});
   }
-  MODELLIB_ASSIGN_OR_RETURN(const std::vector<Tensor> inputs, read_inputs(options.inputs, slots));
+  MODELLIB_ASSIGN_OR_RETURN(const std::vector<Tensor> inputs,
+                            read_inputs(options.inputs, slots, file.signature));
   return cpu.session->run_tensors(entry, inputs);
 }
 
@@ -60,7 +61,7 @@ absl::Status run(const RunOptions& options) {
   auto outputs = options.device == "reference" ? outputs_of_reference(file, options)
                                                : outputs_of_cpu(file, options);
   if (!outputs.ok()) return outputs.status();
-  return write_outputs(*outputs, options.output,
+  return write_outputs(*outputs, file.signature, options.output,
                        options.output_format == "pb" ? TensorFormat::kOnnx : TensorFormat::kNpy);
 }
 
@@ -73,8 +74,10 @@ void add_run_command(CLI::App& app, Outcome& outcome) {
   command->add_option(
       "INPUT", options->inputs,
       "FILE, in the order of the model's inputs, or NAME=FILE; .npy or .pb. A .pb holds a "
-      "tensor, or an optional or a sequence of exactly one");
-  command->add_option("--output", options->output, "Folder for output_0.npy and so on")
+      "tensor, a sequence of tensors, or an optional of one of them");
+  command
+      ->add_option("--output", options->output,
+                   "Folder for output_0.npy and so on; of a sequence, output_0_0.npy and so on")
       ->required()
       ->type_name("DIR");
   command->add_option("--output-format", options->output_format, "Of the files that are written")

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <optional>
 #include <system_error>
 #include <utility>
 
@@ -14,72 +15,147 @@
 namespace modellib::cli {
 namespace {
 
-absl::StatusOr<Tensor> read_tensor(const std::string& path) {
+// What an argument may give.
+struct Wanted {
+  std::string name;
+  std::optional<DType> dtype;     // of each tensor
+  std::optional<size_t> tensors;  // how many; nothing: any number
+  bool required = true;
+};
+
+absl::StatusOr<std::vector<Tensor>> read_tensors(const std::string& path) {
   MODELLIB_ASSIGN_OR_RETURN(const FileFormat format, detect_file_format(path));
-  if (format == FileFormat::kNumpy) return read_npy(path);
-  if (std::filesystem::path(path).extension() == ".pb") {
-    return onnx::read_tensor_proto(path);
+  if (format == FileFormat::kNumpy) {
+    MODELLIB_ASSIGN_OR_RETURN(Tensor tensor, read_npy(path));
+    return std::vector<Tensor>{std::move(tensor)};
   }
+  if (std::filesystem::path(path).extension() == ".pb") return onnx::read_tensor_protos(path);
   return absl::InvalidArgumentError(absl::StrCat(path, " is neither a .npy nor a .pb file"));
+}
+
+std::string count_of(size_t tensors) {
+  return tensors == 1 ? "one tensor" : absl::StrCat("a sequence of ", tensors, " tensors");
+}
+
+absl::Status check(const std::vector<Tensor>& tensors, const Wanted& wanted,
+                   const std::string& path) {
+  if (wanted.tensors.has_value() && tensors.size() != *wanted.tensors) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "input '", wanted.name, "' takes ", count_of(*wanted.tensors), ", ", path, " holds ",
+        tensors.empty() ? "no tensor: a sequence or an optional that is empty"
+                        : count_of(tensors.size())));
+  }
+  for (const Tensor& tensor : tensors) {
+    if (!wanted.dtype.has_value() || tensor.dtype() == *wanted.dtype) continue;
+    return absl::InvalidArgumentError(absl::StrCat("input '", wanted.name, "' is ",
+                                                   to_string(*wanted.dtype), ", ", path, " holds ",
+                                                   to_string(tensor.dtype())));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<std::vector<Tensor>>> read_wanted(
+    absl::Span<const std::string> arguments, const std::vector<Wanted>& wanted) {
+  std::vector<std::vector<Tensor>> contents(wanted.size());
+  std::vector<bool> given(wanted.size(), false);
+  for (const std::string& argument : arguments) {
+    // A name may hold "=" itself, as may a path: what begins with an input's name and "=" is named.
+    size_t at = wanted.size();
+    std::string path = argument;
+    for (size_t i = 0; i < wanted.size(); ++i) {
+      const std::string prefix = wanted[i].name + "=";
+      if (argument.compare(0, prefix.size(), prefix) == 0) {
+        at = i;
+        path = argument.substr(prefix.size());
+      }
+    }
+    if (at == wanted.size()) {
+      at = static_cast<size_t>(std::find(given.begin(), given.end(), false) - given.begin());
+    }
+    if (at == wanted.size()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("'", argument, "' is one input too many; the model takes ", wanted.size()));
+    }
+    if (given[at]) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("input '", wanted[at].name, "' is given twice"));
+    }
+    given[at] = true;
+    MODELLIB_ASSIGN_OR_RETURN(contents[at], read_tensors(path));
+    MODELLIB_RETURN_IF_ERROR(check(contents[at], wanted[at], path));
+  }
+  for (size_t i = 0; i < wanted.size(); ++i) {
+    if (!given[i] && wanted[i].required) {
+      return absl::InvalidArgumentError(absl::StrCat("input '", wanted[i].name, "' is missing"));
+    }
+  }
+  return contents;
+}
+
+absl::Status write_tensor(const std::string& path, const Tensor& tensor, TensorFormat format) {
+  return format == TensorFormat::kNpy ? write_npy(path + ".npy", tensor)
+                                      : onnx::write_tensor_proto(path + ".pb", tensor);
 }
 
 }  // namespace
 
 absl::StatusOr<std::vector<Tensor>> read_inputs(absl::Span<const std::string> arguments,
-                                                absl::Span<const InputSlot> slots) {
-  std::vector<Tensor> tensors(slots.size());
-  std::vector<bool> given(slots.size(), false);
-  for (const std::string& argument : arguments) {
-    // A name may hold "=" itself, as may a path: what begins with an input's name and "=" is named.
-    size_t slot = slots.size();
-    std::string path = argument;
-    for (size_t i = 0; i < slots.size(); ++i) {
-      const std::string prefix = slots[i].name + "=";
-      if (argument.compare(0, prefix.size(), prefix) == 0) {
-        slot = i;
-        path = argument.substr(prefix.size());
-      }
-    }
-    if (slot == slots.size()) {
-      slot = static_cast<size_t>(std::find(given.begin(), given.end(), false) - given.begin());
-    }
-    if (slot == slots.size()) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("'", argument, "' is one input too many; the model takes ", slots.size()));
-    }
-    const InputSlot& input = slots[slot];
-    if (given[slot]) {
-      return absl::InvalidArgumentError(absl::StrCat("input '", input.name, "' is given twice"));
-    }
-    given[slot] = true;
-    MODELLIB_ASSIGN_OR_RETURN(tensors[slot], read_tensor(path));
-    if (tensors[slot].dtype() != input.dtype) {
-      return absl::InvalidArgumentError(absl::StrCat("input '", input.name, "' is ",
-                                                     to_string(input.dtype), ", ", path, " holds ",
-                                                     to_string(tensors[slot].dtype())));
-    }
+                                                absl::Span<const InputSlot> slots,
+                                                const onnx::Signature& signature) {
+  std::vector<Wanted> wanted;
+  if (signature.inputs.empty()) {
+    for (const InputSlot& slot : slots) wanted.push_back({slot.name, slot.dtype, 1});
   }
-  for (size_t i = 0; i < slots.size(); ++i) {
-    if (!given[i]) {
-      return absl::InvalidArgumentError(absl::StrCat("input '", slots[i].name, "' is missing"));
-    }
+  size_t next = 0;
+  for (const onnx::Signature::Part& part : signature.inputs) {
+    Wanted input{part.name, std::nullopt, part.tensors, part.tensors != 0};
+    if (part.tensors != 0 && next < slots.size()) input.dtype = slots[next].dtype;
+    next += part.tensors;
+    wanted.push_back(std::move(input));
   }
-  return tensors;
+  MODELLIB_ASSIGN_OR_RETURN(std::vector<std::vector<Tensor>> contents,
+                            read_wanted(arguments, wanted));
+  std::vector<Tensor> all;
+  for (std::vector<Tensor>& tensors : contents) {
+    for (Tensor& tensor : tensors) all.push_back(std::move(tensor));
+  }
+  return all;
 }
 
-absl::Status write_outputs(absl::Span<const Tensor> outputs, const std::string& folder,
-                           TensorFormat format) {
+absl::StatusOr<std::vector<std::vector<Tensor>>> read_declared_inputs(
+    absl::Span<const std::string> arguments, absl::Span<const onnx::ModelInput> inputs) {
+  std::vector<Wanted> wanted;
+  for (const onnx::ModelInput& input : inputs) {
+    std::optional<size_t> tensors;
+    if (!input.optional && !input.sequence) tensors = 1;
+    wanted.push_back({input.name, input.dtype, tensors, !input.optional});
+  }
+  return read_wanted(arguments, wanted);
+}
+
+absl::Status write_outputs(absl::Span<const Tensor> outputs, const onnx::Signature& signature,
+                           const std::string& folder, TensorFormat format) {
   std::error_code error;
   std::filesystem::create_directories(folder, error);
   if (error) {
     return absl::InvalidArgumentError(
         absl::StrCat("cannot make folder ", folder, ": ", error.message()));
   }
-  for (size_t i = 0; i < outputs.size(); ++i) {
+  std::vector<onnx::Signature::Part> parts = signature.outputs;
+  if (parts.empty()) parts.resize(outputs.size());
+  for (size_t i = 0; i < parts.size(); ++i) {
     const std::string path = absl::StrCat(folder, "/output_", i);
-    MODELLIB_RETURN_IF_ERROR(format == TensorFormat::kNpy
-                                 ? write_npy(path + ".npy", outputs[i])
-                                 : onnx::write_tensor_proto(path + ".pb", outputs[i]));
+    const absl::Span<const Tensor> tensors = outputs.subspan(0, parts[i].tensors);
+    outputs.remove_prefix(tensors.size());
+    if (!parts[i].sequence && tensors.size() == 1) {
+      MODELLIB_RETURN_IF_ERROR(write_tensor(path, tensors[0], format));
+    } else if (format == TensorFormat::kOnnx) {
+      MODELLIB_RETURN_IF_ERROR(onnx::write_sequence_proto(path + ".pb", tensors));
+    } else {
+      for (size_t t = 0; t < tensors.size(); ++t) {
+        MODELLIB_RETURN_IF_ERROR(write_tensor(absl::StrCat(path, "_", t), tensors[t], format));
+      }
+    }
   }
   return absl::OkStatus();
 }

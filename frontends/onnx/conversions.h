@@ -52,6 +52,9 @@ inline absl::StatusOr<std::vector<int64_t>> axes_of(NodeView& n, AxesFrom from) 
   return n.known_integers(1);
 }
 
+// x cut along an axis (from the front) into pieces of these extents, which must come to its own.
+absl::StatusOr<Values> pieces_of(Value x, int64_t axis, const Shape& extents);
+
 // Quotient of integers, rounded towards zero as in C.
 Value truncated_quotient(Value a, Value b);
 // Inside a region (a branch, a loop's body) what is required of extents cannot be a constraint of

@@ -7,6 +7,7 @@
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
 #include "modellib/frontends/onnx/input_types.h"
+#include "modellib/frontends/onnx/item.h"
 #include "modellib/frontends/onnx/model_parts.h"
 #include "modellib/frontends/onnx/node_view.h"
 #include "modellib/frontends/onnx/numbers.h"
@@ -29,6 +30,9 @@ using onnx_proto::NodeProto;
 // Models with functions can describe graphs that are exponentially larger than they are.
 constexpr int64_t kMostNodes = 1'000'000;
 constexpr int kDeepest = 64;
+// Likewise of sequences, which are copied and read at import: tensors in all that nodes take and
+// give.
+constexpr int64_t kMostInSequences = 4'000'000;
 
 // What comes out of a part that is not supported. The part itself has been listed.
 absl::Status inside_is_unsupported() {
@@ -44,6 +48,30 @@ std::string attribute_of(const NodeProto& node, const GraphProto& graph) {
   return absl::StrCat("graph '", graph.name(), "'");
 }
 
+// The name among the graph's of one tensor of a sequence.
+std::string element_name(const std::string& name, size_t i) {
+  return absl::StrCat(name, "[", i, "]");
+}
+
+// Unimplemented if the entry does not take operand 0, InvalidArgument if an operand is no tensor
+// and must be one.
+absl::Status check_operands(const OpEntry& entry, const Items& operands) {
+  if (entry.takes == Takes::kItem) return absl::OkStatus();
+  for (size_t i = 0; i < operands.size(); ++i) {
+    const bool is_sequence = operands[i].sequence() != nullptr;
+    if (i == 0 && entry.takes == Takes::kSequence) {
+      if (!is_sequence) return absl::InvalidArgumentError("operand 0 must be a sequence");
+    } else if (is_sequence) {
+      return absl::InvalidArgumentError(absl::StrCat("operand ", i, " is a sequence"));
+    }
+  }
+  if (entry.min_inputs == 0 || entry.takes == Takes::kSequence) return absl::OkStatus();
+  const Value& first = operands[0].tensor();
+  if (takes(entry.takes, first.dtype())) return absl::OkStatus();
+  return absl::UnimplementedError(absl::StrCat("operand 0 is ", to_string(first.type()),
+                                               "; supported are ", to_string(entry.takes)));
+}
+
 class GraphImporter final : public ImportContext {
  public:
   GraphImporter(const ModelProto& model, TensorStore& tensors, const OpRegistry& registry,
@@ -56,14 +84,14 @@ class GraphImporter final : public ImportContext {
         constants_(constants_of(model.graph(), options.overridden)),
         builder_(registry, "main") {}
 
-  absl::StatusOr<GraphRef> run();
+  absl::StatusOr<ImportedGraph> run();
 
   Contents& contents() override { return contents_; }
   absl::StatusOr<Tensor> tensor(const onnx_proto::TensorProto& proto) override {
     return tensors_.take(proto);
   }
-  absl::StatusOr<Values> body(const GraphProto& graph, GraphBuilder& builder,
-                              absl::Span<const Value> inputs) override;
+  absl::StatusOr<Items> body(const GraphProto& graph, GraphBuilder& builder,
+                             absl::Span<const Item> inputs) override;
   void leave_out(const GraphProto& graph) override { unsupported_.leave_out(graph); }
   DimRange range_of(const Dim& dim) override { return dim.range(builder_.so_far().ranges()); }
 
@@ -83,16 +111,22 @@ class GraphImporter final : public ImportContext {
   absl::Status add_constant(const google::protobuf::MessageLite& part, const std::string& where,
                             const std::string& name, absl::StatusOr<Tensor> content, Scope& scope);
   absl::Status add_inputs(const GraphProto& graph, Scope& scope);
+  absl::StatusOr<Item> input_of(const onnx_proto::ValueInfoProto& info, SymbolNames& symbols);
   Value add_input(const std::string& name, TensorType type);
+  void add_output(const std::string& name, const Item& item);
   template <class Nodes>
   absl::Status add_nodes(const Nodes& nodes, Scope& scope);
   absl::StatusOr<Outcome> add_node(const NodeProto& node, Scope& scope);
-  absl::StatusOr<Values> convert(const OpEntry& entry, const NodeProto& node, int version,
-                                 Values operands, Scope& scope);
-  absl::StatusOr<Values> call(const FunctionProto& function, const NodeProto& node,
-                              const Values& operands, const Scope& caller);
+  absl::StatusOr<Items> convert(const OpEntry& entry, const NodeProto& node, int version,
+                                Items operands, Scope& scope);
+  absl::StatusOr<Items> call(const FunctionProto& function, const NodeProto& node,
+                             const Items& operands, const Scope& caller);
   Outcome report(const google::protobuf::MessageLite& part, absl::string_view why);
-  absl::StatusOr<Value> value_of(const std::string& name, Scope& scope);
+  absl::StatusOr<Item> item_of(const std::string& name, Scope& scope);
+  // The items of these names, as outputs of the graph or function that `scope` is of.
+  template <class Names>
+  absl::StatusOr<Items> outputs_of(const Names& names, Scope& scope);
+  absl::Status count(const Items& items);
 
   const ModelProto* const model_;
   const Functions functions_;
@@ -105,8 +139,10 @@ class GraphImporter final : public ImportContext {
   Contents contents_;
   Site site_;  // of the node that is converted
   int64_t nodes_ = 0;
+  int64_t in_sequences_ = 0;
   int depth_ = 0;
   Unsupported unsupported_;
+  Signature signature_;
   absl::Status placed_;  // an error whose message needs no more places before it
 };
 
@@ -176,25 +212,54 @@ absl::Status GraphImporter::add_inputs(const GraphProto& graph, Scope& scope) {
     // Until IR version 4 each initializer stood among the inputs: a default, taken as constant.
     if (constants_.contains(input.name())) continue;
     const std::string where = label("input", i, input.name());
-    Value value;
-    auto type = input_type(input, symbols);
-    if (absl::IsUnimplemented(type.status())) {
-      report(input, type.status().message());
-    } else if (!type.ok()) {
-      return at(where, type.status());
-    } else {
-      value = add_input(input.name(), *std::move(type));
+    absl::StatusOr<Item> item = input_of(input, symbols);
+    if (absl::IsUnimplemented(item.status())) {
+      report(input, item.status().message());
+      item = Item();
     }
-    if (!scope.define(input.name(), value)) {
+    if (!item.ok()) return at(where, item.status());
+    if (!scope.define(input.name(), *std::move(item))) {
       return absl::InvalidArgumentError(absl::StrCat(where, ": the name is taken"));
     }
   }
   return builder_.status();
 }
 
+absl::StatusOr<Item> GraphImporter::input_of(const onnx_proto::ValueInfoProto& info,
+                                             SymbolNames& symbols) {
+  MODELLIB_ASSIGN_OR_RETURN(const ModelInput declared, declared_input(info, symbols));
+  const auto known = options_.input_types.find(info.name());
+  const std::vector<TensorType>* types =
+      known == options_.input_types.end() ? nullptr : &known->second;
+  if (types == nullptr && declared.sequence) {
+    return absl::UnimplementedError(
+        "a sequence can be imported only for tensors whose types are given");
+  }
+  const size_t tensors = types == nullptr ? 1 : types->size();
+  signature_.inputs.push_back({info.name(), declared.sequence, tensors, declared.optional});
+  if (declared.optional && tensors == 0) return Item::nothing();
+  if (!declared.sequence) {
+    if (tensors != 1) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("it holds one tensor, types are given of ", tensors));
+    }
+    // The rank is all that a model must say: what it leaves free stays so.
+    const bool open = !declared.shape.has_value() && types != nullptr;
+    MODELLIB_ASSIGN_OR_RETURN(TensorType type,
+                              tensor_type(declared, open ? &types->front() : nullptr));
+    return Item(add_input(info.name(), std::move(type)));
+  }
+  Sequence sequence{declared.dtype, {}};
+  for (size_t i = 0; i < tensors; ++i) {
+    MODELLIB_ASSIGN_OR_RETURN(TensorType type, tensor_type(declared, &(*types)[i]));
+    sequence.tensors.push_back(add_input(element_name(info.name(), i), std::move(type)));
+  }
+  return Item(std::move(sequence));
+}
+
 Value GraphImporter::add_input(const std::string& name, TensorType type) {
   for (const Dim& d : type.shape) {
-    if (d.is_static()) continue;
+    if (!d.is_symbol()) continue;
     DimRange range{1, DimRange::kUnbounded};
     if (const auto it = ranges_.find(d.symbol_name()); it != ranges_.end()) {
       range.max = it->second.max;
@@ -206,14 +271,29 @@ Value GraphImporter::add_input(const std::string& name, TensorType type) {
   return known == options_.known_inputs.end() ? value : builder_.constant(known->second);
 }
 
-absl::StatusOr<Value> GraphImporter::value_of(const std::string& name, Scope& scope) {
-  const Value* value = scope.find(name, contents_);
-  if (value != nullptr) return *value;
-  if (scope.is_absent(name)) {
-    return absl::UnimplementedError(
-        absl::StrCat("'", name, "' is an operand that the call of its function leaves out"));
+void GraphImporter::add_output(const std::string& name, const Item& item) {
+  const absl::Span<const Value> tensors = item.tensors();
+  const bool is_sequence = item.sequence() != nullptr;
+  signature_.outputs.push_back({name, is_sequence, tensors.size()});
+  for (size_t i = 0; i < tensors.size(); ++i) {
+    builder_.output(is_sequence ? element_name(name, i) : name, tensors[i]);
   }
+}
+
+absl::StatusOr<Item> GraphImporter::item_of(const std::string& name, Scope& scope) {
+  const Item* item = scope.find(name, contents_);
+  if (item != nullptr) return *item;
   return absl::InvalidArgumentError(absl::StrCat("nothing before it gives the value '", name, "'"));
+}
+
+absl::Status GraphImporter::count(const Items& items) {
+  for (const Item& item : items) {
+    if (item.sequence() == nullptr) continue;
+    in_sequences_ += static_cast<int64_t>(item.tensors().size());
+  }
+  if (in_sequences_ <= kMostInSequences) return absl::OkStatus();
+  return absl::ResourceExhaustedError(
+      absl::StrCat("the sequences of the model come to more than ", kMostInSequences, " tensors"));
 }
 
 template <class Nodes>
@@ -234,7 +314,7 @@ absl::Status GraphImporter::add_nodes(const Nodes& nodes, Scope& scope) {
     }
     if (*outcome == Outcome::kDone) continue;
     for (const std::string& name : node.output()) {
-      if (!name.empty()) scope.define(name, Value());
+      if (!name.empty()) scope.define(name, Item());
     }
   }
   return absl::OkStatus();
@@ -258,21 +338,24 @@ absl::StatusOr<GraphImporter::Outcome> GraphImporter::add_node(const NodeProto& 
   const OpEntry* entry = function == nullptr ? find_op(domain, node.op_type(), version) : nullptr;
   if (function == nullptr && entry == nullptr) return report(node, "");
 
-  Values operands;
+  Items operands;
   size_t cost = 1;  // of the number of elements of an operand, as an expression
   for (const std::string& name : node.input()) {
-    Value value;
-    if (!name.empty() && !scope.is_absent(name)) {
-      MODELLIB_ASSIGN_OR_RETURN(value, value_of(name, scope));
-      if (value.is_null()) return Outcome::kUnsupported;  // so is what it comes from
-      size_t own = 1;
-      for (const Dim& d : value.shape()) {
-        if (!d.is_static()) own = std::min<size_t>(own * d.to_postfix().size(), size_t{1} << 30);
+    Item item = Item::nothing();
+    if (!name.empty()) {
+      MODELLIB_ASSIGN_OR_RETURN(item, item_of(name, scope));
+      if (!item.is_known()) return Outcome::kUnsupported;  // so is what it comes from
+      for (const Value& value : item.tensors()) {
+        size_t own = 1;
+        for (const Dim& d : value.shape()) {
+          if (!d.is_static()) own = std::min<size_t>(own * d.to_postfix().size(), size_t{1} << 30);
+        }
+        cost = std::max(cost, own);
       }
-      cost = std::max(cost, own);
     }
-    operands.push_back(value);
+    operands.push_back(std::move(item));
   }
+  MODELLIB_RETURN_IF_ERROR(count(operands));
   constexpr size_t kMostCost = 1 << 20;
   if (cost > kMostCost) return report(node, "the extents are too complicated");
 
@@ -281,14 +364,15 @@ absl::StatusOr<GraphImporter::Outcome> GraphImporter::add_node(const NodeProto& 
   if (absl::IsCancelled(results.status())) return Outcome::kUnsupported;
   if (absl::IsUnimplemented(results.status())) return report(node, results.status().message());
   if (!results.ok()) return results.status();
+  MODELLIB_RETURN_IF_ERROR(count(*results));
   for (int i = 0; i < node.output_size(); ++i) {
     if (node.output(i).empty()) continue;
     const bool given =
-        static_cast<size_t>(i) < results->size() && !(*results)[static_cast<size_t>(i)].is_null();
+        static_cast<size_t>(i) < results->size() && (*results)[static_cast<size_t>(i)].is_known();
     if (!given) return report(node, absl::StrCat("its output ", i));
-    const Value value = (*results)[static_cast<size_t>(i)];
-    scope.builder().set_name(value, node.output(i));
-    if (!scope.define(node.output(i), value)) {
+    const Item& item = (*results)[static_cast<size_t>(i)];
+    if (!item.tensor().is_null()) scope.builder().set_name(item.tensor(), node.output(i));
+    if (!scope.define(node.output(i), item)) {
       return absl::InvalidArgumentError(
           absl::StrCat("the name of its output '", node.output(i), "' is taken"));
     }
@@ -296,43 +380,44 @@ absl::StatusOr<GraphImporter::Outcome> GraphImporter::add_node(const NodeProto& 
   return Outcome::kDone;
 }
 
-absl::StatusOr<Values> GraphImporter::convert(const OpEntry& entry, const NodeProto& node,
-                                              int version, Values operands, Scope& scope) {
+absl::StatusOr<Items> GraphImporter::convert(const OpEntry& entry, const NodeProto& node,
+                                             int version, Items operands, Scope& scope) {
   if (static_cast<int>(operands.size()) > entry.max_inputs) {
     return absl::InvalidArgumentError(absl::StrCat(
         "it has ", operands.size(), " operands, at most ", entry.max_inputs, " are expected"));
   }
   for (int i = 0; i < entry.min_inputs; ++i) {
-    if (static_cast<size_t>(i) >= operands.size() || operands[static_cast<size_t>(i)].is_null()) {
+    if (static_cast<size_t>(i) >= operands.size() ||
+        operands[static_cast<size_t>(i)].is_nothing()) {
       return absl::InvalidArgumentError(absl::StrCat("operand ", i, " is missing"));
     }
   }
-  if (entry.min_inputs > 0 && !takes(entry.takes, operands[0].dtype())) {
-    return absl::UnimplementedError(absl::StrCat("operand 0 is ", to_string(operands[0].type()),
-                                                 "; supported are ", to_string(entry.takes)));
-  }
+  MODELLIB_RETURN_IF_ERROR(check_operands(entry, operands));
   const Site outer = std::exchange(site_, Site{&node, &scope});
   NodeView view(node, version, scope.builder(), std::move(operands), scope.call(), *this);
-  auto results = entry.import(view);
+  auto values = entry.import(view);
   site_ = outer;
   // Earlier mistakes first: of an attribute, of the conversion, of an op's operands.
   MODELLIB_RETURN_IF_ERROR(view.status());
-  if (!results.ok()) return results;
+  if (!values.ok()) return values.status();
   MODELLIB_RETURN_IF_ERROR(scope.builder().status());
-  for (const Value& v : *results) {
-    for (const Dim& d : v.shape()) {
-      if (!is_modest(d)) return absl::UnimplementedError("the extents are too complicated");
-      if (d.is_static() && d.value() < 0) {
-        return absl::InvalidArgumentError(
-            absl::StrCat("its result would have the shape ", to_string(v.shape())));
+  Items results = view.given().value_or(Items(values->begin(), values->end()));
+  for (const Item& item : results) {
+    for (const Value& v : item.tensors()) {
+      for (const Dim& d : v.shape()) {
+        if (!is_modest(d)) return absl::UnimplementedError("the extents are too complicated");
+        if (d.is_static() && d.value() < 0) {
+          return absl::InvalidArgumentError(
+              absl::StrCat("its result would have the shape ", to_string(v.shape())));
+        }
       }
     }
   }
   return results;
 }
 
-absl::StatusOr<Values> GraphImporter::call(const FunctionProto& function, const NodeProto& node,
-                                           const Values& operands, const Scope& caller) {
+absl::StatusOr<Items> GraphImporter::call(const FunctionProto& function, const NodeProto& node,
+                                          const Items& operands, const Scope& caller) {
   if (depth_ >= kDeepest) {
     return absl::InvalidArgumentError("functions call each other without end");
   }
@@ -358,28 +443,30 @@ absl::StatusOr<Values> GraphImporter::call(const FunctionProto& function, const 
               absl::StrCat(caller.builder().current_scope(), " / ", label(function)));
   for (int i = 0; i < function.input_size(); ++i) {
     const auto at = static_cast<size_t>(i);
-    if (at < operands.size() && !operands[at].is_null()) {
-      scope.define(function.input(i), operands[at]);
-    } else {
-      scope.define_absent(function.input(i));
-    }
+    scope.define(function.input(i), at < operands.size() ? operands[at] : Item::nothing());
   }
   ++depth_;
   const absl::Status added = add_nodes(function.node(), scope);
   --depth_;
   if (!added.ok()) return at(label(function), added);
-  Values results;
-  for (const std::string& name : function.output()) {
-    auto value = value_of(name, scope);
-    if (!value.ok()) return at(label(function), value.status());
-    if (value->is_null()) return inside_is_unsupported();
-    results.push_back(*value);
+  auto results = outputs_of(function.output(), scope);
+  if (!results.ok()) return at(label(function), results.status());
+  return results;
+}
+
+template <class Names>
+absl::StatusOr<Items> GraphImporter::outputs_of(const Names& names, Scope& scope) {
+  Items results;
+  for (const std::string& name : names) {
+    MODELLIB_ASSIGN_OR_RETURN(Item item, item_of(name, scope));
+    if (!item.is_known()) return inside_is_unsupported();
+    results.push_back(std::move(item));
   }
   return results;
 }
 
-absl::StatusOr<Values> GraphImporter::body(const GraphProto& graph, GraphBuilder& builder,
-                                           absl::Span<const Value> inputs) {
+absl::StatusOr<Items> GraphImporter::body(const GraphProto& graph, GraphBuilder& builder,
+                                          absl::Span<const Item> inputs) {
   const std::string where = absl::StrCat("graph '", graph.name(), "'");
   if (depth_ >= kDeepest) return absl::InvalidArgumentError("graphs are nested too deeply");
   if (graph.input_size() != static_cast<int>(inputs.size())) {
@@ -400,17 +487,14 @@ absl::StatusOr<Values> GraphImporter::body(const GraphProto& graph, GraphBuilder
   --depth_;
   site_ = outer;
   if (!added.ok()) return at(where, added);
-  Values results;
-  for (const auto& output : graph.output()) {
-    auto value = value_of(output.name(), scope);
-    if (!value.ok()) return at(where, value.status());
-    if (value->is_null()) return inside_is_unsupported();
-    results.push_back(*value);
-  }
+  std::vector<std::string> names;
+  for (const auto& output : graph.output()) names.push_back(output.name());
+  auto results = outputs_of(names, scope);
+  if (!results.ok()) return at(where, results.status());
   return results;
 }
 
-absl::StatusOr<GraphRef> GraphImporter::run() {
+absl::StatusOr<ImportedGraph> GraphImporter::run() {
   MODELLIB_RETURN_IF_ERROR(check_model());
   MODELLIB_ASSIGN_OR_RETURN(const Opsets opsets, opsets_of(model_->opset_import()));
   const GraphProto& graph = model_->graph();
@@ -421,19 +505,20 @@ absl::StatusOr<GraphRef> GraphImporter::run() {
   if (!unsupported_.empty()) return unsupported_.listed(*model_, functions_, opsets);
   for (int i = 0; i < graph.output_size(); ++i) {
     const std::string where = label("output", i, graph.output(i).name());
-    auto value = value_of(graph.output(i).name(), scope);
-    if (!value.ok()) return at(where, value.status());
-    if (absl::Status s = check_output_type(graph.output(i), *value); !s.ok()) return at(where, s);
-    builder_.output(graph.output(i).name(), *value);
+    auto item = item_of(graph.output(i).name(), scope);
+    if (!item.ok()) return at(where, item.status());
+    if (absl::Status s = check_output_type(graph.output(i), *item); !s.ok()) return at(where, s);
+    add_output(graph.output(i).name(), *item);
   }
-  return builder_.build();
+  MODELLIB_ASSIGN_OR_RETURN(GraphRef built, builder_.build());
+  return ImportedGraph{std::move(built), std::move(signature_)};
 }
 
 }  // namespace
 
-absl::StatusOr<GraphRef> import_graph(const ModelProto& model, TensorStore& tensors,
-                                      const OpRegistry& registry, const DimRanges& ranges,
-                                      const ImportOptions& options) {
+absl::StatusOr<ImportedGraph> import_graph(const ModelProto& model, TensorStore& tensors,
+                                           const OpRegistry& registry, const DimRanges& ranges,
+                                           const ImportOptions& options) {
   return GraphImporter(model, tensors, registry, ranges, options).run();
 }
 

@@ -11,12 +11,17 @@
 
 namespace modellib::onnx {
 
+struct ImportedGraph {
+  GraphRef graph;
+  Signature signature;
+};
+
 // The model's graph. `tensors` holds the constants of `model`; the graph shares their bytes.
 // `ranges`: what is known of symbols beside the model. Of the options, those about inputs matter
 // here. Errors as import_model().
-absl::StatusOr<GraphRef> import_graph(const onnx_proto::ModelProto& model, TensorStore& tensors,
-                                      const OpRegistry& registry, const DimRanges& ranges,
-                                      const ImportOptions& options);
+absl::StatusOr<ImportedGraph> import_graph(const onnx_proto::ModelProto& model,
+                                           TensorStore& tensors, const OpRegistry& registry,
+                                           const DimRanges& ranges, const ImportOptions& options);
 
 }  // namespace modellib::onnx
 

@@ -34,18 +34,19 @@ bool add_implied_bounds(const Graph& graph, DimRanges& ranges) {
 }
 
 absl::StatusOr<Model> import_proto(const onnx_proto::ModelProto& proto,
-                                   const ImportOptions& options) {
+                                   const ImportOptions& options, Signature* signature) {
   TensorStore tensors(options.folder);
   const OpRegistry& registry = options.registry == nullptr ? builtin_ops() : *options.registry;
   // Knowing a bound makes simpler expressions, from which another may follow.
   constexpr int kMostRounds = 4;
   DimRanges ranges;
   for (int round = 1;; ++round) {
-    MODELLIB_ASSIGN_OR_RETURN(GraphRef graph,
+    MODELLIB_ASSIGN_OR_RETURN(ImportedGraph imported,
                               import_graph(proto, tensors, registry, ranges, options));
-    if (round < kMostRounds && add_implied_bounds(*graph, ranges)) continue;
+    if (round < kMostRounds && add_implied_bounds(*imported.graph, ranges)) continue;
     Model model;
-    model.program.entries.push_back({"main", std::move(graph)});
+    model.program.entries.push_back({"main", std::move(imported.graph)});
+    if (signature != nullptr) *signature = std::move(imported.signature);
     return model;
   }
 }
@@ -56,13 +57,14 @@ absl::Status in_file(const std::string& path, const absl::Status& status) {
 
 }  // namespace
 
-absl::StatusOr<Model> import_model(const std::string& path, const ImportOptions& options) {
+absl::StatusOr<Model> import_model(const std::string& path, const ImportOptions& options,
+                                   Signature* signature) {
   const auto proto = read_model_proto(path);
   if (!proto.ok()) return in_file(path, proto.status());
   ImportOptions here = options;
   here.folder = std::filesystem::path(path).parent_path().string();
   if (here.folder.empty()) here.folder = ".";
-  auto model = import_proto(**proto, here);
+  auto model = import_proto(**proto, here, signature);
   if (!model.ok()) return in_file(path, model.status());
   return model;
 }
@@ -76,9 +78,9 @@ absl::StatusOr<std::vector<ModelInput>> model_inputs(const std::string& path,
   std::vector<ModelInput> inputs;
   for (const auto& info : (*proto)->graph().input()) {
     if (constants.contains(info.name())) continue;
-    auto type = input_type(info, symbols);
-    if (!type.ok()) return in_file(path, type.status());
-    inputs.push_back({info.name(), *std::move(type)});
+    auto input = declared_input(info, symbols);
+    if (!input.ok()) return in_file(path, input.status());
+    inputs.push_back(*std::move(input));
   }
   return inputs;
 }
@@ -91,9 +93,10 @@ absl::StatusOr<std::map<std::string, std::string>> model_metadata(const std::str
   return metadata;
 }
 
-absl::StatusOr<Model> import_model_bytes(absl::string_view bytes, const ImportOptions& options) {
+absl::StatusOr<Model> import_model_bytes(absl::string_view bytes, const ImportOptions& options,
+                                         Signature* signature) {
   MODELLIB_ASSIGN_OR_RETURN(const auto proto, parse_model_proto(bytes));
-  return import_proto(*proto, options);
+  return import_proto(*proto, options, signature);
 }
 
 }  // namespace modellib::onnx

@@ -7,11 +7,14 @@
 // initializers, external data, functions of the model, If. Weights become constants; while it is
 // read, a model never lies in memory twice. A free dimension with a name becomes a symbol of that
 // name, one without the symbol INPUT_dimN; all of them are at least 1. Shape arithmetic is followed
-// at import (contents.h), so that shapes are expressions over these symbols.
+// at import (contents.h), so that shapes are expressions over these symbols. Sequences are taken
+// apart: a graph has one input or output for each tensor of them.
 #ifndef MODELLIB_FRONTENDS_ONNX_IMPORTER_H_
 #define MODELLIB_FRONTENDS_ONNX_IMPORTER_H_
 
+#include <cstddef>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -19,6 +22,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "modellib/formats/native_model.h"
+#include "modellib/graph/dtype.h"
 #include "modellib/graph/op_def.h"
 
 namespace modellib::onnx {
@@ -36,21 +40,42 @@ struct ImportOptions {
   // unless it is named here. Then it becomes an input, which needs content like all others. Names
   // that are no defaults of the model mean nothing.
   std::set<std::string> overridden;
+  // The types of the tensors that inputs hold, by name, for what a model leaves open: a sequence
+  // needs one for each tensor of it, and a tensor whose rank the model does not say needs one. An
+  // optional has none if it is empty; if it is not named here it is taken to hold a tensor.
+  std::map<std::string, std::vector<TensorType>> input_types;
+};
+
+// How a model's own inputs and outputs stand among the graph's, in order: a tensor is one of them,
+// the tensors of a sequence X follow each other as X[0], X[1] and so on, an empty optional is none.
+struct Signature {
+  struct Part {
+    std::string name;
+    bool sequence = false;
+    size_t tensors = 1;
+    bool optional = false;  // inputs that are declared so
+  };
+  std::vector<Part> inputs, outputs;
 };
 
 // Errors: NotFound and the like for the file. InvalidArgument where the model is at fault: it names
 // the node (its index, name and op), the initializer or the input, or else the byte where the file
 // is no ONNX model. Unimplemented where it is not: the message lists all nodes that are not
 // supported, each with its operator set and the nearest thing that is.
-absl::StatusOr<Model> import_model(const std::string& path, const ImportOptions& options = {});
-absl::StatusOr<Model> import_model_bytes(absl::string_view bytes,
-                                         const ImportOptions& options = {});
+// `signature`, if given, is set where the model is imported.
+absl::StatusOr<Model> import_model(const std::string& path, const ImportOptions& options = {},
+                                   Signature* signature = nullptr);
+absl::StatusOr<Model> import_model_bytes(absl::string_view bytes, const ImportOptions& options = {},
+                                         Signature* signature = nullptr);
 
 // The inputs of a model, whether its nodes are supported or not; initializers are none, unless they
 // are `overridden` (ImportOptions).
 struct ModelInput {
   std::string name;
-  TensorType type;
+  bool optional = false;
+  bool sequence = false;
+  DType dtype = DType::kF32;   // of each tensor
+  std::optional<Shape> shape;  // likewise; nothing if the model does not say the rank
 };
 absl::StatusOr<std::vector<ModelInput>> model_inputs(const std::string& path,
                                                      const std::set<std::string>& overridden = {});

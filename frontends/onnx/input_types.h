@@ -9,7 +9,10 @@
 #include "absl/container/flat_hash_set.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "modellib/graph/builder.h"
+#include "modellib/frontends/onnx/importer.h"
+#include "modellib/frontends/onnx/item.h"
+#include "modellib/graph/dim.h"
+#include "modellib/graph/op_def.h"
 #include "modellib/third_party/onnx/onnx_generated.h"
 
 namespace modellib::onnx {
@@ -31,11 +34,16 @@ class SymbolNames {
   absl::flat_hash_set<std::string> taken_;
 };
 
-// Unimplemented for what is no tensor or has no rank; InvalidArgument for what makes no sense.
-absl::StatusOr<TensorType> input_type(const onnx_proto::ValueInfoProto& info, SymbolNames& symbols);
+// Unimplemented for what holds no tensors (maps, strings); InvalidArgument for what makes no sense.
+absl::StatusOr<ModelInput> declared_input(const onnx_proto::ValueInfoProto& info,
+                                          SymbolNames& symbols);
 
-// InvalidArgument if the model declares another element type or rank than the value has.
-absl::Status check_output_type(const onnx_proto::ValueInfoProto& info, const Value& value);
+// The type of a tensor of the input: `given`, which may be null, or what the model declares.
+// InvalidArgument if one is not the other; Unimplemented where the rank is not known.
+absl::StatusOr<TensorType> tensor_type(const ModelInput& declared, const TensorType* given);
+
+// InvalidArgument if the model declares another kind or another element type than the item has.
+absl::Status check_output_type(const onnx_proto::ValueInfoProto& info, const Item& item);
 
 }  // namespace modellib::onnx
 

@@ -40,14 +40,21 @@ absl::StatusOr<T> only(absl::StatusOr<std::vector<T>> list, int operand) {
   return std::move(list->front());
 }
 
+Values tensors_of(const Items& items) {
+  Values tensors;
+  for (const Item& item : items) tensors.push_back(item.tensor());
+  return tensors;
+}
+
 }  // namespace
 
 NodeView::NodeView(const onnx_proto::NodeProto& node, int version, GraphBuilder& builder,
-                   Values inputs, const CallAttributes* call, ImportContext& context)
+                   Items inputs, const CallAttributes* call, ImportContext& context)
     : node_(node),
       version_(version),
       builder_(builder),
-      inputs_(std::move(inputs)),
+      items_(std::move(inputs)),
+      inputs_(tensors_of(items_)),
       call_(call),
       context_(context) {}
 

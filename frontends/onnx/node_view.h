@@ -10,13 +10,15 @@
 // A mistake in an attribute is kept and ends the import after the conversion, so that reading one
 // needs no plumbing. A conversion returns InvalidArgument where the model is at fault and
 // Unimplemented where it is not; the importer adds which node it was. Operands that the table calls
-// required are there, and not null.
+// required are there, and operands are tensors where it does not say otherwise. What a node gives
+// that is no tensor, its conversion gives by give().
 #ifndef MODELLIB_FRONTENDS_ONNX_NODE_VIEW_H_
 #define MODELLIB_FRONTENDS_ONNX_NODE_VIEW_H_
 
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
@@ -25,12 +27,11 @@
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 #include "modellib/frontends/onnx/contents.h"
+#include "modellib/frontends/onnx/item.h"
 #include "modellib/graph/builder.h"
 #include "modellib/third_party/onnx/onnx_generated.h"
 
 namespace modellib::onnx {
-
-using Values = std::vector<Value>;
 
 // What a conversion may ask of the import around it.
 class ImportContext {
@@ -41,8 +42,8 @@ class ImportContext {
   // The outputs of a subgraph, in `builder`: that of the node or of a region in it. `inputs` are
   // for the subgraph's own inputs. Cancelled if something inside it is not supported, which the
   // importer knows.
-  virtual absl::StatusOr<Values> body(const onnx_proto::GraphProto& graph, GraphBuilder& builder,
-                                      absl::Span<const Value> inputs) = 0;
+  virtual absl::StatusOr<Items> body(const onnx_proto::GraphProto& graph, GraphBuilder& builder,
+                                     absl::Span<const Item> inputs) = 0;
   // A subgraph of a node that never runs: what it needs does not matter.
   virtual void leave_out(const onnx_proto::GraphProto& graph) = 0;
   // The range that a symbol was declared to lie in.
@@ -54,7 +55,7 @@ class NodeView {
   // Attributes of a call of a function that its body may refer to.
   using CallAttributes = absl::flat_hash_map<std::string, const onnx_proto::AttributeProto*>;
 
-  NodeView(const onnx_proto::NodeProto& node, int version, GraphBuilder& builder, Values inputs,
+  NodeView(const onnx_proto::NodeProto& node, int version, GraphBuilder& builder, Items inputs,
            const CallAttributes* call, ImportContext& context);
 
   absl::string_view op() const { return node_.op_type(); }
@@ -64,12 +65,19 @@ class NodeView {
   ImportContext& context() const { return context_; }
 
   int inputs() const { return static_cast<int>(inputs_.size()); }
-  bool has(int i) const { return i < inputs() && !inputs_[static_cast<size_t>(i)].is_null(); }
+  // A tensor is there.
+  bool has(int i) const { return !in(i).is_null(); }
   // Null if absent.
-  Value in(int i) const { return has(i) ? inputs_[static_cast<size_t>(i)] : Value(); }
+  Value in(int i) const { return i < inputs() ? inputs_[static_cast<size_t>(i)] : Value(); }
   const Values& all() const { return inputs_; }
+  // Whatever it is; nothing if absent.
+  Item item(int i) const { return i < inputs() ? items_[static_cast<size_t>(i)] : Item::nothing(); }
   int outputs() const { return node_.output_size(); }
   bool wants(int i) const { return i < outputs() && !node_.output(i).empty(); }
+
+  // What the node's outputs are, in place of the values that the conversion returns.
+  void give(Items outputs) { given_ = std::move(outputs); }
+  const std::optional<Items>& given() const { return given_; }
 
   // Attributes.
   bool has_attribute(absl::string_view name) const { return find(name) != nullptr; }
@@ -112,9 +120,11 @@ class NodeView {
   const onnx_proto::NodeProto& node_;
   const int version_;
   GraphBuilder& builder_;
-  const Values inputs_;
+  const Items items_;
+  const Values inputs_;  // those of the items that are tensors
   const CallAttributes* const call_;
   ImportContext& context_;
+  std::optional<Items> given_;
   absl::Status status_;
 };
 

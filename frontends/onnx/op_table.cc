@@ -61,12 +61,13 @@ std::vector<absl::Span<const OpEntry>> op_families() {
           einsum_entries(),     index_entries(),         loss_entries(),
           math_entries(),       normalization_entries(), quantization_entries(),
           recurrent_entries(),  reduction_entries(),     resize_entries(),
-          shape_entries(),      slice_entries()};
+          sequence_entries(),   shape_entries(),         slice_entries()};
 }
 
 bool takes(Takes set, DType dtype) {
   switch (set) {
     case Takes::kAny:
+    case Takes::kItem:
       return true;
     case Takes::kReal:
       return is_real(dtype);
@@ -78,6 +79,8 @@ bool takes(Takes set, DType dtype) {
       return dtype == DType::kBool;
     case Takes::kInteger:
       return is_number(dtype) && is_integer(dtype);
+    case Takes::kSequence:
+      return false;
   }
   return false;
 }
@@ -96,6 +99,10 @@ std::string to_string(Takes set) {
       return "bool";
     case Takes::kInteger:
       return "integers";
+    case Takes::kSequence:
+      return "sequences";
+    case Takes::kItem:
+      return "tensors, sequences and optionals";
   }
   return "";
 }

@@ -25,14 +25,17 @@ namespace modellib::onnx {
 // newer one is refused as a whole: any of its ops may mean something else.
 inline constexpr int kNewestOpset = 28;
 
-// Element types of operand 0 that an entry takes; others are reported as not supported.
+// What operand 0 of an entry may be. Operands are tensors, but where it says otherwise; element
+// types that are not among these are reported as not supported.
 enum class Takes : uint8_t {
-  kAny,
+  kAny,     // a tensor of any type
   kReal,    // f64, f32, f16, bf16
   kNumber,  // those and integers of 8 bits and more
   kSigned,  // of the numbers, those that have a sign
   kBool,
   kInteger,
+  kSequence,
+  kItem,  // whatever it is, and other operands likewise
 };
 
 inline constexpr int kNow = std::numeric_limits<int>::max();
@@ -73,6 +76,7 @@ absl::Span<const OpEntry> quantization_entries();
 absl::Span<const OpEntry> recurrent_entries();
 absl::Span<const OpEntry> reduction_entries();
 absl::Span<const OpEntry> resize_entries();
+absl::Span<const OpEntry> sequence_entries();
 absl::Span<const OpEntry> shape_entries();
 absl::Span<const OpEntry> slice_entries();
 

@@ -50,6 +50,19 @@ absl::Status agree(NodeView& n, const std::vector<TensorType>& first,
   return absl::OkStatus();
 }
 
+// A cond gives tensors.
+absl::StatusOr<Values> tensors_of(const Items& items) {
+  Values tensors;
+  for (const Item& item : items) {
+    if (item.tensor().is_null()) {
+      return absl::UnimplementedError(
+          "which branch runs depends on data, and what it gives is no tensor");
+    }
+    tensors.push_back(item.tensor());
+  }
+  return tensors;
+}
+
 // What is imported inside a region of the graph. An error is kept outside: a region that is not
 // supported must not spoil the graph, which goes on to find what else is not.
 struct Branch {
@@ -63,7 +76,9 @@ absl::StatusOr<Branch> branch_of(NodeView& n, absl::string_view name,
   absl::Status failure;
   branch.region =
       n.builder().region(name, {}, [&](GraphBuilder& inner, absl::Span<const Value>) -> Values {
-        auto values = n.context().body(graph, inner, {});
+        const auto items = n.context().body(graph, inner, {});
+        absl::StatusOr<Values> values =
+            items.ok() ? tensors_of(*items) : absl::StatusOr<Values>(items.status());
         if (!values.ok()) {
           failure = values.status();
         } else {
@@ -128,7 +143,8 @@ std::optional<size_t> other_rank(const std::vector<TensorType>& a,
 // graph does not fit its inputs (or, inside a region, the run ends with OutOfRange).
 absl::StatusOr<Values> assume_equal(NodeView& n, const ExtentCondition& c,
                                     const onnx_proto::GraphProto& graph) {
-  MODELLIB_ASSIGN_OR_RETURN(Values values, n.context().body(graph, n.builder(), {}));
+  MODELLIB_ASSIGN_OR_RETURN(const Items items, n.context().body(graph, n.builder(), {}));
+  MODELLIB_ASSIGN_OR_RETURN(Values values, tensors_of(items));
   if (n.builder().depth() == 0) {
     n.builder().require_equal(c.a, c.b, "an If has branches of different rank");
     return values;
@@ -146,7 +162,10 @@ absl::StatusOr<Values> choose_graph(NodeView& n) {
   const auto known = n.known_real(0);
   if (known.ok()) {
     n.context().leave_out(*known != 0 ? *no : *yes);
-    return n.context().body(*known != 0 ? *yes : *no, n.builder(), {});
+    MODELLIB_ASSIGN_OR_RETURN(Items items,
+                              n.context().body(*known != 0 ? *yes : *no, n.builder(), {}));
+    n.give(std::move(items));
+    return Values{};
   }
 
   absl::StatusOr<Branch> first = branch_of(n, "then", *yes, nullptr);

@@ -28,7 +28,11 @@ Value first_if_equal(Value x, const Dim& a, const Dim& b) {
 
 namespace {
 
-absl::StatusOr<Values> identity(NodeView& n) { return Values{n.in(0)}; }
+absl::StatusOr<Values> identity(NodeView& n) {
+  if (n.inputs() == 0) return absl::InvalidArgumentError("operand 0 is missing");
+  n.give({n.item(0)});
+  return Values{};
+}
 
 absl::StatusOr<Values> constant(NodeView& n) {
   GraphBuilder& b = n.builder();
@@ -354,7 +358,7 @@ constexpr OpEntry kEntries[] = {
     {"Expand", 8, kNow, 2, 2, Takes::kAny, expand},
     {"EyeLike", 9, kNow, 1, 1, Takes::kAny, eye_like},
     {"Flatten", 1, kNow, 1, 1, Takes::kAny, flatten_to_matrix},
-    {"Identity", 1, kNow, 1, 1, Takes::kAny, identity},
+    {"Identity", 1, kNow, 0, 1, Takes::kItem, identity},
     {"Range", 11, kNow, 3, 3, Takes::kNumber, range},
     {"Reshape", 1, 5, 1, 1, Takes::kAny, reshape_by_attribute},
     {"Reshape", 5, kNow, 2, 2, Takes::kAny, reshape_by_operand},

@@ -110,30 +110,12 @@ absl::StatusOr<Values> slice_by_operands(NodeView& n) {
 }
 
 absl::StatusOr<Values> pieces(NodeView& n, const Shape& sizes) {
-  const Value x = n.in(0);
-  MODELLIB_ASSIGN_OR_RETURN(const int64_t axis, n.axis("axis", 0, x.rank()));
+  MODELLIB_ASSIGN_OR_RETURN(const int64_t axis, n.axis("axis", 0, n.in(0).rank()));
   if (static_cast<int>(sizes.size()) != n.outputs()) {
     return absl::InvalidArgumentError(
         absl::StrCat(sizes.size(), " sizes for ", n.outputs(), " outputs"));
   }
-  Dim start = 0;
-  Values parts;
-  for (const Dim& size : sizes) {
-    if (size.is_static() && size.value() < 0) {
-      return absl::InvalidArgumentError(absl::StrCat("a piece of extent ", size.value()));
-    }
-    SliceAttributes a;
-    for (const Dim& d : x.shape()) {
-      a.starts.push_back(0);
-      a.limits.push_back(d);
-    }
-    a.starts[static_cast<size_t>(axis)] = start;
-    start = start + size;
-    a.limits[static_cast<size_t>(axis)] = start;
-    parts.push_back(slice(x, std::move(a)));
-  }
-  x.builder()->require_equal(start, x.dim(static_cast<int>(axis)), "extents of the pieces");
-  return parts;
+  return pieces_of(n.in(0), axis, sizes);
 }
 
 // As many pieces as outputs; with num_outputs the last may be smaller, else they must be equal.
@@ -279,6 +261,27 @@ constexpr OpEntry kEntries[] = {
 };
 
 }  // namespace
+
+absl::StatusOr<Values> pieces_of(Value x, int64_t axis, const Shape& extents) {
+  Dim start = 0;
+  Values parts;
+  for (const Dim& extent : extents) {
+    if (extent.is_static() && extent.value() < 0) {
+      return absl::InvalidArgumentError(absl::StrCat("a piece of extent ", extent.value()));
+    }
+    SliceAttributes a;
+    for (const Dim& d : x.shape()) {
+      a.starts.push_back(0);
+      a.limits.push_back(d);
+    }
+    a.starts[static_cast<size_t>(axis)] = start;
+    start = start + extent;
+    a.limits[static_cast<size_t>(axis)] = start;
+    parts.push_back(slice(x, std::move(a)));
+  }
+  x.builder()->require_equal(start, x.dim(static_cast<int>(axis)), "extents of the pieces");
+  return parts;
+}
 
 absl::Span<const OpEntry> slice_entries() { return kEntries; }
 

@@ -1,5 +1,7 @@
 #include "modellib/frontends/onnx/scopes.h"
 
+#include <utility>
+
 #include "absl/strings/str_cat.h"
 #include "modellib/graph/constant.h"
 
@@ -13,30 +15,35 @@ std::string Scope::place_of(absl::string_view part) const {
   return absl::StrCat(place_.substr(0, kLongest), "... / ", part);
 }
 
-bool Scope::define(const std::string& name, Value value) {
-  return !absent_.contains(name) && values_.emplace(name, value).second;
+bool Scope::define(const std::string& name, Item item) {
+  return items_.emplace(name, std::move(item)).second;
 }
 
-bool Scope::is_absent(const std::string& name) const {
-  if (values_.contains(name)) return false;
-  return absent_.contains(name) || (parent_ != nullptr && parent_->is_absent(name));
+Value Scope::inside(const Value& outer, Contents& contents) {
+  const Tensor* constant = constant_value(outer.builder()->so_far(), outer.id());
+  if (constant != nullptr) return builder_.constant(*constant);
+  const Value inner = builder_.captured(outer);
+  contents.alias(inner, outer);
+  return inner;
 }
 
-const Value* Scope::find(const std::string& name, Contents& contents) {
-  if (const auto it = values_.find(name); it != values_.end()) return &it->second;
+const Item* Scope::find(const std::string& name, Contents& contents) {
+  if (const auto it = items_.find(name); it != items_.end()) return &it->second;
   if (const auto it = from_around_.find(name); it != from_around_.end()) return &it->second;
   if (parent_ == nullptr) return nullptr;
-  const Value* outer = parent_->find(name, contents);
-  if (outer == nullptr || outer->is_null() || outer->builder() == &builder_) return outer;
-  const Tensor* constant = constant_value(outer->builder()->so_far(), outer->id());
-  Value inner;
-  if (constant != nullptr) {
-    inner = builder_.constant(*constant);
+  const Item* outer = parent_->find(name, contents);
+  if (outer == nullptr || outer->tensors().empty()) return outer;
+  // All that a scope gives is of its own builder.
+  if (outer->tensors().front().builder() == &builder_) return outer;
+  Item inner;
+  if (const Sequence* sequence = outer->sequence(); sequence != nullptr) {
+    Sequence copy{sequence->dtype, {}};
+    for (const Value& v : sequence->tensors) copy.tensors.push_back(inside(v, contents));
+    inner = Item(std::move(copy));
   } else {
-    inner = builder_.captured(*outer);
-    contents.alias(inner, *outer);
+    inner = inside(outer->tensor(), contents);
   }
-  return &from_around_.emplace(name, inner).first->second;
+  return &from_around_.emplace(name, std::move(inner)).first->second;
 }
 
 }  // namespace modellib::onnx

@@ -10,9 +10,9 @@
 #include <utility>
 
 #include "absl/container/flat_hash_map.h"
-#include "absl/container/flat_hash_set.h"
 #include "absl/strings/string_view.h"
 #include "modellib/frontends/onnx/contents.h"
+#include "modellib/frontends/onnx/item.h"
 #include "modellib/frontends/onnx/node_view.h"
 #include "modellib/graph/builder.h"
 
@@ -38,24 +38,22 @@ class Scope {
   // "node #3 'If_i' (If) / then_branch / node #0 'Concat_r' (Concat)"; cut in the middle if long.
   std::string place_of(absl::string_view part) const;
 
-  // False if this scope has the name already. A null value: its node is not supported.
-  bool define(const std::string& name, Value value);
-  // The name of a function's operand that the call leaves out: it stands for nothing, as "" does.
-  void define_absent(const std::string& name) { absent_.insert(name); }
-  bool is_absent(const std::string& name) const;
-  // The value for use in this scope's builder; a value from around a region is captured, a
+  // False if this scope has the name already.
+  bool define(const std::string& name, Item item);
+  // The item for use in this scope's builder; a value from around a region is captured, a
   // constant from there is made again, so that it is one inside too. Null pointer: no such name.
-  const Value* find(const std::string& name, Contents& contents);
+  const Item* find(const std::string& name, Contents& contents);
 
  private:
+  Value inside(const Value& outer, Contents& contents);
+
   GraphBuilder& builder_;
   Scope* const parent_;
   const Opsets& opsets_;
   const NodeView::CallAttributes* const call_;
   const std::string place_;
-  absl::flat_hash_map<std::string, Value> values_;
-  absl::flat_hash_map<std::string, Value> from_around_;
-  absl::flat_hash_set<std::string> absent_;
+  absl::flat_hash_map<std::string, Item> items_;
+  absl::flat_hash_map<std::string, Item> from_around_;
 };
 
 }  // namespace modellib::onnx

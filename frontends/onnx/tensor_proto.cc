@@ -17,6 +17,8 @@
 namespace modellib::onnx {
 namespace {
 
+using onnx_proto::OptionalProto;
+using onnx_proto::SequenceProto;
 using onnx_proto::TensorProto;
 
 absl::Status wrong_count(int64_t have, int64_t want, absl::string_view unit) {
@@ -65,12 +67,15 @@ bool has_data(const TensorProto& proto) {
                                      0;
 }
 
+absl::Status check_size(const std::string& path, int64_t bytes) {
+  if (bytes <= std::numeric_limits<int>::max() / 2) return absl::OkStatus();
+  return absl::UnimplementedError(
+      absl::StrCat(path, ": ", bytes, " bytes are too many for one message"));
+}
+
 // What the message holds beside tensors, read as an optional or as a sequence: both have the same
 // fields, and what elem_type says agrees with the field that is there. Empty: nothing of that.
-absl::string_view other_content(const std::string& bytes) {
-  using onnx_proto::OptionalProto;
-  OptionalProto held;
-  if (!parse(held, bytes)) return "";
+absl::string_view other_content(const OptionalProto& held) {
   switch (held.elem_type()) {
     case OptionalProto::SPARSE_TENSOR:
       return held.has_sparse_tensor_value() ? "a sparse tensor" : "";
@@ -85,38 +90,57 @@ absl::string_view other_content(const std::string& bytes) {
   }
 }
 
-// The file does not say which message it holds. OptionalProto and SequenceProto have the same
-// fields, and where they have tensors TensorProto has segments, which nobody writes.
-absl::StatusOr<Tensor> tensor_in(const std::string& bytes) {
+bool holds_tensors(const SequenceProto& sequence) {
+  return sequence.sparse_tensor_values().empty() && sequence.sequence_values().empty() &&
+         sequence.map_values().empty() && sequence.optional_values().empty();
+}
+
+absl::StatusOr<std::vector<Tensor>> tensors_of(const SequenceProto& sequence) {
+  std::vector<Tensor> tensors;
+  for (int i = 0; i < sequence.tensor_values_size(); ++i) {
+    auto tensor = tensor_of(sequence.tensor_values(i), "");
+    if (!tensor.ok()) {
+      return absl::Status(tensor.status().code(),
+                          absl::StrCat("tensor ", i, ": ", tensor.status().message()));
+    }
+    tensors.push_back(*std::move(tensor));
+  }
+  return tensors;
+}
+
+// OptionalProto and SequenceProto have the same fields, and where they have tensors TensorProto has
+// segments, which nobody writes.
+absl::StatusOr<std::vector<Tensor>> read_as_tensors(const std::string& bytes) {
   TensorProto proto;
   if (!parse(proto, bytes)) {
     const absl::Status where = check_wire(bytes, WireMessage::kTensor);
     return where.ok() ? absl::InvalidArgumentError("no TensorProto") : where;
   }
-  if (proto.has_segment()) {
-    onnx_proto::SequenceProto sequence;
-    if (parse(sequence, bytes)) {
-      if (sequence.tensor_values_size() == 1) return tensor_of(sequence.tensor_values(0), "");
-      return absl::InvalidArgumentError(absl::StrCat("it holds a sequence of ",
-                                                     sequence.tensor_values_size(),
-                                                     " tensors, the input takes one"));
-    }
-  }
-  if (proto.dims().empty() && !has_data(proto)) {
-    return absl::InvalidArgumentError(
-        "it holds no tensor: an optional or a sequence that is empty");
-  }
-  return tensor_of(proto, "");
+  auto tensor = tensor_of(proto, "");
+  if (tensor.ok()) return std::vector<Tensor>{*std::move(tensor)};
+  SequenceProto sequence;
+  if (!parse(sequence, bytes)) return tensor.status();
+  if (proto.has_segment()) return tensors_of(sequence);
+  // An empty sequence or optional has no more than a name, which stands where a tensor has extents.
+  const bool without_shape = proto.dims().empty() || sequence.has_name();
+  if (without_shape && !has_data(proto)) return std::vector<Tensor>();
+  return tensor.status();
 }
 
 // What is no tensor for having other content is told so, and not how it fails to be one.
-absl::StatusOr<Tensor> tensor_of_bytes(const std::string& bytes) {
-  auto tensor = tensor_in(bytes);
-  if (tensor.ok()) return tensor;
-  const absl::string_view other = other_content(bytes);
-  if (other.empty()) return tensor;
+absl::StatusOr<std::vector<Tensor>> tensors_of_bytes(const std::string& bytes) {
+  auto tensors = read_as_tensors(bytes);
+  OptionalProto held;
+  if (tensors.ok() || !parse(held, bytes)) return tensors;
+  const absl::string_view other = other_content(held);
+  if (other.empty()) return tensors;
+  SequenceProto outer;
+  if (parse(outer, bytes) && outer.sequence_values_size() == 1 &&
+      holds_tensors(outer.sequence_values(0))) {
+    return tensors_of(outer.sequence_values(0));
+  }
   return absl::UnimplementedError(
-      absl::StrCat("it holds ", other, " in an optional or a sequence; inputs are tensors"));
+      absl::StrCat("it holds ", other, " in an optional or a sequence; inputs hold tensors"));
 }
 
 }  // namespace
@@ -183,19 +207,29 @@ TensorProto proto_of(const Tensor& tensor, absl::string_view name) {
   return proto;
 }
 
-absl::StatusOr<Tensor> read_tensor_proto(const std::string& path) {
+absl::StatusOr<std::vector<Tensor>> read_tensor_protos(const std::string& path) {
   MODELLIB_ASSIGN_OR_RETURN(const std::string bytes, read_file(path));
-  const auto tensor = tensor_of_bytes(bytes);
-  if (tensor.ok()) return tensor;
-  return absl::Status(tensor.status().code(), absl::StrCat(path, ": ", tensor.status().message()));
+  auto tensors = tensors_of_bytes(bytes);
+  if (tensors.ok()) return tensors;
+  return absl::Status(tensors.status().code(),
+                      absl::StrCat(path, ": ", tensors.status().message()));
 }
 
 absl::Status write_tensor_proto(const std::string& path, const Tensor& tensor) {
-  if (tensor.bytes() > std::numeric_limits<int>::max() / 2) {
-    return absl::UnimplementedError(
-        absl::StrCat(path, ": ", tensor.bytes(), " bytes are too many for one message"));
-  }
+  MODELLIB_RETURN_IF_ERROR(check_size(path, tensor.bytes()));
   return write_file(path, proto_of(tensor, "").SerializeAsString());
+}
+
+absl::Status write_sequence_proto(const std::string& path, absl::Span<const Tensor> tensors) {
+  SequenceProto sequence;
+  sequence.set_elem_type(SequenceProto::TENSOR);
+  int64_t bytes = 0;
+  for (const Tensor& tensor : tensors) {
+    bytes += tensor.bytes();
+    MODELLIB_RETURN_IF_ERROR(check_size(path, bytes));
+    *sequence.add_tensor_values() = proto_of(tensor, "");
+  }
+  return write_file(path, sequence.SerializeAsString());
 }
 
 }  // namespace modellib::onnx

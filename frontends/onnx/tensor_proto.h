@@ -3,10 +3,12 @@
 #define MODELLIB_FRONTENDS_ONNX_TENSOR_PROTO_H_
 
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/types/span.h"
 #include "modellib/graph/tensor.h"
 #include "modellib/third_party/onnx/onnx_generated.h"
 
@@ -21,11 +23,14 @@ absl::StatusOr<Tensor> tensor_of(const onnx_proto::TensorProto& proto, const std
 // The content as raw bytes.
 onnx_proto::TensorProto proto_of(const Tensor& tensor, absl::string_view name);
 
-// A .pb file that holds one tensor: a TensorProto, or an OptionalProto with a tensor in it.
-// InvalidArgument for an empty optional, and for a sequence of other than one tensor, which looks
-// like an optional. Errors name the path.
-absl::StatusOr<Tensor> read_tensor_proto(const std::string& path);
+// A .pb file that holds tensors: a TensorProto, a SequenceProto of tensors, or an OptionalProto of
+// one of these; nothing for an empty sequence or optional. Which message it is the file does not
+// say, and of a tensor, an optional of it and a sequence of it alone need not. Unimplemented for
+// sequences and optionals of other things. Errors name the path.
+absl::StatusOr<std::vector<Tensor>> read_tensor_protos(const std::string& path);
 absl::Status write_tensor_proto(const std::string& path, const Tensor& tensor);
+// A SequenceProto of tensors; without one, an empty OptionalProto of a tensor is the same.
+absl::Status write_sequence_proto(const std::string& path, absl::Span<const Tensor> tensors);
 
 }  // namespace modellib::onnx
 

@@ -10,6 +10,25 @@ using onnx_proto::GraphProto;
 using onnx_proto::NodeProto;
 using onnx_proto::TensorProto;
 
+namespace {
+
+void declare(onnx_proto::TypeProto::Tensor& tensor, const std::vector<std::string>& extents,
+             int32_t type) {
+  tensor.set_elem_type(type);
+  tensor.mutable_shape();
+  for (const std::string& extent : extents) {
+    auto& dim = *tensor.mutable_shape()->add_dim();
+    int64_t number;
+    if (absl::SimpleAtoi(extent, &number)) {
+      dim.set_dim_value(number);
+    } else if (!extent.empty()) {
+      dim.set_dim_param(extent);
+    }
+  }
+}
+
+}  // namespace
+
 void set_attribute(NodeProto& node, const std::string& name, int64_t value) {
   AttributeProto& a = *node.add_attribute();
   a.set_name(name);
@@ -104,18 +123,22 @@ void TestModel::input(const std::string& name, const std::vector<std::string>& e
                       int32_t type) {
   auto& info = *graph().add_input();
   info.set_name(name);
-  auto& tensor = *info.mutable_type()->mutable_tensor_type();
-  tensor.set_elem_type(type);
-  tensor.mutable_shape();
-  for (const std::string& extent : extents) {
-    auto& dim = *tensor.mutable_shape()->add_dim();
-    int64_t number;
-    if (absl::SimpleAtoi(extent, &number)) {
-      dim.set_dim_value(number);
-    } else if (!extent.empty()) {
-      dim.set_dim_param(extent);
-    }
-  }
+  declare(*info.mutable_type()->mutable_tensor_type(), extents, type);
+}
+
+void TestModel::sequence(const std::string& name, const std::vector<std::string>& extents,
+                         int32_t type) {
+  auto& info = *graph().add_input();
+  info.set_name(name);
+  auto& held = *info.mutable_type()->mutable_sequence_type()->mutable_elem_type();
+  declare(*held.mutable_tensor_type(), extents, type);
+}
+
+void TestModel::optional(const std::string& name, const std::vector<std::string>& extents) {
+  auto& info = *graph().add_input();
+  info.set_name(name);
+  auto& held = *info.mutable_type()->mutable_optional_type()->mutable_elem_type();
+  declare(*held.mutable_tensor_type(), extents, TensorProto::FLOAT);
 }
 
 void TestModel::output(const std::string& name) { graph().add_output()->set_name(name); }

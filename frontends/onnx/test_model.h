@@ -41,6 +41,10 @@ class TestModel {
   // Extents are numbers, names, or "" for one without a name.
   void input(const std::string& name, const std::vector<std::string>& extents,
              int32_t type = onnx_proto::TensorProto::FLOAT);
+  // A sequence of such tensors.
+  void sequence(const std::string& name, const std::vector<std::string>& extents,
+                int32_t type = onnx_proto::TensorProto::FLOAT);
+  void optional(const std::string& name, const std::vector<std::string>& extents);
   void output(const std::string& name);
   onnx_proto::NodeProto& node(const std::string& op, const std::vector<std::string>& inputs,
                               const std::vector<std::string>& outputs);
