@@ -26,6 +26,8 @@ inline constexpr int64_t ceil_div(int64_t a, int64_t b) { return a / b + (a % b 
 // The largest number of rows, lines or units that a chunk may have: times a number of chunks, which
 // are fewer than 2^31, it stays inside int64.
 inline constexpr int64_t kMaxGrain = int64_t{1} << 31;
+// The same where they may be empty, so that no operand's size bounds how long a chunk runs.
+inline constexpr int64_t kMaxEmptyGrain = int64_t{1} << 20;
 
 // The product of extents >= 0, or kMaxElements + 1 when it is larger than kMaxElements.
 inline int64_t checked_product(int64_t a, int64_t b) {

@@ -12,8 +12,6 @@ namespace {
 
 constexpr int64_t kChunkElements = 65536;
 constexpr int64_t kMaxChunks = int64_t{1} << 31;
-// Of rows: they may have no bytes, so that no operand's size bounds how long a chunk runs.
-constexpr int64_t kMaxRowsPerChunk = int64_t{1} << 20;
 
 absl::Status check_size(const char* kernel, const char* what, runtime::StepView::Range r,
                         bool index) {
@@ -196,7 +194,7 @@ absl::Status validate_gather(const runtime::StepView& step) {
   MODELLIB_CHECK_SCALAR(kName, step, S, axis, 0, kMaxElements);
   MODELLIB_CHECK_SCALAR(kName, step, S, indices, 0, kMaxElements);
   MODELLIB_CHECK_SCALAR(kName, step, S, inner, 0, kMaxElements);
-  MODELLIB_CHECK_SCALAR(kName, step, S, per_chunk, 1, kMaxRowsPerChunk);
+  MODELLIB_CHECK_SCALAR(kName, step, S, per_chunk, 1, kMaxEmptyGrain);
   MODELLIB_RETURN_IF_ERROR(check_chunks(kName, step));
   const auto max = [&](size_t i) { return step.scalars[i].max; };
   const int64_t outer = max(MODELLIB_SCALAR(S, outer)), axis = max(MODELLIB_SCALAR(S, axis));
@@ -413,7 +411,7 @@ absl::Status validate_update_slice(const runtime::StepView& step) {
   MODELLIB_CHECK_SCALAR(kName, step, S, inner, 0, kMaxElements);
   MODELLIB_CHECK_SCALAR(kName, step, S, starts, 0, kMaxElements);
   MODELLIB_CHECK_SCALAR(kName, step, S, outer_per_start, 0, kMaxElements);
-  MODELLIB_CHECK_SCALAR(kName, step, S, per_chunk, 1, kMaxRowsPerChunk);
+  MODELLIB_CHECK_SCALAR(kName, step, S, per_chunk, 1, kMaxEmptyGrain);
   MODELLIB_RETURN_IF_ERROR(check_chunks(kName, step));
   const auto max = [&](size_t i) { return step.scalars[i].max; };
   const int64_t outer = max(MODELLIB_SCALAR(S, outer)), inner = max(MODELLIB_SCALAR(S, inner));

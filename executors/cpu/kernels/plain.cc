@@ -13,8 +13,6 @@ namespace modellib::cpu {
 namespace {
 
 constexpr int64_t kMaxChunks = int64_t{1} << 31;
-// They may be empty, so that no operand's size bounds how long a chunk runs.
-constexpr int64_t kMaxLinesPerChunk = int64_t{1} << 20;
 
 absl::Status check_chunks(const char* kernel, const runtime::StepView& step) {
   if (in_range(step.chunks, 0, kMaxChunks)) return absl::OkStatus();
@@ -205,7 +203,7 @@ absl::Status validate_plain_sort(const runtime::StepView& step) {
   const auto k = step.scalars[MODELLIB_SCALAR(S, k)];
   if (!in_range(k, 0, kMaxElements) || k.max > axis.max)
     return range_error(kName, "k", k, 0, axis.max);
-  MODELLIB_CHECK_SCALAR(kName, step, S, lines_per_chunk, 1, kMaxLinesPerChunk);
+  MODELLIB_CHECK_SCALAR(kName, step, S, lines_per_chunk, 1, kMaxEmptyGrain);
   MODELLIB_RETURN_IF_ERROR(check_chunks(kName, step));
   const auto max = [&](size_t i) { return step.scalars[i].max; };
   const int64_t outer = max(MODELLIB_SCALAR(S, outer)), inner = max(MODELLIB_SCALAR(S, inner));
