@@ -201,6 +201,20 @@ absl::Status validate_depthwise(const runtime::StepView& step) {
     y = checked_product(y, at(MODELLIB_SCALAR(S, out) + d).max);
     filter = checked_product(filter, at(MODELLIB_SCALAR(S, kernel) + d).max);
   }
+  // Windows may begin before the image and beyond it: where they do, and how far apart their rows
+  // of taps lie, are products that no operand bounds.
+  const auto most = [&](size_t field, size_t d) { return at(field + d).max; };
+  const auto reach = [&](size_t d) {
+    return std::max(
+        checked_product(most(MODELLIB_SCALAR(S, out), d), most(MODELLIB_SCALAR(S, stride), d)),
+        most(MODELLIB_SCALAR(S, pad_low), d));
+  };
+  const int64_t line = checked_product(most(MODELLIB_SCALAR(S, in), 1), channels);
+  if (checked_product(most(MODELLIB_SCALAR(S, dilation), 0), line) > kMaxElements ||
+      checked_product(reach(0), line) > kMaxElements ||
+      checked_product(reach(1), channels) > kMaxElements) {
+    return absl::InvalidArgumentError("cpu.depthwise_f32: windows lie too far from the image");
+  }
   if (!dense_fits({image}, 1, kMaxElements) || !dense_fits({x}, 4, step.input_bytes[0])) {
     return operand_error(kName, "x", step.input_bytes[0]);
   }

@@ -115,5 +115,35 @@ TEST(Depthwise, RefusesWhatDoesNotFit) {
   EXPECT_FALSE(ok(s, 128, 8));
 }
 
+// Of no images there are no bytes that would bound an extent, and nothing bounds a stride.
+TEST(Depthwise, RefusesWindowsThatLieTooFar) {
+  constexpr int64_t kFar = int64_t{1} << 24;
+  DepthwiseScalars good;
+  good.batch = 0;
+  good.channels = 8;
+  good.in[1] = kFar;
+  const auto ok = [](const DepthwiseScalars& scalars) {
+    KernelCase k;
+    k.set_scalars(scalars);
+    k.add_output<float>(0);
+    k.add_input(std::vector<float>());
+    k.add_input(std::vector<float>(8));
+    k.add_absent_input();
+    return k.validate(validate_depthwise).ok();
+  };
+  EXPECT_TRUE(ok(good));
+  DepthwiseScalars bad = good;
+  bad.dilation[0] = kFar;
+  EXPECT_FALSE(ok(bad));
+  bad = good;
+  bad.pad_low[0] = kFar;
+  EXPECT_FALSE(ok(bad));
+  for (int d = 0; d < 2; ++d) {
+    bad = good;
+    bad.out[d] = bad.stride[d] = kFar;
+    EXPECT_FALSE(ok(bad)) << d;
+  }
+}
+
 }  // namespace
 }  // namespace modellib::cpu
