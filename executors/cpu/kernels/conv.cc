@@ -7,6 +7,8 @@
 #include "absl/strings/str_cat.h"
 #include "modellib/executors/cpu/kernels/checked.h"
 #include "modellib/executors/cpu/kernels/conv_primitive.h"
+#include "modellib/executors/cpu/kernels/matmul.h"
+#include "modellib/executors/cpu/kernels/matmul_params.h"
 #include "modellib/graph/status_macros.h"
 
 namespace modellib::cpu {
@@ -31,7 +33,8 @@ int64_t in_elements(const ConvScalars& s) { return s.in_channels * s.in[0] * s.i
 int64_t out_elements(const ConvScalars& s) { return s.out_channels * s.out[0] * s.out[1]; }
 
 // Whether every window sees an element. oneDNN 2.6.3 crashes where none is seen, the filter is
-// packed and a relu follows.
+// packed and a relu is its to do; it does none here, but nobody has proved that this is all it
+// takes.
 bool windows_see_elements(const ConvScalars& s) {
   for (int d = 0; d < 2; ++d) {
     for (int64_t o = 0; o < s.out[d]; ++o) {
@@ -313,15 +316,21 @@ void run_conv(const runtime::KernelArgs& args, int64_t chunk) {
          {DNNL_ARG_WEIGHTS, dnnl_query_weights_md, buffer(2)}},
         scratch, *args.fault);
   }
-  const ConvPrimitive& piece = state.pieces[static_cast<size_t>(chunk % s.pieces)];
+  const auto i = static_cast<size_t>(chunk % s.pieces);
+  const ConvPrimitive& piece = state.pieces[i];
   const int64_t image = chunk / s.pieces;
   const ConvPrimitive::Offsets& at = piece.offsets();
+  float* const y = buffer(0) + image * out_elements(s) + at.y;
   piece.run(
-      {{DNNL_ARG_DST, dnnl_query_dst_md, buffer(0) + image * out_elements(s) + at.y},
+      {{DNNL_ARG_DST, dnnl_query_dst_md, y},
        {DNNL_ARG_SRC, dnnl_query_src_md, buffer(1) + image * in_elements(s) + at.x},
        {DNNL_ARG_WEIGHTS, dnnl_query_weights_md, buffer(2) + at.w},
        {DNNL_ARG_BIAS, dnnl_query_weights_md, s.has_bias == 0 ? nullptr : buffer(3) + at.bias}},
       scratch, *args.fault);
+  // A piece of y lies together, up to where the next begins.
+  const int64_t end =
+      i + 1 < state.pieces.size() ? state.pieces[i + 1].offsets().y : out_elements(s);
+  apply_activation(static_cast<Activation>(s.activation), y, end - at.y);
 }
 
 }  // namespace modellib::cpu

@@ -3,7 +3,7 @@
 // chunks is the plan's.
 //
 // * forward: y = activation(conv(x, w) + bias + y0). Inputs x, w, bias, y0; the last two may be
-//   absent.
+//   absent. The activation is our own: the library's lose NaN.
 // * input gradient: dx from inputs dy and w.
 // * filter gradient: dw of each part of the images, from inputs x and dy. Output [parts, ...w]: sum
 //   it with cpu.reduce.

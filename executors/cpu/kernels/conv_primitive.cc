@@ -25,37 +25,6 @@ dnnl_engine_t engine() {
   return made;
 }
 
-dnnl_status_t append_activation(dnnl_post_ops_t post, Activation activation) {
-  const auto append = [&](dnnl_alg_kind_t kind, float alpha = 0.0f, float beta = 0.0f) {
-    return dnnl_post_ops_append_eltwise(post, 1.0f, kind, alpha, beta);
-  };
-  switch (activation) {
-    case Activation::kNone:
-      return dnnl_success;
-    case Activation::kRelu:
-      return append(dnnl_eltwise_relu);
-    case Activation::kGeluErf:
-      return append(dnnl_eltwise_gelu_erf);
-    case Activation::kGeluTanh:
-      return append(dnnl_eltwise_gelu_tanh);
-    case Activation::kSilu:
-      return append(dnnl_eltwise_swish, 1.0f);
-    case Activation::kSigmoid:
-      return append(dnnl_eltwise_logistic);
-    case Activation::kTanh:
-      return append(dnnl_eltwise_tanh);
-    case Activation::kRelu6:
-      return append(dnnl_eltwise_clip, 0.0f, 6.0f);
-    case Activation::kHardSwish:
-      return append(dnnl_eltwise_hardswish);
-    case Activation::kHardSigmoid: {
-      const dnnl_status_t status = append(dnnl_eltwise_linear, 1.0f / 6.0f, 0.5f);
-      return status == dnnl_success ? append(dnnl_eltwise_clip, 0.0f, 1.0f) : status;
-    }
-  }
-  return dnnl_invalid_arguments;
-}
-
 // OpenMP's pool would fight the runtime's workers. The setting is this thread's own, and the thread
 // may be the host's: it gets its own number back.
 class OneOpenMpThread {
@@ -179,8 +148,6 @@ absl::StatusOr<ConvPrimitive> ConvPrimitive::make(const ConvScalars& s, int64_t 
   dnnl_post_ops_t post = nullptr;
   if (status == dnnl_success) status = dnnl_post_ops_create(&post);
   if (status == dnnl_success && s.accumulates != 0) status = dnnl_post_ops_append_sum(post, 1.0f);
-  if (status == dnnl_success)
-    status = append_activation(post, static_cast<Activation>(s.activation));
   if (status == dnnl_success) status = dnnl_primitive_attr_set_post_ops(attr, post);
   // A gradient needs no hint of the forward pass but its description.
   dnnl_primitive_desc_t hint = nullptr;

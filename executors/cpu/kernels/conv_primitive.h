@@ -1,5 +1,5 @@
-// What oneDNN does for "cpu.conv2d": a convolution or one of its gradients with fixed extents, made
-// once and run on the calling thread alone.
+// What oneDNN does for "cpu.conv2d": a convolution, with all but its activation, or one of its
+// gradients with fixed extents, made once and run on the calling thread alone.
 #ifndef MODELLIB_EXECUTORS_CPU_KERNELS_CONV_PRIMITIVE_H_
 #define MODELLIB_EXECUTORS_CPU_KERNELS_CONV_PRIMITIVE_H_
 

@@ -1,6 +1,7 @@
 #include "modellib/executors/cpu/kernels/conv.h"
 
 #include <cmath>
+#include <limits>
 #include <random>
 
 #include "gmock/gmock.h"
@@ -141,6 +142,58 @@ TEST(Conv, ForwardWithEveryEpilogue) {
   }
 }
 
+// Whether the library would have lost it depends on the kernel that it chooses.
+TEST(Conv, ActivationsKeepNan) {
+  for (const int64_t groups : {1, 8}) {
+    for (const int64_t layout : {0, 1}) {
+      for (const bool pack : {false, true}) {
+        for (int64_t activation = 0; activation < kActivationCount; ++activation) {
+          ConvScalars s;
+          s.layout = layout;
+          s.groups = groups;
+          s.in_channels = s.out_channels = 32;
+          s.activation = activation;
+          for (int d = 0; d < 2; ++d) {
+            s.in[d] = s.out[d] = 6;
+            s.kernel[d] = 3;
+            s.pad_low[d] = s.pad_high[d] = 1;
+          }
+          ASSERT_TRUE(plan_conv(1, pack, s).ok());
+          auto x = numbers(32 * 36, 1);
+          const auto w = numbers(32 * (32 / groups) * 9, 2);
+          x[0] = std::numeric_limits<float>::quiet_NaN();
+          std::vector<bool> sees_nan(32 * 36, false);
+          each_product(s, 1, [&](size_t xi, size_t, size_t yi, int64_t) {
+            if (xi == 0) sees_nan[yi] = true;
+          });
+          KernelCase k;
+          k.set_scalars(s);
+          k.chunks = conv_chunks(s, 1);
+          k.workspace_bytes = static_cast<uint64_t>(k.chunks * s.scratch_bytes);
+          k.add_output<float>(sees_nan.size());
+          k.add_input(x);
+          if (s.filter_bytes != 0) {
+            const auto packed = pack_conv_filter(s, w);
+            ASSERT_TRUE(packed.ok()) << packed.status();
+            k.add_input(*packed);
+          } else {
+            k.add_input(w);
+          }
+          k.add_absent_input();
+          k.add_absent_input();
+          const absl::Status status = k.run(kConv);
+          ASSERT_TRUE(status.ok()) << status;
+          const std::vector<float> y = k.output<float>(0);
+          for (size_t i = 0; i < y.size(); ++i) {
+            const bool want = sees_nan[i];
+            ASSERT_EQ(std::isnan(y[i]), want) << groups << layout << pack << " " << activation;
+          }
+        }
+      }
+    }
+  }
+}
+
 TEST(Conv, SplitsALargeImage) {
   for (const int64_t layout : {0, 1}) {
     ConvScalars s;
@@ -150,12 +203,14 @@ TEST(Conv, SplitsALargeImage) {
     s.in[0] = s.in[1] = s.out[0] = s.out[1] = 28;
     s.kernel[0] = s.kernel[1] = 3;
     s.pad_low[0] = s.pad_low[1] = s.pad_high[0] = s.pad_high[1] = 1;
+    s.activation = static_cast<int64_t>(Activation::kRelu);
     ASSERT_TRUE(plan_conv(1, false, s).ok());
     EXPECT_GT(s.pieces, 1);
     const auto x = numbers(32 * 28 * 28, 1), w = numbers(64 * 32 * 9, 2);
     std::vector<double> want(64 * 28 * 28, 0.0);
     each_product(
         s, 1, [&](size_t xi, size_t wi, size_t yi, int64_t) { want[yi] += double{x[xi]} * w[wi]; });
+    for (double& y : want) y = std::max(y, 0.0);
     KernelCase k;
     k.set_scalars(s);
     k.chunks = conv_chunks(s, 1);

@@ -76,7 +76,7 @@ HWY_INLINE void pixel_tail(const Step& s, const Taps& t, int64_t c, float* y) {
                              s.filter[(h * s.taps + w) * s.channels + c], sum);
       }
     }
-    y[c] = sum < s.low ? s.low : sum > s.high ? s.high : sum;
+    y[c] = sum <= s.low ? s.low : sum > s.high ? s.high : sum;
   }
 }
 

@@ -1,6 +1,8 @@
 #include "modellib/executors/cpu/kernels/depthwise.h"
 
 #include <algorithm>
+#include <cmath>
+#include <limits>
 #include <random>
 
 #include "gtest/gtest.h"
@@ -70,6 +72,30 @@ TEST(Depthwise, RandomWindows) {
           }
         }
       }
+    }
+  }
+}
+
+// In whole vectors of channels and in those that fill none.
+TEST(Depthwise, ReluKeepsNanAndGivesPositiveZeros) {
+  DepthwiseScalars s;
+  s.channels = 35;
+  s.low = double_bits(0);
+  std::vector<float> x(35, -0.0f);
+  for (size_t c = 0; c < x.size(); c += 2) x[c] = std::numeric_limits<float>::quiet_NaN();
+  KernelCase k;
+  k.set_scalars(s);
+  k.add_output<float>(x.size());
+  k.add_input(x);
+  k.add_input(std::vector<float>(35, 1.0f));
+  k.add_input(std::vector<float>(35, -0.0f));
+  ASSERT_TRUE(k.run(kDepthwise).ok());
+  const std::vector<float> y = k.output<float>(0);
+  for (size_t c = 0; c < y.size(); ++c) {
+    if (c % 2 == 0) {
+      EXPECT_TRUE(std::isnan(y[c])) << c;
+    } else {
+      EXPECT_TRUE(y[c] == 0 && !std::signbit(y[c])) << c;
     }
   }
 }

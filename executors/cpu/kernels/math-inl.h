@@ -30,16 +30,16 @@ HWY_BEFORE_NAMESPACE();
 namespace modellib::cpu {
 namespace HWY_NAMESPACE {
 
-// x cut off at both ends; NaN stays NaN.
+// x cut off at both ends; NaN stays NaN, and -0 becomes a `low` of 0, as relu has it.
 template <class V>
 HWY_INLINE V within(V x, V low, V high) {
   namespace hn = hwy::HWY_NAMESPACE;
+  x = hn::IfThenElse(hn::Le(x, low), low, x);
 #if HWY_TARGET == HWY_EMU128 || HWY_TARGET == HWY_SCALAR
-  x = hn::IfThenElse(hn::Lt(x, low), low, x);
   return hn::IfThenElse(hn::Gt(x, high), high, x);
 #else
   // Of a number and a NaN instructions give the second operand, or the NaN.
-  return hn::Min(high, hn::Max(low, x));
+  return hn::Min(high, x);
 #endif
 }
 

@@ -25,7 +25,7 @@ namespace {
 
 namespace hn = hwy::HWY_NAMESPACE;
 
-enum Function { kExp, kLog, kSigmoid, kTanh, kErf, kSilu, kGeluErf, kGeluTanh };
+enum Function { kExp, kLog, kSigmoid, kTanh, kErf, kSilu, kGeluErf, kGeluTanh, kRelu6 };
 
 void evaluate(int function, const float* x, float* y, size_t count) {
   const hn::ScalableTag<float> d;
@@ -54,6 +54,9 @@ void evaluate(int function, const float* x, float* y, size_t count) {
       case kGeluErf:
         v = gelu_erf(d, v);
         break;
+      case kRelu6:
+        v = within(v, hn::Zero(d), hn::Set(d, 6.0f));
+        break;
       default:
         v = gelu_tanh(d, v);
         break;
@@ -75,7 +78,7 @@ namespace {
 
 HWY_EXPORT(evaluate);
 
-enum Function { kExp, kLog, kSigmoid, kTanh, kErf, kSilu, kGeluErf, kGeluTanh };
+enum Function { kExp, kLog, kSigmoid, kTanh, kErf, kSilu, kGeluErf, kGeluTanh, kRelu6 };
 
 double truth(int function, double x) {
   switch (function) {
@@ -192,6 +195,10 @@ TEST_P(MathTest, SpecialValues) {
   for (const int function : {kTanh, kErf}) {
     EXPECT_TRUE(std::signbit(apply(function, {-0.0f})[0])) << function;
   }
+  const std::vector<float> cut = apply(kRelu6, {-inf, -1.0f, -0.0f, 0.0f, 2.5f, 6.0f, 7.0f, inf});
+  EXPECT_EQ(cut, (std::vector<float>{0, 0, 0, 0, 2.5f, 6, 6, 6}));
+  for (size_t i = 0; i < 4; ++i) EXPECT_FALSE(std::signbit(cut[i])) << i;
+  EXPECT_TRUE(std::isnan(apply(kRelu6, {nan})[0]));
 }
 
 INSTANTIATE_TEST_SUITE_P(Targets, MathTest, testing::ValuesIn(hwy::SupportedAndGeneratedTargets()),

@@ -367,6 +367,16 @@ void run_block(const MatmulScalars& s, const Block& block) {
   });
 }
 
+void activate_floats(Activation activation, float* y, int64_t count) {
+  const int64_t rest = count % kPanel;
+  activate_panels(activation, y, static_cast<size_t>(count - rest));
+  if (rest == 0) return;
+  HWY_ALIGN float panel[kPanel] = {};
+  std::copy_n(y + count - rest, rest, panel);
+  activate_panels(activation, panel, static_cast<size_t>(kPanel));
+  std::copy_n(panel, rest, y + count - rest);
+}
+
 // Packs columns [n0, n0 + columns) of one matrix.
 void pack_columns(const PackBScalars& s, const float* b, float* packed, int64_t n0,
                   int64_t columns) {
@@ -394,6 +404,7 @@ namespace modellib::cpu {
 
 HWY_EXPORT(run_block);
 HWY_EXPORT(run_gathered_block);
+HWY_EXPORT(activate_floats);
 HWY_EXPORT(pack_columns);
 
 constexpr float kNothing = 0;
@@ -448,6 +459,11 @@ void matmul_chunk(const MatmulScalars& s, const float* a, const float* b, const 
     return;
   }
   HWY_DYNAMIC_DISPATCH(run_block)(s, block);
+}
+
+void apply_activation(Activation activation, float* y, int64_t count) {
+  if (activation == Activation::kNone) return;
+  HWY_DYNAMIC_DISPATCH(activate_floats)(activation, y, count);
 }
 
 void pack_b_chunk(const PackBScalars& s, const float* b, float* packed, int64_t chunk) {

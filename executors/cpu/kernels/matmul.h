@@ -46,6 +46,10 @@ void matmul_gathered_chunk(const MatmulScalars& s, const RowSource& a, const flo
                            const float* bias, const float* residual, float* c, int64_t chunk);
 inline constexpr int64_t kGatheredStackBytes = 192 * 1024;
 
+// y = act(y) of `count` floats, with the bits that a matmul's epilogue gives: for what another
+// library has computed.
+void apply_activation(Activation activation, float* y, int64_t count);
+
 // Packs chunk `chunk` of pack_b_chunks(s); a larger number does nothing.
 void pack_b_chunk(const PackBScalars& s, const float* b, float* packed, int64_t chunk);
 

@@ -428,16 +428,23 @@ HWY_INLINE void map_tile(float* c, size_t stride, size_t rows, size_t columns, F
 // x within [0, high]; NaN stays NaN.
 template <class D, class V = hn::Vec<D>>
 HWY_INLINE V clip(D d, V x, float high) {
-  const V top = hn::Set(d, high);
-  const V low = hn::IfThenElse(hn::Lt(x, hn::Zero(d)), hn::Zero(d), x);
-  return hn::IfThenElse(hn::Gt(low, top), top, low);
+  const V low = hn::Zero(d), top = hn::Set(d, high);
+  return within(x, low, top);
 }
 
-// Has the micro-kernel apply an activation that only cuts off.
+// Activations that only cut off: at 0, and at `clamp_top`.
+inline bool is_clamp(Activation activation) {
+  return activation == Activation::kRelu || activation == Activation::kRelu6;
+}
+inline float clamp_top(Activation activation) {
+  return activation == Activation::kRelu6 ? 6.0f : std::numeric_limits<float>::infinity();
+}
+
+// Has the micro-kernel apply such an activation.
 inline void set_clamp(Activation activation, Tile& tile) {
-  tile.clamps = activation == Activation::kRelu || activation == Activation::kRelu6;
+  tile.clamps = is_clamp(activation);
   tile.low = 0;
-  tile.high = activation == Activation::kRelu6 ? 6.0f : std::numeric_limits<float>::infinity();
+  tile.high = clamp_top(activation);
 }
 
 // c = act(c) over rows x columns, where columns is a multiple of kPanel, for the other activations.
@@ -475,6 +482,17 @@ inline void activate(Activation activation, float* c, size_t stride, size_t rows
         return hn::Div(clip(d, hn::Add(x, hn::Set(d, 3.0f)), 6.0f), hn::Set(d, 6.0f));
       });
       break;
+  }
+}
+
+// y = act(y) of floats that come from no micro-kernel: `count` of them, a multiple of kPanel.
+inline void activate_panels(Activation activation, float* y, size_t count) {
+  using V = hn::Vec<TileTag>;
+  if (is_clamp(activation)) {
+    const float top = clamp_top(activation);
+    map_tile(y, 0, 1, count, [top](TileTag d, V x) HWY_ATTR { return clip(d, x, top); });
+  } else {
+    activate(activation, y, 0, 1, count);
   }
 }
 

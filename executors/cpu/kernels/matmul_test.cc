@@ -445,6 +445,28 @@ TEST_P(MatmulTest, SpecialValuesGoThrough) {
   }
 }
 
+TEST_P(MatmulTest, ActivatesWhatLiesInMemory) {
+  std::mt19937 random(3);
+  for (int64_t activation = 0; activation < kActivationCount; ++activation) {
+    const auto a = static_cast<Activation>(activation);
+    for (const int64_t count : {0, 1, 16, 45}) {
+      std::vector<float> x = random_floats(count, random);
+      for (float& v : x) v *= 8;
+      Guarded y(count);
+      std::copy(x.begin(), x.end(), y.data());
+      apply_activation(a, y.data(), count);
+      EXPECT_TRUE(y.intact());
+      const std::vector<float> got = y.values();
+      for (size_t i = 0; i < x.size(); ++i)
+        EXPECT_NEAR(got[i], activate(a, x[i]), 1e-5) << activation << " of " << x[i];
+    }
+    float special[] = {NAN, -0.0f};
+    apply_activation(a, special, 2);
+    EXPECT_TRUE(std::isnan(special[0])) << activation;
+    if (a == Activation::kRelu || a == Activation::kRelu6) EXPECT_FALSE(std::signbit(special[1]));
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Targets, MatmulTest,
                          testing::ValuesIn(hwy::SupportedAndGeneratedTargets()),
                          [](const testing::TestParamInfo<int64_t>& info) {
