@@ -542,6 +542,15 @@ TEST(CpuPlans, NumbersOfU64HaveTheirOwnOrder) {
   for (const auto op : {reduce_max, reduce_min, reduce_sum, reduce_prod}) {
     results.push_back(op(wide, {.axes = {1}}));
   }
+  // Other than along rows.
+  for (const auto op : {reduce_max, reduce_min}) {
+    results.push_back(op(wide, {.axes = {0}}));
+    results.push_back(op(wide, {}));
+    results.push_back(op(broadcast_to(wide, {3, n, n}), {.axes = {0, 2}}));
+  }
+  for (const auto op : {argmax, argmin}) {
+    for (const int64_t axis : {0, 1}) results.push_back(op(wide, {.axis = axis}));
+  }
   for (const DType to : {DType::kF64, DType::kF32, DType::kI32, DType::kU8, DType::kBool}) {
     results.push_back(cast(y, to));
   }

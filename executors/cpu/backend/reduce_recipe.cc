@@ -89,8 +89,6 @@ absl::StatusOr<NodeRecipe> reduce_recipe(const RecipeSite& site) {
   const ReduceOp op = op_of(site.node.op->name);
   const DType dtype = site.in(0).dtype;
   if (bits_of(dtype) < 8) return no_kernel(site, "packed elements");
-  if (dtype == DType::kU64 && (op == ReduceOp::kMax || op == ReduceOp::kMin))
-    return no_kernel(site, "the largest of u64 other than along rows");
   Shape shape = site.in(0).shape;
   std::vector<std::pair<size_t, size_t>> runs = runs_of(shape, a.axes);
   if (runs.empty()) runs.emplace_back(0, 0);  // a scalar, or nothing to reduce
@@ -140,7 +138,7 @@ absl::StatusOr<NodeRecipe> reduce_recipe(const RecipeSite& site) {
 absl::StatusOr<NodeRecipe> arg_reduce_recipe(const RecipeSite& site) {
   const auto& a = site.node.attributes.as<ArgReduceAttributes>();
   const Shape& shape = site.in(0).shape;
-  if (shape.empty() || site.in(0).dtype == DType::kU64 || site.in(0).dtype == DType::kBool) {
+  if (shape.empty() || site.in(0).dtype == DType::kBool) {
     return no_kernel(site, "no arg-reduction of this type or rank");
   }
   const auto axis = static_cast<size_t>(a.axis < 0 ? a.axis + site.in(0).rank() : a.axis);

@@ -30,13 +30,27 @@ struct alignas(64) Register {
   std::byte bytes[kReduceColumns * 8];
 };
 
+// Whether elements of this type in memory differ from the accumulated ones in their top bit: u64
+// that are compared, by the signed numbers that have their order.
+bool is_turned(const ReduceScalars& s, DType dtype) {
+  const auto op = static_cast<ReduceOp>(s.op);
+  return dtype == DType::kU64 && (op == ReduceOp::kMax || op == ReduceOp::kMin);
+}
+
+void turn(Register& values, int64_t n) {
+  auto* v = reinterpret_cast<uint64_t*>(values.bytes);
+  for (int64_t i = 0; i < n; ++i) v[i] ^= uint64_t{1} << 63;
+}
+
 // `n` elements of memory in the accumulation type: in place where they already are, else converted
 // into `buffer`.
-const void* load_run(DType dtype, TileType acc, const std::byte* from, int64_t n, Register& buffer,
-                     Register& other) {
+const void* load_run(const ReduceScalars& s, TileType acc, const std::byte* from, int64_t n,
+                     Register& buffer, Register& other) {
+  const auto dtype = static_cast<DType>(s.dtype_in);
   const TileType natural = tile_type_of(dtype);
   if (dtype == DType::kF32 && acc == TileType::kF32) return from;
   load_elements(dtype, from, 1, buffer.bytes, n);
+  if (is_turned(s, dtype)) turn(buffer, n);
   if (natural == acc) return buffer.bytes;
   OpArgs o = {};
   o.src[0] = buffer.bytes;
@@ -49,14 +63,17 @@ const void* load_run(DType dtype, TileType acc, const std::byte* from, int64_t n
 }
 
 // n accumulated values, divided and rounded, to memory.
-void store_run(DType dtype, TileType acc, int64_t divisor, Register& values, Register& other,
+void store_run(const ReduceScalars& s, TileType acc, Register& values, Register& other,
                std::byte* to, int64_t n) {
-  if (divisor != 1 && acc == TileType::kF32) {
+  const auto dtype = static_cast<DType>(s.dtype_out);
+  if (s.divisor != 1 && acc == TileType::kF32) {
     auto* v = reinterpret_cast<float*>(values.bytes);
-    for (int64_t i = 0; i < n; ++i) v[i] /= static_cast<float>(divisor);
-  } else if (divisor != 1 && acc == TileType::kF64) {
+    for (int64_t i = 0; i < n; ++i) v[i] /= static_cast<float>(s.divisor);
+  } else if (s.divisor != 1 && acc == TileType::kF64) {
     auto* v = reinterpret_cast<double*>(values.bytes);
-    for (int64_t i = 0; i < n; ++i) v[i] /= static_cast<double>(divisor);
+    for (int64_t i = 0; i < n; ++i) v[i] /= static_cast<double>(s.divisor);
+  } else if (is_turned(s, dtype)) {
+    turn(values, n);
   }
   const TileType natural = tile_type_of(dtype);
   const std::byte* from = values.bytes;
@@ -84,12 +101,11 @@ void reduce_flat(const ReduceScalars& s, TileType acc, const std::byte* from, in
   for (int64_t i = 0; i < n; i += kReduceColumns) {
     const int64_t count = std::min(kReduceColumns, n - i);
     reduce(op, acc, ReduceStep::kAdd, r,
-           load_run(in, acc, from + i * element_bytes(in), count, buffer, other), i, count,
-           nullptr);
+           load_run(s, acc, from + i * element_bytes(in), count, buffer, other), i, count, nullptr);
   }
   std::memset(result.bytes, 0, kTileLanes * 8);
   reduce(op, acc, ReduceStep::kFinish, r, nullptr, 0, 0, result.bytes);
-  store_run(static_cast<DType>(s.dtype_out), acc, s.divisor, result, other, to, 1);
+  store_run(s, acc, result, other, to, 1);
 }
 
 // The identity of an operation, in `n` lanes.
@@ -107,7 +123,6 @@ void fill_identity(const ReduceScalars& s, TileType acc, Register& to, int64_t n
 // blocks.
 void reduce_columns(const ReduceScalars& s, TileType acc, const std::byte* from, int64_t row_bytes,
                     int64_t rows, int64_t columns, std::byte* to) {
-  const auto in = static_cast<DType>(s.dtype_in);
   Register buffer, other, block, total;
   const int64_t padded = (columns + 15) / 16 * 16;
   // Bool lanes are masks: any is their minimum as numbers (-1), and run_op's bool path takes
@@ -130,7 +145,7 @@ void reduce_columns(const ReduceScalars& s, TileType acc, const std::byte* from,
   for (int64_t r0 = 0; r0 < rows; r0 += 32) {
     fill_identity(s, acc, block, padded);
     for (int64_t r = r0; r < std::min(rows, r0 + 32); ++r) {
-      const void* x = load_run(in, acc, from + r * row_bytes, columns, buffer, other);
+      const void* x = load_run(s, acc, from + r * row_bytes, columns, buffer, other);
       // Operations run over multiples of 16 elements: what lies in place must have that many.
       if (columns != padded && x == from + r * row_bytes) {
         std::memcpy(buffer.bytes, x, static_cast<size_t>(columns * register_bytes(acc)));
@@ -140,7 +155,7 @@ void reduce_columns(const ReduceScalars& s, TileType acc, const std::byte* from,
     }
     combine(total, block.bytes);
   }
-  store_run(static_cast<DType>(s.dtype_out), acc, s.divisor, total, other, to, columns);
+  store_run(s, acc, total, other, to, columns);
 }
 
 }  // namespace
@@ -260,7 +275,8 @@ void arg_reduce_chunk(const runtime::KernelArgs& args, int64_t chunk) {
         arg_columns<double>(s, from, columns, to);
         break;
       case TileType::kI64:
-        arg_columns<int64_t>(s, from, columns, to);
+        dtype == DType::kU64 ? arg_columns<uint64_t>(s, from, columns, to)
+                             : arg_columns<int64_t>(s, from, columns, to);
         break;
       default:
         arg_columns<int32_t>(s, from, columns, to);

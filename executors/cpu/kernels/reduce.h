@@ -25,7 +25,8 @@ enum class ReduceOp : int64_t { kSum = 0, kProd = 1, kMax = 2, kMin = 3 };
 struct ReduceScalars {
   int64_t op = 0;  // ReduceOp; static, as the types are
   // f16 and bf16 are accumulated in f32 or f64, f32 too, f64 in f64; integers up to 32 signed bits
-  // in i32, others in i64 (u64: sum and prod only); bool in bool (max and min).
+  // in i32, others in i64; bool in bool (max and min). u64 is there as its bits, and for max and
+  // min less 2^63, so that i64 has its order: such are partial results, too.
   int64_t dtype_in = 0;
   int64_t dtype_accumulate = 0;  // f32, f64, i32, i64 or bool
   int64_t dtype_out = 0;         // stored from the accumulation type: f32 as f32, f16 or bf16, ...
@@ -59,7 +60,7 @@ int64_t reduce_chunks(const ReduceScalars& scalars);
 // 256) / units_per_chunk).
 struct ArgReduceScalars {
   int64_t smallest = 0;  // static
-  int64_t dtype = 0;     // any number type but u64; static
+  int64_t dtype = 0;     // any number type; static
   int64_t outer = 1;
   int64_t reduce = 1;
   int64_t inner = 1;

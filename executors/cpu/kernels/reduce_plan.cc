@@ -120,8 +120,7 @@ absl::Status validate_reduce(const runtime::StepView& step) {
   const bool widened = acc == DType::kF64 && is_floating(in);
   if ((acc != default_accumulate(in) && !widened) ||
       (default_accumulate(out) != acc && !(acc == DType::kF64 && is_floating(out))) ||
-      (acc == DType::kBool && op != ReduceOp::kMax && op != ReduceOp::kMin) ||
-      (in == DType::kU64 && op != ReduceOp::kSum && op != ReduceOp::kProd)) {
+      (acc == DType::kBool && op != ReduceOp::kMax && op != ReduceOp::kMin)) {
     return absl::InvalidArgumentError(absl::StrCat("cpu.reduce: cannot reduce ", to_string(in),
                                                    " in ", to_string(acc), " to ", to_string(out)));
   }

@@ -1,6 +1,8 @@
 #include "modellib/executors/cpu/kernels/reduce.h"
 
+#include <algorithm>
 #include <cmath>
+#include <cstdint>
 #include <limits>
 #include <random>
 
@@ -134,6 +136,31 @@ TEST(Reduce, OtherTypes) {
   }
 }
 
+TEST(Reduce, U64HasItsOwnOrder) {
+  const uint64_t top = uint64_t{1} << 63, all = ~uint64_t{0};
+  using List = std::vector<uint64_t>;
+  const auto reduced = [](ReduceOp op, int64_t outer, int64_t reduce, int64_t inner,
+                          const List& x) {
+    return reduce_as_planned(plan_reduce(op, DType::kU64, outer, reduce, inner, false), x, 1);
+  };
+  const List x = {1, top + 5, 7, top, 3, all};
+  EXPECT_EQ(reduced(ReduceOp::kMax, 1, 2, 3, x), (List{top, top + 5, all}));
+  EXPECT_EQ(reduced(ReduceOp::kMin, 1, 2, 3, x), (List{1, 3, 7}));
+  EXPECT_EQ(reduced(ReduceOp::kMax, 2, 3, 1, x), (List{top + 5, all}));
+  EXPECT_EQ(reduced(ReduceOp::kMin, 2, 3, 1, x), (List{1, 3}));
+  EXPECT_EQ(reduced(ReduceOp::kMax, 1, 0, 2, {}), (List{0, 0}));
+  EXPECT_EQ(reduced(ReduceOp::kMin, 1, 0, 2, {}), (List{all, all}));
+  // In parts, whose results a second step combines.
+  ASSERT_TRUE(plan_reduce(ReduceOp::kMax, DType::kU64, 1, 200000, 1, false).combines);
+  List many(200000);
+  std::mt19937_64 rng(5);
+  for (uint64_t& v : many) v = rng();
+  EXPECT_EQ(reduced(ReduceOp::kMax, 1, 200000, 1, many),
+            List{*std::max_element(many.begin(), many.end())});
+  EXPECT_EQ(reduced(ReduceOp::kMin, 1, 200000, 1, many),
+            List{*std::min_element(many.begin(), many.end())});
+}
+
 TEST(Reduce, RefusesWrongSteps) {
   const auto status = [](ReduceScalars s, size_t in, size_t out) {
     KernelCase k;
@@ -178,6 +205,31 @@ TEST(ArgReduce, FirstOfEqualsAndNanWins) {
           inner == 1
               ? (smallest ? std::vector<int64_t>{3, 0, 0} : std::vector<int64_t>{1, 0, 0})
               : (smallest ? std::vector<int64_t>{1, 2, 2, 1} : std::vector<int64_t>{1, 1, 1, 1});
+      EXPECT_EQ(k.output<int64_t>(0), want) << inner << smallest;
+    }
+  }
+}
+
+TEST(ArgReduce, U64HasItsOwnOrder) {
+  const uint64_t top = uint64_t{1} << 63;
+  const std::vector<uint64_t> x = {1, top + 5, 7, top, 3, ~uint64_t{0}};  // [2, 3]
+  for (const int64_t inner : {1, 3}) {
+    ArgReduceScalars s;
+    s.dtype = static_cast<int64_t>(DType::kU64);
+    s.outer = inner == 1 ? 2 : 1;
+    s.reduce = inner == 1 ? 3 : 2;
+    s.inner = inner;
+    for (const int64_t smallest : {0, 1}) {
+      s.smallest = smallest;
+      KernelCase k;
+      k.set_scalars(s);
+      k.chunks = s.outer;
+      k.add_output<int64_t>(static_cast<size_t>(s.outer * inner));
+      k.add_input(x);
+      ASSERT_TRUE(k.run(kArg).ok());
+      const std::vector<int64_t> want =
+          inner == 1 ? (smallest ? std::vector<int64_t>{0, 1} : std::vector<int64_t>{1, 2})
+                     : (smallest ? std::vector<int64_t>{0, 1, 0} : std::vector<int64_t>{1, 0, 1});
       EXPECT_EQ(k.output<int64_t>(0), want) << inner << smallest;
     }
   }
