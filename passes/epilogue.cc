@@ -32,6 +32,8 @@ class Product {
     p.node_ = producer;
     if (node.op->name == "matmul") {
       const auto& a = node.attributes.as<MatmulAttributes>();
+      // The op with an epilogue sums in the type of its operands.
+      if (a.accumulate == DType::kF64) return std::nullopt;
       p.matmul_ =
           MatmulEpilogueAttributes{.transpose_a = a.transpose_a, .transpose_b = a.transpose_b};
     } else if (node.op->name == "matmul_epilogue") {

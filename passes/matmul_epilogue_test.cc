@@ -65,6 +65,12 @@ TEST(MatmulEpilogue, NothingToDo) {
       return y = relu(p)
     })",
                             &backend);
+  // Sums in f64, of which the op with an epilogue knows nothing.
+  testing::expect_unchanged("epilogue", R"(graph "g" (x: f32[2,3], w: f32[3,4]) {
+      p = matmul(x, w) {accumulate: f64}
+      return y = relu(p)
+    })",
+                            &backend);
   // Scalars that were reshaped: the norm of gradients is a sum of such.
   testing::expect_unchanged("epilogue", R"(graph "g" (x: f32[1,1], z: f32[]) {
       r = reshape(x) {shape: []}

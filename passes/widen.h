@@ -8,7 +8,8 @@
 namespace modellib {
 
 // As the backend says (Backend::computes_in). Products of f16 and bf16 add up in f32 by definition,
-// so their results stay the same. The casts are pointwise ops: they join what is around them.
+// those that ask for it in f64, so their results stay the same. The casts are pointwise ops: they
+// join what is around them.
 absl::StatusOr<GraphRef> widen(const GraphRef& graph, PassContext& context);
 
 }  // namespace modellib

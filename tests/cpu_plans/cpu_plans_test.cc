@@ -466,6 +466,29 @@ TEST(CpuPlans, ReductionsOfF32InF64) {
   EXPECT_EQ(got->outputs[0].at(0), 1);
 }
 
+// In f32 the 1 would be lost, whatever follows.
+TEST(CpuPlans, ProductsOfF32InF64) {
+  GraphBuilder b(builtin_ops(), "products");
+  const Value x = b.input("x", {DType::kF32, {1, 3}}), column = b.input("c", {DType::kF32, {3, 1}}),
+              row = b.input("r", {DType::kF32, {1, 3}});
+  const Value image = reshape(x, {1, 3, 1, 1});
+  b.output("matmul", matmul(x, column, {.accumulate = DType::kF64}));
+  b.output("relu", relu(matmul(x, row, {.transpose_b = true, .accumulate = DType::kF64})));
+  b.output("conv", conv(image, reshape(column, {1, 3, 1, 1}), {.accumulate = DType::kF64}));
+  b.output("conv_relu", relu(conv(image, reshape(row, {1, 3, 1, 1}), {.accumulate = DType::kF64})));
+  const Value narrow = cast(x, DType::kBF16);
+  b.output("bf16", matmul(narrow, cast(column, DType::kBF16), {.accumulate = DType::kF64}));
+  const auto graph = b.build();
+  ASSERT_TRUE(graph.ok()) << graph.status();
+  constexpr float kLarge = 0x1p30f;
+  const auto got =
+      run_on_cpu(*graph, std::vector<Tensor>{*Tensor::of<float>({1, 3}, {kLarge, 1, -kLarge}),
+                                             *Tensor::of<float>({3, 1}, {1, 1, 1}),
+                                             *Tensor::of<float>({1, 3}, {1, 1, 1})});
+  ASSERT_TRUE(got.ok()) << got.status();
+  for (const Tensor& y : got->outputs) EXPECT_EQ(y.at(0), 1);
+}
+
 // A branch may say itself what it requires; the graph around it does not, then.
 TEST(CpuPlans, ConstraintsOfBranchesHoldForThePlan) {
   const auto program = parse_program(R"(graph "main" (p: bool[], x: f32[n], y: f32[m]) {

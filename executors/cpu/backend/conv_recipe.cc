@@ -73,6 +73,8 @@ struct Conv {
 
   bool has_residual() const { return residual != ResidualAt::kNone; }
   bool is_f32() const { return x.dtype == DType::kF32; }
+  // As the fast kernels do; the plain one sums in f64.
+  bool sums_in_f32() const { return is_f32() && a.accumulate != DType::kF64; }
   bool has_static_filter() const { return is_static(filter.shape) && in_channels().is_static(); }
   // All extents but the batch.
   bool is_fixed() const {
@@ -81,9 +83,10 @@ struct Conv {
   }
   // The library adds a residual before the activation alone.
   bool for_library() const {
-    return is_f32() && spatial() <= 2 && is_fixed() && residual != ResidualAt::kAfterActivation;
+    return sums_in_f32() && spatial() <= 2 && is_fixed() &&
+           residual != ResidualAt::kAfterActivation;
   }
-  bool for_gemm() const { return is_f32() && spatial() <= kSpatial && has_static_filter(); }
+  bool for_gemm() const { return sums_in_f32() && spatial() <= kSpatial && has_static_filter(); }
   // Groups of few channels fill a panel of the packed filter badly.
   bool is_narrow() const { return a.groups > 1 && out_channels().value() / a.groups < 8; }
   bool is_depthwise() const {

@@ -12,6 +12,7 @@
 #include "modellib/ops/conv_epilogue.h"
 #include "modellib/ops/fused.h"
 #include "modellib/ops/index.h"
+#include "modellib/ops/matmul.h"
 #include "modellib/ops/matmul_epilogue.h"
 #include "modellib/ops/pool.h"
 #include "modellib/ops/random.h"
@@ -199,9 +200,15 @@ std::optional<DType> CpuBackend::computes_in(const Graph& graph, const Graph::No
   const bool adds = node.op->name == "scatter_add" ||
                     (node.attributes.is<ScatterElementsAttributes>() &&
                      node.attributes.as<ScatterElementsAttributes>().reduction != "none");
-  if (!is_window && !adds && node.op->name != "matmul") return std::nullopt;
+  const bool is_matmul = node.attributes.is<MatmulAttributes>();
+  if (!is_window && !adds && !is_matmul) return std::nullopt;
   const DType dtype = graph.type(node.output(0)).dtype;
   const bool narrow = dtype == DType::kF16 || dtype == DType::kBF16;
+  // Products are summed in the type of their operands.
+  if (is_matmul && (narrow || dtype == DType::kF32) &&
+      node.attributes.as<MatmulAttributes>().accumulate == DType::kF64) {
+    return DType::kF64;
+  }
   return narrow ? std::optional(DType::kF32) : std::nullopt;
 }
 

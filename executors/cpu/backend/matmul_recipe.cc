@@ -1,10 +1,12 @@
-// matmul, and matmul with an epilogue, on the packed kernel; whatever is not f32 on the plain one.
+// matmul, and matmul with an epilogue, on the packed kernel; whatever is not f32 on the plain one,
+// as are products of f32 that are to be summed in f64 (CpuBackend::computes_in).
 #include <algorithm>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "modellib/executors/cpu/backend/cpu_backend.h"
 #include "modellib/executors/cpu/backend/matmul_problem.h"
 #include "modellib/executors/cpu/backend/recipes.h"
 #include "modellib/executors/cpu/kernels/matmul.h"
@@ -102,6 +104,8 @@ std::optional<Activation> activation_of(absl::string_view name) {
 }
 
 absl::StatusOr<NodeRecipe> matmul_recipe(const RecipeSite& site) {
+  if (cpu_backend().computes_in(site.graph, site.node) == DType::kF64)
+    return no_kernel(site, "summing in f64 takes operands that the pass widen has made f64");
   const MatmulEpilogueAttributes attributes = attributes_of(site.node);
   const MatmulProblem p = problem_of(site.in(0).shape, site.in(1).shape, site.out(0).shape,
                                      attributes.transpose_a, attributes.transpose_b);
