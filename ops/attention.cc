@@ -198,7 +198,8 @@ std::vector<Value> decompose_attention(OpCall& c) {
   const Value e = exp(s - shift);
   const Value sum = sum_over(e, {3});
   const Value blind = equal(sum, 0.0);
-  const Value divisor = where(blind, 1.0, sum);
+  // Zeros by 1 are zeros, by their sum NaN.
+  const Value divisor = scene.attributes.nan_where_blind ? sum : where(blind, 1.0, sum);
   const Value out = scene.ungrouped(matmul(scene.grouped(scene.dropped(e / divisor)), scene.v));
   const Value lse = where(blind, -kInfinity, shift + log(divisor));
   return {scene.as_query(out, c.in(0).dtype()),
@@ -276,6 +277,8 @@ std::vector<OpSample> attention_samples() {
              {.is_causal = true}),
       sample("scale", {square, square, square}, {.scale = 0.25}),
       sample("bool_mask", {square, square, square, boolean({5, 5})}),
+      sample("nan_where_blind", {square, square, square, boolean({5, 5})},
+             {.nan_where_blind = true}),
       sample("added_mask", {square, square, square, f32({2, 1, 5})}),
       sample("grouped", {f32({2, 4, 3, 4}), f32({2, 2, 3, 4}), f32({2, 2, 3, 4})},
              {.is_causal = true}),
@@ -304,6 +307,7 @@ std::vector<OpSample> attention_samples() {
   for (OpSample& s : samples) {
     s.low = -1, s.high = 1;
     if (s.name == "bool_mask") s.domains = {{3, 0, 1}};
+    if (s.name == "nan_where_blind") s.domains = {{3, 1, 1}};  // no query is
     if (s.name == "lengths" || s.name == "lengths_causal") s.domains = {{4, 2, 6}};
     if (s.name == "lengths_zero") s.domains = {{4, 0, 2}}, s.check_gradient = false;
     if (s.name == "dropout") s.domains = {{5, 0, 1000}};

@@ -21,6 +21,9 @@ struct AttentionAttributes {
   // with `lengths`, up to the query's own position.
   bool is_causal = false;
   std::optional<double> scale;  // of q·k; default 1 / sqrt(head size)
+  // A query that sees no key, or has no score but -inf, gives NaN, as a softmax of such scores
+  // does, rather than zeros. It is for inference: no gradient is promised through such a query.
+  bool nan_where_blind = false;
   // Probability of dropping a probability; the others are scaled by 1 / (1 - p). Needs `key` where
   // > 0.
   double dropout_p = 0.0;
@@ -33,6 +36,7 @@ struct AttentionAttributes {
   static constexpr auto fields() {
     return std::make_tuple(field("is_causal", &AttentionAttributes::is_causal),
                            field("scale", &AttentionAttributes::scale),
+                           field("nan_where_blind", &AttentionAttributes::nan_where_blind),
                            field("dropout_p", &AttentionAttributes::dropout_p),
                            field("stream", &AttentionAttributes::stream),
                            field("query_layout", &AttentionAttributes::query_layout),
@@ -64,7 +68,7 @@ Shape attention_shape(const Shape& shape, const std::string& layout);
 // softmax(q kᵀ scale + mask) v for q [batch, heads, queries, size], k [batch, kv heads, keys, size]
 // and v [batch, kv heads, keys, value size], all of one type. Each group of heads / kv heads
 // queries shares a key and value head (grouped-query attention). A query that sees no key gives
-// zeros.
+// zeros, unless `nan_where_blind`.
 Value attention(Value q, Value k, Value v, AttentionAttributes attributes = {},
                 const AttentionOperands& operands = {});
 AttentionOutputs attention_with_lse(Value q, Value k, Value v, AttentionAttributes attributes = {},

@@ -10,8 +10,9 @@
 // "canonicalize" and "fold-constants" first); a composite is put in only if nothing else wants its
 // inner values. Constants may be rounded to their type, irrational ones to five digits.
 //
-// The meaning stays, except where the primitives give NaN: a row of attention that sees no key
-// gives zeros, where a softmax of nothing but -inf has no numbers; hard_swish(-inf) is 0.
+// The meaning stays, except where the primitives give NaN: hard_swish(-inf) is 0. And where they
+// put zeros for the NaN of a softmax, only that of a row without a key becomes zeros, not that of
+// its operands.
 #ifndef MODELLIB_PASSES_RECOGNISE_H_
 #define MODELLIB_PASSES_RECOGNISE_H_
 

@@ -88,7 +88,7 @@ absl::StatusOr<Value> build_attention(const Found& f) {
   if (f.has("fill") && !(f.number("fill") <= kLeastHiding)) {
     return unlike(absl::StrCat("a score of ", f.number("fill"), " does not hide a key"));
   }
-  AttentionAttributes attributes{.scale = 1.0};
+  AttentionAttributes attributes{.scale = 1.0, .nan_where_blind = !f.has("guarded")};
   if (f.has("scale")) attributes.scale = f.number("scale");
   if (f.has("divisor")) attributes.scale = 1.0 / f.number("divisor");
   const Value k = scores.transpose_b ? f["k"] : transposed(f["k"]);
@@ -107,9 +107,9 @@ Pattern attention_pattern() {
               op("where", {any("hidden"), number().as("fill"), scaled}), scaled});
   const Pattern scores = either({op("add", {hidden, any("bias")}), hidden}).as("scores");
   const Pattern softmax = op("softmax", {scores}).as("p");
-  // A row that sees no key has NaN, for which PyTorch's exporter puts zeros: as attention does.
+  // A row that sees no key has NaN, for which PyTorch's exporter puts zeros.
   const Pattern guarded = op("where", {op("is_nan", {softmax}), number(0), softmax});
-  return op("matmul", {either({softmax, guarded}), any("v")});
+  return op("matmul", {either({softmax, guarded.as("guarded")}), any("v")});
 }
 
 }  // namespace

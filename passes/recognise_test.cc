@@ -385,7 +385,9 @@ TEST(Recognise, Attention) {
       t = mul(s, scale)
       p = softmax(t)
       return y = matmul(p, v))"),
-                    attention_is("y, l = attention(q, k, v) {scale: 0.5}\n return y"));
+                    attention_is(R"(
+      y, l = attention(q, k, v) {scale: 0.5, nan_where_blind: true}
+      return y)"));
   // From primitives, with an added mask and a division.
   expect_recognised(attention_of(R"(
       t = div(s, root)
@@ -396,7 +398,9 @@ TEST(Recognise, Attention) {
       z = reduce_sum(e) {axes: [3], keepdims: true}
       p = div(e, z)
       return y = matmul(p, v))"),
-                    attention_is("y, l = attention(q, k, v, b) {scale: 0.5}\n return y"));
+                    attention_is(R"(
+      y, l = attention(q, k, v, b) {scale: 0.5, nan_where_blind: true}
+      return y)"));
 }
 
 TEST(Recognise, AttentionThatSelectsKeys) {
@@ -405,16 +409,16 @@ TEST(Recognise, AttentionThatSelectsKeys) {
       u = where(m, t, inf)
       p = softmax(u)
       return y = matmul(p, v))");
-  // Each row of the mask of some_inputs() shows a key and hides one; a row that hides all would
-  // give NaN before.
-  expect_recognised(input, attention_is("y, l = attention(q, k, v, m) {scale: 0.5}\n return y"));
+  expect_recognised(input, attention_is(R"(
+      y, l = attention(q, k, v, m) {scale: 0.5, nan_where_blind: true}
+      return y)"));
   expect_recognised(attention_of(R"(
       u = where(m, inf, s)
       p = softmax(u)
       return y = matmul(p, v))"),
                     attention_is(R"(
       seen = logical_not(m)
-      y, l = attention(q, k, v, seen) {scale: 1.0}
+      y, l = attention(q, k, v, seen) {scale: 1.0, nan_where_blind: true}
       return y)"));
   expect_recognised(attention_of(R"(
       t = mul(s, scale)
@@ -426,7 +430,7 @@ TEST(Recognise, AttentionThatSelectsKeys) {
       low = constant() {value: f32[] [-1e30]}
       hidden = add(b, low)
       mask = where(m, b, hidden)
-      y, l = attention(q, k, v, mask) {scale: 0.5}
+      y, l = attention(q, k, v, mask) {scale: 0.5, nan_where_blind: true}
       return y)"));
 }
 
@@ -451,6 +455,33 @@ TEST(Recognise, AttentionWithAGuardAgainstNan) {
   testing::expect_same_meaning(before, after, 2e-6);
 }
 
+// And NaN before and after without the guard: masks that select, and that are added, hide all keys
+// of the second query.
+TEST(Recognise, AttentionWithoutAGuardAgainstNan) {
+  expect_recognised(attention_of(R"(
+      rows = constant() {value: bool[3,1] [true, false, true]}
+      seen = logical_and(m, rows)
+      u = where(seen, s, inf)
+      p = softmax(u)
+      return y = matmul(p, v))"),
+                    attention_is(R"(
+      rows = constant() {value: bool[3,1] [true, false, true]}
+      seen = logical_and(m, rows)
+      y, l = attention(q, k, v, seen) {scale: 1.0, nan_where_blind: true}
+      return y)"));
+  expect_recognised(attention_of(R"(
+      rows = constant() {value: f32[3,1] [0.0, -inf, 0.0]}
+      hiding = add(b, rows)
+      u = add(s, hiding)
+      p = softmax(u)
+      return y = matmul(p, v))"),
+                    attention_is(R"(
+      rows = constant() {value: f32[3,1] [0.0, -inf, 0.0]}
+      hiding = add(b, rows)
+      y, l = attention(q, k, v, hiding) {scale: 1.0, nan_where_blind: true}
+      return y)"));
+}
+
 // Heads folded into the batch, and keys that come transposed.
 TEST(Recognise, AttentionOfRankThree) {
   expect_recognised(R"(graph "g" (q: f32[6,3,4], k: f32[6,4,5], v: f32[6,5,4]) {
@@ -463,7 +494,7 @@ TEST(Recognise, AttentionOfRankThree) {
       kt = transpose(k) {perm: [0, 2, 1]}
       k1 = reshape(kt) {shape: [6,1,5,4]}
       v1 = reshape(v) {shape: [6,1,5,4]}
-      a, l = attention(q1, k1, v1) {scale: 1.0}
+      a, l = attention(q1, k1, v1) {scale: 1.0, nan_where_blind: true}
       return y = reshape(a) {shape: [6,3,4]}
     })");
 }

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <functional>
 #include <initializer_list>
+#include <limits>
 #include <map>
 #include <string>
 #include <vector>
@@ -31,6 +32,7 @@
 #include "modellib/ops/reduce.h"
 #include "modellib/ops/registry.h"
 #include "modellib/ops/shape.h"
+#include "modellib/ops/softmax.h"
 #include "modellib/tests/op_table/samples.h"
 #include "modellib/tests/support/cpu_program.h"
 
@@ -244,6 +246,38 @@ TEST(CpuPlans, AttentionReadsProjectionsWhereTheyLie) {
   EXPECT_EQ(steps.count("cpu.copy"), 0u);
   EXPECT_EQ(steps.at("cpu.attention_f32"), 1);
   EXPECT_EQ(steps.at("cpu.attention_grad_f32"), 1);
+}
+
+// As exporters write it: the row that sees no key is NaN, unless they guard against it.
+TEST(CpuPlans, AttentionOfARowThatSeesNothing) {
+  for (const bool guards : {false, true}) {
+    GraphBuilder b(builtin_ops(), "attention");
+    const Value q = b.input("q", {DType::kF32, {1, 2, 3, 4}});
+    const Value k = b.input("k", {DType::kF32, {1, 2, 5, 4}});
+    const Value v = b.input("v", {DType::kF32, {1, 2, 5, 6}});
+    const Value mask = b.input("mask", {DType::kBool, {3, 5}});
+    const Value scores = matmul(q, k, {.transpose_b = true}) * 0.5;
+    Value p = softmax(where(mask, scores, -std::numeric_limits<double>::infinity()));
+    if (guards) p = where(is_nan(p), 0.0, p);
+    b.output("y", matmul(p, v));
+    const auto graph = b.build();
+    ASSERT_TRUE(graph.ok()) << graph.status();
+    Tensor seen = *Tensor::zeros(DType::kBool, {3, 5});
+    for (const int64_t i : {0, 1, 2, 3, 4, 10, 12}) seen.set_int(i, 1);
+    const std::vector<Tensor> inputs = {*random_tensor(DType::kF32, {1, 2, 3, 4}, -1, 1, "q"),
+                                        *random_tensor(DType::kF32, {1, 2, 5, 4}, -1, 1, "k"),
+                                        *random_tensor(DType::kF32, {1, 2, 5, 6}, -1, 1, "v"),
+                                        seen};
+    const auto got = run_on_cpu(*graph, inputs);
+    ASSERT_TRUE(got.ok()) << got.status();
+    const auto want = run_reference(*graph, inputs);
+    ASSERT_TRUE(want.ok()) << want.status();
+    EXPECT_EQ(difference(got->outputs[0], want->outputs[0], 1e-5), "");
+    EXPECT_EQ(std::isnan(got->outputs[0].at(6)), !guards);
+    const auto program = compile_for_cpu(*graph);
+    ASSERT_TRUE(program.ok()) << program.status();
+    EXPECT_EQ(steps_of(*program).count("cpu.attention_f32"), 1u);
+  }
 }
 
 // Two free extents of which only the addition says that they are one: each operand keeps strides of

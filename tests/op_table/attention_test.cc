@@ -83,6 +83,22 @@ TEST(Attention, AQueryThatSeesNothingGivesZerosAndNoGradient) {
   EXPECT_THAT(numbers(got[2]), Each(testing::Ne(0.0)));
 }
 
+TEST(Attention, AQueryThatSeesNothingGivesNanWhereAskedFor) {
+  GraphBuilder b(builtin_ops());
+  const Value q = random_constant(b, kF64, {1, 1, 2, 3}, "q");
+  const Value k = random_constant(b, kF64, {1, 1, 3, 3}, "k");
+  const Value v = random_constant(b, kF64, {1, 1, 3, 3}, "v");
+  const Value mask = constant(b, DType::kBool, {2, 3}, {0, 0, 0, 1, 0, 1});
+  const AttentionOperands operands{.mask = mask, .lengths = {}, .key = {}};
+  const Value asked = attention(q, k, v, {.nan_where_blind = true}, operands);
+  const Value zeros = attention(q, k, v, {}, operands);
+  const std::vector<Tensor> got = evaluate(
+      b, {slice_axis(asked, 2, 0, 1), slice_axis(asked, 2, 1, 2), slice_axis(zeros, 2, 1, 2)});
+  ASSERT_EQ(got.size(), 3u);
+  for (const double x : numbers(got[0])) EXPECT_TRUE(std::isnan(x)) << x;
+  EXPECT_EQ(difference(got[1], got[2], 0), "");
+}
+
 TEST(Attention, CausalIsAlignedTopLeft) {
   GraphBuilder b(builtin_ops());
   const Value q = random_constant(b, kF64, {1, 1, 2, 3}, "q");

@@ -73,6 +73,7 @@ absl::StatusOr<NodeRecipe> attention_recipe(const RecipeSite& site) {
   scalars.has_dropout = has_dropout;
   scalars.dropout = scalar_bits(a.dropout_p).value();
   scalars.stream = a.stream;
+  scalars.nan_where_blind = a.nan_where_blind;
 
   ScalarFields<S> fields(scalars);
   fields.set(&S::batch, q_shape[0]);

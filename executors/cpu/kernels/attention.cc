@@ -287,9 +287,11 @@ void forward(const AttentionScalars& s, const runtime::KernelArgs& args, int64_t
   float* o = reinterpret_cast<float*>(args.buffers[0]) + b * s.o_stride[0] + h * s.o_stride[1] +
              i0 * s.o_stride[2];
   float* lse = reinterpret_cast<float*>(args.buffers[1]);
+  const float blind =
+      s.nan_where_blind != 0 && s.keys > 0 ? std::numeric_limits<float>::quiet_NaN() : 0.0f;
   for (int64_t r = 0; r < rows; ++r) {
     const bool nothing = space.top[r] == kMinusInfinity;
-    const float scale = nothing ? 0.0f : 1.0f / space.sum[r];
+    const float scale = nothing ? blind : 1.0f / space.sum[r];
     for (int64_t c = 0; c < s.value_size; ++c)
       o[r * s.o_stride[2] + c] = space.out[r * width + c] * scale;
     if (lse != nullptr) {
@@ -474,6 +476,7 @@ absl::Status check_attention(const char* name, const runtime::StepView& step, si
   MODELLIB_CHECK_SCALAR(name, step, S, mask, 0, 2);
   MODELLIB_CHECK_SCALAR(name, step, S, has_lengths, 0, 1);
   MODELLIB_CHECK_SCALAR(name, step, S, has_dropout, 0, 1);
+  MODELLIB_CHECK_SCALAR(name, step, S, nan_where_blind, 0, 1);
   const auto at = [&](size_t i) { return step.scalars[i]; };
   const Range heads = at(MODELLIB_SCALAR(S, heads)), kv_heads = at(MODELLIB_SCALAR(S, kv_heads));
   const Range batch = at(MODELLIB_SCALAR(S, batch)), queries = at(MODELLIB_SCALAR(S, queries));
@@ -482,7 +485,8 @@ absl::Status check_attention(const char* name, const runtime::StepView& step, si
   for (const size_t i :
        {MODELLIB_SCALAR(S, heads), MODELLIB_SCALAR(S, kv_heads), MODELLIB_SCALAR(S, size),
         MODELLIB_SCALAR(S, value_size), MODELLIB_SCALAR(S, mask), MODELLIB_SCALAR(S, has_lengths),
-        MODELLIB_SCALAR(S, has_dropout), MODELLIB_SCALAR(S, dropout)}) {
+        MODELLIB_SCALAR(S, has_dropout), MODELLIB_SCALAR(S, dropout),
+        MODELLIB_SCALAR(S, nan_where_blind)}) {
     if (at(i).min != at(i).max)
       return range_error(name, "a static scalar", at(i), at(i).min, at(i).min);
   }

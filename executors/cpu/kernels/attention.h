@@ -7,7 +7,7 @@
 //
 // Query i sees key j if j < lengths[b] (where given) and, if causal, j <= i + offset; offset is
 // `causal_offset`, or lengths[b] - queries where lengths are given. A query that sees nothing gives
-// zeros and a log-sum-exp of -inf.
+// zeros, or NaN if `nan_where_blind` and there are keys, and a log-sum-exp of -inf.
 //
 // With dropout each probability is dropped, or scaled by 1 / (1 - p), by the random number that
 // element (b, h, i, j) of [batch, heads, queries, keys] has under key and stream (graph/philox.h).
@@ -55,6 +55,7 @@ struct AttentionScalars {
   int64_t has_dropout = 0;      // static
   int64_t dropout = 0;          // bits of a double in [0, 1): the probability
   int64_t stream = 0;
+  int64_t nan_where_blind = 0;  // static; the gradient does not look at it
 };
 
 // "cpu.attention_f32": outputs o and lse [batch, heads, queries] (may be absent); inputs q, k, v,

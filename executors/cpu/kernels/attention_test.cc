@@ -216,6 +216,44 @@ TEST(Attention, ForwardAndGradientOfRandomProblems) {
   }
 }
 
+TEST(Attention, RowsThatSeeNothingAreNanWhereAskedFor) {
+  int blind = 0;
+  for (uint32_t seed = 0; seed < 40; ++seed) {
+    Problem p(seed);
+    std::vector<float> o[2], lse[2];
+    for (const int nan : {0, 1}) {
+      p.s.nan_where_blind = nan;
+      KernelCase c;
+      p.add_inputs(c);
+      c.chunks = attention_chunks(p.s);
+      c.add_output<float>(p.g.size());
+      c.add_output<float>(static_cast<size_t>(p.s.batch * p.s.heads * p.s.queries));
+      const absl::Status status = c.run(kForward);
+      ASSERT_TRUE(status.ok()) << status;
+      o[nan] = c.output<float>(0);
+      lse[nan] = c.output<float>(1);
+    }
+    EXPECT_EQ(lse[0], lse[1]);
+    for (int64_t row = 0; row < p.s.batch * p.s.heads * p.s.queries; ++row) {
+      const int64_t i = row % p.s.queries, h = row / p.s.queries % p.s.heads,
+                    b = row / p.s.queries / p.s.heads;
+      const int64_t first = b * p.s.o_stride[0] + h * p.s.o_stride[1] + i * p.s.o_stride[2];
+      const bool sees = !std::isinf(lse[0][static_cast<size_t>(row)]);
+      if (!sees) ++blind;
+      for (int64_t d = 0; d < p.s.value_size; ++d) {
+        const auto at = static_cast<size_t>(first + d);
+        if (sees) {
+          ASSERT_EQ(o[0][at], o[1][at]) << "seed " << seed;
+        } else {
+          ASSERT_EQ(o[0][at], 0.0f) << "seed " << seed;
+          ASSERT_TRUE(std::isnan(o[1][at])) << "seed " << seed;
+        }
+      }
+    }
+  }
+  EXPECT_GT(blind, 0);
+}
+
 TEST(Attention, RefusesWrongSteps) {
   Problem p(3);
   const auto status = [&](const AttentionScalars& s, size_t less) {
@@ -242,6 +280,9 @@ TEST(Attention, RefusesWrongSteps) {
   bad.has_dropout = 1;
   bad.dropout = double_bits(1.0);
   EXPECT_THAT(status(bad, 0), HasSubstr("dropout"));
+  bad = p.s;
+  bad.nan_where_blind = 2;
+  EXPECT_THAT(status(bad, 0), HasSubstr("nan_where_blind"));
   bad = p.s;
   bad.keys = 1 << 20;  // all of them one key
   bad.k_stride[2] = bad.v_stride[2] = 0;
