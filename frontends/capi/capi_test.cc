@@ -2,13 +2,12 @@
 #include <time.h>
 
 #include <algorithm>
-#include <array>
+#include <cstddef>
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
 #include <iterator>
-#include <map>
 #include <mutex>
 #include <string>
 #include <thread>
@@ -16,78 +15,11 @@
 #include <vector>
 
 #include "modellib/compiler.h"
-#include "modellib/frontends/capi/test_models.h"
+#include "modellib/frontends/capi/capi_test_util.h"
 #include "modellib/modellib.h"
 
+namespace modellib::capi {
 namespace {
-
-// y = relu(x w + x w), with names for what lies between.
-constexpr char kModel[] = R"(graph "net" (x: f32[batch,4]) {
-  w = constant() {value: f32[4,2] [1, -2, 3, 0.5, -1, 0.25, 2, 1]}
-  h = matmul(x, w)
-  s = add(h, h)
-  y = relu(s)
-  return y
-})";
-constexpr char kCopy[] = R"(graph "copy" (x: f32[4]) {
-  y = relu(x)
-  return y
-})";
-constexpr std::array<float, 8> kX = {1, 2, 3, 4, -1, 0, 0.5f, 2};
-constexpr std::array<float, 4> kH = {12, 3.75f, 2.5f, 4.125f};
-constexpr std::array<float, 4> kY = {24, 7.5f, 5, 8.25f};
-
-modellib_plan* compile(const char* text, std::vector<modellib_dim_range> dims = {},
-                       std::vector<const char*> keep = {}) {
-  modellib_compile_options options = {};
-  options.size = sizeof(options);
-  options.dims = dims.data();
-  options.dim_count = dims.size();
-  options.keep = keep.data();
-  options.keep_count = keep.size();
-  modellib_plan* plan = nullptr;
-  EXPECT_EQ(modellib_compile_memory(text, std::strlen(text), &options, &plan), MODELLIB_OK)
-      << modellib_error_message();
-  return plan;
-}
-
-modellib_plan* compile_net() { return compile(kModel, {{"batch", 1, 8}}); }
-
-modellib_session* open(const modellib_plan* plan,
-                       const modellib_session_options* options = nullptr) {
-  modellib_session* session = nullptr;
-  EXPECT_EQ(modellib_session_create(plan, options, &session), MODELLIB_OK)
-      << modellib_error_message();
-  return session;
-}
-
-// Runs the net on both rows of kX.
-std::array<float, 4> run_net(modellib_session* session, modellib_status expected = MODELLIB_OK,
-                             const modellib_run_options* options = nullptr) {
-  std::array<float, 4> y = {};
-  const int64_t extents[] = {2, 4};
-  EXPECT_EQ(modellib_session_bind_input(session, 0, 0, kX.data(), extents, 2), MODELLIB_OK);
-  EXPECT_EQ(modellib_session_bind_output(session, 0, 0, y.data(), sizeof(y)), MODELLIB_OK);
-  EXPECT_EQ(modellib_session_run(session, 0, options), expected) << modellib_error_message();
-  return y;
-}
-
-std::string message() { return modellib_error_message(); }
-
-struct Bytes {
-  std::vector<char> bytes;
-  static modellib_status append(void* user, const void* data, size_t size) {
-    auto& to = static_cast<Bytes*>(user)->bytes;
-    to.insert(to.end(), static_cast<const char*>(data), static_cast<const char*>(data) + size);
-    return MODELLIB_OK;
-  }
-};
-
-Bytes serialize(const modellib_plan* plan) {
-  Bytes out;
-  EXPECT_EQ(modellib_plan_serialize(plan, &Bytes::append, &out), MODELLIB_OK);
-  return out;
-}
 
 TEST(CApi, CompilesAndRuns) {
   modellib_plan* const plan = compile_net();
@@ -199,7 +131,7 @@ TEST(CApi, RefusesWhatIsNoPlan) {
   modellib_plan* plan = nullptr;
   EXPECT_EQ(modellib_plan_load_file("/nowhere/x.mlplan", nullptr, &plan), MODELLIB_NOT_FOUND);
   EXPECT_NE(message().find("/nowhere/x.mlplan"), std::string::npos);
-  EXPECT_EQ(modellib_plan_load_memory(kModel, sizeof(kModel), nullptr, &plan),
+  EXPECT_EQ(modellib_plan_load_memory(kNet, sizeof(kNet), nullptr, &plan),
             MODELLIB_INVALID_ARGUMENT);
   EXPECT_EQ(plan, nullptr);
   modellib_plan* const made = compile_net();
@@ -209,7 +141,7 @@ TEST(CApi, RefusesWhatIsNoPlan) {
   EXPECT_NE(modellib_plan_load_memory(bytes.bytes.data(), bytes.bytes.size(), nullptr, &plan),
             MODELLIB_OK);
   EXPECT_EQ(modellib_compile_memory("\x01\x02", 2, nullptr, &plan), MODELLIB_INVALID_ARGUMENT);
-  EXPECT_EQ(modellib_compile_memory(kModel, sizeof(kModel) - 1, nullptr, &plan),
+  EXPECT_EQ(modellib_compile_memory(kNet, sizeof(kNet) - 1, nullptr, &plan),
             MODELLIB_INVALID_ARGUMENT);
   EXPECT_NE(message().find("batch"), std::string::npos) << message();
 }
@@ -298,7 +230,7 @@ TEST(CApi, ErrorsSayWhatWasExpected) {
 }
 
 TEST(CApi, KeepsIntermediateValuesByName) {
-  modellib_plan* const plan = compile(kModel, {{"batch", 2, 2}}, {"h", "y"});
+  modellib_plan* const plan = compile(kNet, {{"batch", 2, 2}}, {"h", "y"});
   int32_t h = -1;
   ASSERT_EQ(modellib_plan_find_output(plan, 0, "h", &h), MODELLIB_OK) << message();
   modellib_session* const session = open(plan);
@@ -317,8 +249,7 @@ TEST(CApi, KeepsIntermediateValuesByName) {
   options.keep = absent;
   options.keep_count = 1;
   modellib_plan* none = nullptr;
-  EXPECT_EQ(modellib_compile_memory(kModel, sizeof(kModel) - 1, &options, &none),
-            MODELLIB_NOT_FOUND);
+  EXPECT_EQ(modellib_compile_memory(kNet, sizeof(kNet) - 1, &options, &none), MODELLIB_NOT_FOUND);
   EXPECT_NE(message().find("nowhere"), std::string::npos);
 }
 
@@ -346,129 +277,6 @@ TEST(CApi, TellsOfSteps) {
   modellib_plan_free(plan);
 }
 
-struct CountingHeap {
-  std::mutex mutex;
-  std::map<void*, size_t> live;
-  size_t calls = 0;
-  size_t most = SIZE_MAX;
-
-  static void* allocate(void* user, size_t bytes, size_t alignment) {
-    auto& heap = *static_cast<CountingHeap*>(user);
-    const std::lock_guard<std::mutex> lock(heap.mutex);
-    if (++heap.calls > heap.most) return nullptr;
-    void* const memory = std::aligned_alloc(alignment, bytes);
-    heap.live[memory] = bytes;
-    return memory;
-  }
-  static void deallocate(void* user, void* memory, size_t bytes, size_t) {
-    auto& heap = *static_cast<CountingHeap*>(user);
-    const std::lock_guard<std::mutex> lock(heap.mutex);
-    EXPECT_EQ(heap.live.at(memory), bytes);
-    heap.live.erase(memory);
-    std::free(memory);
-  }
-  modellib_allocator api() {
-    modellib_allocator c = {};
-    c.size = sizeof(c);
-    c.allocate = &allocate;
-    c.deallocate = &deallocate;
-    c.user = this;
-    return c;
-  }
-};
-
-TEST(CApi, TakesMemoryFromTheCallersAllocator) {
-  modellib_plan* const made = compile(modellib::kCounters);
-  const Bytes bytes = serialize(made);
-  modellib_plan_free(made);
-  CountingHeap heap;
-  {
-    const modellib_allocator allocator = heap.api();
-    modellib_load_options load = {};
-    load.size = sizeof(load);
-    load.copy = 1;
-    load.allocator = &allocator;
-    modellib_plan* plan = nullptr;
-    ASSERT_EQ(modellib_plan_load_memory(bytes.bytes.data(), bytes.bytes.size(), &load, &plan),
-              MODELLIB_OK);
-    EXPECT_EQ(heap.calls, 1u) << "the copy";
-    modellib_session_options options = {};
-    options.size = sizeof(options);
-    options.allocator = &allocator;
-    modellib_session* const session = open(plan, &options);
-    EXPECT_EQ(heap.calls, 4u) << "variables, their first run, the session";
-    modellib_plan_free(plan);
-    modellib_session_free(session);
-  }
-  EXPECT_TRUE(heap.live.empty());
-
-  heap.most = heap.calls;
-  const modellib_allocator allocator = heap.api();
-  modellib_load_options load = {};
-  load.size = sizeof(load);
-  load.copy = 1;
-  load.allocator = &allocator;
-  modellib_plan* plan = nullptr;
-  EXPECT_EQ(modellib_plan_load_memory(bytes.bytes.data(), bytes.bytes.size(), &load, &plan),
-            MODELLIB_RESOURCE_EXHAUSTED);
-}
-
-TEST(CApi, RunsInTheCallersMemory) {
-  modellib_plan* const plan = compile_net();
-  {
-    char page = 0;
-    modellib_session_options options = {};
-    options.size = sizeof(options);
-    options.memory = &page;
-    modellib_session* session = nullptr;
-    EXPECT_EQ(modellib_session_create(plan, &options, &session), MODELLIB_INVALID_ARGUMENT)
-        << "memory of no bytes";
-  }
-  const size_t bytes = modellib_plan_session_bytes(plan);
-  void* const memory = std::aligned_alloc(4096, bytes);
-  modellib_session_options options = {};
-  options.size = sizeof(options);
-  options.memory = memory;
-  options.memory_bytes = bytes;
-  modellib_session* session = open(plan, &options);
-  EXPECT_EQ(run_net(session), kY);
-  modellib_session_free(session);
-  options.memory = static_cast<char*>(memory) + 64;
-  EXPECT_EQ(modellib_session_create(plan, &options, &session), MODELLIB_INVALID_ARGUMENT);
-  options.memory = nullptr;
-  options.max_bytes = 1;
-  EXPECT_EQ(modellib_session_create(plan, &options, &session), MODELLIB_RESOURCE_EXHAUSTED);
-  EXPECT_EQ(session, nullptr);
-  std::free(memory);
-  modellib_plan_free(plan);
-}
-
-// To the byte, whatever the plan needs: the second one takes nothing for itself.
-TEST(CApi, TakesWhatSessionBytesSays) {
-  for (const char* const model : {modellib::kCounters, kCopy}) {
-    modellib_plan* const plan = compile(model);
-    modellib_variables* variables = nullptr;
-    ASSERT_EQ(modellib_variables_create(&plan, 1, nullptr, &variables), MODELLIB_OK) << message();
-    CountingHeap heap;
-    const modellib_allocator allocator = heap.api();
-    modellib_session_options options = {};
-    options.size = sizeof(options);
-    options.variables = variables;
-    options.allocator = &allocator;
-    options.max_bytes = modellib_plan_session_bytes(plan);
-    modellib_session* session = open(plan, &options);
-    size_t taken = 0;
-    for (const auto& [memory, bytes] : heap.live) taken += bytes;
-    EXPECT_EQ(taken, options.max_bytes);
-    modellib_session_free(session);
-    --options.max_bytes;
-    EXPECT_EQ(modellib_session_create(plan, &options, &session), MODELLIB_RESOURCE_EXHAUSTED);
-    EXPECT_EQ(session, nullptr);
-    modellib_variables_free(variables);
-    modellib_plan_free(plan);
-  }
-}
-
 TEST(CApi, StopsWhenToldTo) {
   modellib_plan* const plan = compile_net();
   modellib_session* const session = open(plan);
@@ -493,90 +301,6 @@ TEST(CApi, StopsWhenToldTo) {
   modellib_plan_free(plan);
 }
 
-TEST(CApi, SharesVariables) {
-  modellib_plan* const plan = compile(modellib::kCounters);
-  modellib_variables* variables = nullptr;
-  ASSERT_EQ(modellib_variables_create(&plan, 1, nullptr, &variables), MODELLIB_OK) << message();
-  ASSERT_EQ(modellib_variables_count(variables), 1);
-  modellib_variable_info info = {};
-  info.size = sizeof(info);
-  ASSERT_EQ(modellib_variables_info(variables, 0, &info), MODELLIB_OK);
-  EXPECT_STREQ(info.name, "total");
-  EXPECT_EQ(info.bytes, 8u);
-  modellib_session_options options = {};
-  options.size = sizeof(options);
-  options.variables = variables;
-  modellib_session* sessions[2] = {open(plan, &options), open(plan, &options)};
-  int32_t entry = -1;
-  ASSERT_EQ(modellib_plan_find_entry(plan, "count", &entry), MODELLIB_OK);
-  const float x[2] = {1, 10};
-  const int64_t two[] = {2};
-  for (modellib_session* session : {sessions[0], sessions[1], sessions[1]}) {
-    ASSERT_EQ(modellib_session_bind_input(session, entry, 0, x, two, 1), MODELLIB_OK);
-    ASSERT_EQ(modellib_session_run(session, entry, nullptr), MODELLIB_OK) << message();
-  }
-  float total[2] = {}, mine[2] = {};
-  ASSERT_EQ(modellib_variables_get(variables, "total", total, sizeof(total)), MODELLIB_OK);
-  EXPECT_EQ(total[1], 30);
-  ASSERT_EQ(modellib_session_get_variable(sessions[1], "mine", mine, sizeof(mine)), MODELLIB_OK);
-  EXPECT_EQ(mine[1], 20);
-  ASSERT_EQ(modellib_session_reset_variables(sessions[1]), MODELLIB_OK);
-  ASSERT_EQ(modellib_session_get_variable(sessions[1], "mine", mine, sizeof(mine)), MODELLIB_OK);
-  EXPECT_EQ(mine[1], 0);
-  ASSERT_EQ(modellib_session_set_variable(sessions[0], "mine", x, sizeof(x)), MODELLIB_OK);
-  ASSERT_EQ(modellib_variables_set(variables, "total", x, sizeof(x)), MODELLIB_OK);
-  ASSERT_EQ(modellib_variables_get(variables, "total", total, sizeof(total)), MODELLIB_OK);
-  EXPECT_EQ(total[1], 10);
-  EXPECT_EQ(modellib_variables_publish(variables), MODELLIB_OK);
-  EXPECT_EQ(modellib_variables_get(variables, "total", total, 4), MODELLIB_INVALID_ARGUMENT);
-  EXPECT_EQ(modellib_variables_get(variables, "none", total, 4), MODELLIB_NOT_FOUND);
-  EXPECT_EQ(modellib_session_get_variable(sessions[0], "total", mine, 8), MODELLIB_NOT_FOUND);
-  for (modellib_session* session : sessions) modellib_session_free(session);
-  modellib_variables_free(variables);
-  modellib_plan_free(plan);
-}
-
-TEST(CApi, ReadsPublishedVariablesOnceTheyArePublished) {
-  constexpr char kShow[] = R"(graph "show" (x: f32[2]) {
-    v: var f32[2] "v"
-    t = add(v, x)
-    return t
-  }
-  graph "initialize" (seed: i64[]) {
-    v: var f32[2] "v"
-    two = constant() {value: f32[2] [2, 3]}
-    assign "v" = two
-  })";
-  modellib_plan* const plan = compile(kShow);
-  modellib_variables* variables = nullptr;
-  ASSERT_EQ(modellib_variables_create(&plan, 1, nullptr, &variables), MODELLIB_OK) << message();
-  ASSERT_EQ(modellib_variables_publish(variables), MODELLIB_OK) << "nobody reads yet";
-  modellib_session_options options = {};
-  options.size = sizeof(options);
-  options.variables = variables;
-  options.published = 1;
-  modellib_session* const session = open(plan, &options);
-  int32_t show = -1, initialize = -1;
-  ASSERT_EQ(modellib_plan_find_entry(plan, "show", &show), MODELLIB_OK);
-  ASSERT_EQ(modellib_plan_find_entry(plan, "initialize", &initialize), MODELLIB_OK);
-  const float x[2] = {1, 10};
-  float t[2] = {};
-  const int64_t two[] = {2};
-  const int64_t seed = 0;
-  ASSERT_EQ(modellib_session_bind_input(session, show, 0, x, two, 1), MODELLIB_OK);
-  ASSERT_EQ(modellib_session_bind_output(session, show, 0, t, sizeof(t)), MODELLIB_OK);
-  ASSERT_EQ(modellib_session_bind_input(session, initialize, 0, &seed, nullptr, 0), MODELLIB_OK);
-  EXPECT_EQ(modellib_session_run(session, show, nullptr), MODELLIB_FAILED_PRECONDITION);
-  ASSERT_EQ(modellib_variables_publish(variables), MODELLIB_OK);
-  EXPECT_EQ(modellib_session_run(session, show, nullptr), MODELLIB_OK) << message();
-  EXPECT_EQ(t[1], 13);
-  EXPECT_EQ(modellib_session_run(session, initialize, nullptr), MODELLIB_FAILED_PRECONDITION)
-      << "writes";
-  modellib_session_free(session);
-  modellib_variables_free(variables);
-  modellib_plan_free(plan);
-}
-
 TEST(CApi, LogsToTheSinkAlone) {
   std::vector<std::pair<modellib_log_level, std::string>> lines;
   modellib_log log = {};
@@ -592,7 +316,7 @@ TEST(CApi, LogsToTheSinkAlone) {
   options.dim_count = 1;
   options.log = &log;
   modellib_plan* plan = nullptr;
-  ASSERT_EQ(modellib_compile_memory(kModel, sizeof(kModel) - 1, &options, &plan), MODELLIB_OK);
+  ASSERT_EQ(modellib_compile_memory(kNet, sizeof(kNet) - 1, &options, &plan), MODELLIB_OK);
   bool passes = false, entry = false;
   for (const auto& [level, text] : lines) {
     passes = passes || (level == MODELLIB_LOG_DEBUG && text.find("fusion") != std::string::npos);
@@ -604,7 +328,7 @@ TEST(CApi, LogsToTheSinkAlone) {
   modellib_plan_free(plan);
   lines.clear();
   log.min_level = MODELLIB_LOG_WARNING;
-  ASSERT_EQ(modellib_compile_memory(kModel, sizeof(kModel) - 1, &options, &plan), MODELLIB_OK);
+  ASSERT_EQ(modellib_compile_memory(kNet, sizeof(kNet) - 1, &options, &plan), MODELLIB_OK);
   EXPECT_TRUE(lines.empty());
   modellib_plan_free(plan);
 }
@@ -619,3 +343,4 @@ TEST(CApi, HasAVersion) {
 }
 
 }  // namespace
+}  // namespace modellib::capi
