@@ -1,9 +1,10 @@
 """Runs the tests phase by phase through Bazel and counts the test cases; called by ./test.
 
-Each phase is one `bazel test`. Bazel writes what happened to a file of build events; from there come
-the targets that failed to build, and the XML files in which gtest lists its cases. Counted are:
+A phase is one `bazel test`, but for one that runs ./quickstart. Bazel writes what happened to a file of build
+events; from there come the targets that failed to build, and the XML files in which gtest lists its cases.
+Counted are:
 
-    passed   test cases that ran and passed (a test that is not gtest's is one case)
+    passed   test cases that ran and passed (a test that is not gtest's is one case, and so is ./quickstart)
     failed   test cases that failed; a test that died or ran out of time before it could say which case;
              a target, or its lint, that did not build; a phase that ran no test or that Bazel gave up on
 
@@ -23,11 +24,13 @@ import xml.etree.ElementTree
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 NOISE = ("Loading:", "Analyzing:", "INFO:", "Executed ", "[0 / ", "Use --sandbox_debug")
 TAIL = 60  # lines shown of a failed test's log
+QUICKSTART_LIMIT = 1800  # seconds; a few suffice where its program is built
 
-Phase = collections.namedtuple("Phase", "name title flags")
+Phase = collections.namedtuple("Phase", "name title flags")  # no flags: it runs no bazel test
 PHASES = [
     Phase("release", "release build, formatter and linter, all tests",
           ["--config=lint", "--output_groups=+default"]),
+    Phase("quickstart", "the main job by its own script, ./quickstart", None),
     Phase("asan_ubsan", "parsers, runtime and op table under AddressSanitizer and UBSan",
           ["--config=asan_ubsan", "--build_tests_only", "--test_tag_filters=san"]),
     Phase("tsan", "parsers, runtime and op table under ThreadSanitizer",
@@ -142,11 +145,15 @@ def run_bazel(command):
     return process.wait()
 
 
-def run_phase(phase, targets, whole):
-    print(f"== {phase.name}: {phase.title}", flush=True)
+def output_path(name):
     folder = os.path.join(ROOT, "build", "test")
     os.makedirs(folder, exist_ok=True)
-    events = os.path.join(folder, phase.name + ".events.json")
+    return os.path.join(folder, name)
+
+
+def run_bazel_phase(phase, targets, whole):
+    print(f"== {phase.name}: {phase.title}", flush=True)
+    events = output_path(phase.name + ".events.json")
     if os.path.exists(events):
         os.remove(events)
     command = ["bazel", "test", "--keep_going", f"--jobs={os.cpu_count()}",
@@ -167,6 +174,34 @@ def run_phase(phase, targets, whole):
     return tally
 
 
+def run_quickstart(phase):
+    """Not a test of Bazel's, for the script calls Bazel itself; what it prints goes to a file."""
+    print(f"== {phase.name}: {phase.title}", flush=True)
+    script, log = "./quickstart", output_path(phase.name + ".log")
+    start = time.monotonic()
+    with open(log, "wb") as file:
+        # `timeout` ends what the script has started as well.
+        status = subprocess.run(["timeout", str(QUICKSTART_LIMIT), script], cwd=ROOT, check=False,
+                                stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT).returncode
+    seconds = time.monotonic() - start
+    with open(log, encoding="utf-8", errors="replace") as file:
+        output = file.read()
+    tally = Tally()
+    if status == 124:
+        tally.fail(f"{script}: not done after {QUICKSTART_LIMIT} s")
+    elif status != 0:
+        tally.fail(f"{script}: exit code {status}")
+    elif "the same to the last bit" not in output:
+        tally.fail(f"{script}: exit code 0, but no second process came to the same logits")
+    else:
+        tally.passed = 1
+    if tally.failed:
+        tally.logs.append((script, log))
+    tally.tests[script] = [tally.passed, tally.failed, seconds, False]
+    print_summary(phase, tally, seconds)
+    return tally
+
+
 def main():
     parser = argparse.ArgumentParser(
         prog="./test", description="Sets up, builds and runs the tests.",
@@ -179,8 +214,14 @@ def main():
 
     whole = arguments.targets == ["//..."]
     start = time.monotonic()
-    tallies = [run_phase(phase, arguments.targets, whole) for phase in PHASES
-               if not arguments.only or phase.name in arguments.only]
+    tallies = []
+    for phase in PHASES:
+        if arguments.only and phase.name not in arguments.only:
+            continue
+        if phase.flags is not None:
+            tallies.append(run_bazel_phase(phase, arguments.targets, whole))
+        elif whole:  # it belongs to no target
+            tallies.append(run_quickstart(phase))
     passed = sum(tally.passed for tally in tallies)
     failed = sum(tally.failed for tally in tallies)
     if passed + failed == 0:
