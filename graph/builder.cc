@@ -5,7 +5,6 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
 #include "modellib/graph/constant.h"
 #include "modellib/graph/op_def.h"
 #include "modellib/graph/verifier.h"
@@ -273,7 +272,6 @@ std::vector<Value> GraphBuilder::emit(const OpDef& op, absl::Span<const Value> i
 
   Graph::Node node;
   node.op = &op;
-  std::vector<const TensorType*> types;
   for (const Value& given : inputs) {
     const Value in = captured(given);
     if (in.is_poisoned()) return poisoned_outputs(1);
@@ -284,15 +282,10 @@ std::vector<Value> GraphBuilder::emit(const OpDef& op, absl::Span<const Value> i
          node.inputs.back() == kNoValue) {
     node.inputs.pop_back();
   }
-  for (ValueId in : node.inputs) types.push_back(in == kNoValue ? nullptr : &graph_.type(in));
 
+  const std::vector<const TensorType*> types = operand_types(graph_, node.inputs);
   InferenceContext context{types, attributes, {}, {}};
-  if (absl::Status s = infer_types(op, context); !s.ok()) {
-    const std::string got = absl::StrJoin(types, ", ", [](std::string* out, const TensorType* t) {
-      absl::StrAppend(out, t == nullptr ? "absent" : to_string(*t));
-    });
-    return fail(absl::Status(s.code(), absl::StrCat(s.message(), " (operands: ", got, ")")));
-  }
+  if (const absl::Status s = infer_types(op, context); !s.ok()) return fail(s);
   for (const Graph::Constraint& c : context.constraints) require_equal(c.left, c.right, c.reason);
 
   const uint64_t key = key_of(op, attributes, node.inputs);

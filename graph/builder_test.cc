@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <string>
+#include <vector>
 
 #include "modellib/graph/constant.h"
 #include "modellib/graph/op_def.h"
@@ -121,6 +122,12 @@ TEST(Builder, RefusesWhatIsNotAnOperand) {
                 b.emit("relu", {x}, Attributes::of(testing::SplitAttributes{}));
               }),
               HasSubstr("attribute"));
+  // Of very many operands the first are listed.
+  EXPECT_THAT(message([](B& b, Value x) {
+                b.emit("everything", std::vector<Value>(20, x),
+                       Attributes::of(testing::SplitAttributes{}));
+              }),
+              HasSubstr("f32[4], ...)"));
   EXPECT_THAT(message([](B& b, Value) { b.emit("none such", {}); }), HasSubstr("none such"));
   EXPECT_THAT(message([](B& b, Value) { b.input("x", f32({4})); }), HasSubstr("'x' exists"));
   EXPECT_THAT(message([](B& b, Value x) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 
 namespace modellib {
 
@@ -26,7 +27,27 @@ absl::Status InferenceContext::require_at_most(const Dim& a, const Dim& b,
   return require_equal(min(a, b), a, reason);
 }
 
-absl::Status infer_types(const OpDef& op, InferenceContext& context) {
+std::vector<const TensorType*> operand_types(const Graph& graph,
+                                             absl::Span<const ValueId> operands) {
+  std::vector<const TensorType*> types;
+  for (ValueId id : operands) types.push_back(id == kNoValue ? nullptr : &graph.type(id));
+  return types;
+}
+
+namespace {
+
+// " (operands: f32[2,3], absent)". Of the very many that a hostile file may have, the first.
+std::string list_operands(absl::Span<const TensorType* const> operands) {
+  constexpr size_t kShown = 16;
+  if (operands.empty()) return "";
+  const std::string types =
+      absl::StrJoin(operands.subspan(0, kShown), ", ", [](std::string* out, const TensorType* t) {
+        absl::StrAppend(out, t == nullptr ? "absent" : to_string(*t));
+      });
+  return absl::StrCat(" (operands: ", types, operands.size() > kShown ? ", ...)" : ")");
+}
+
+absl::Status check_and_infer(const OpDef& op, InferenceContext& context) {
   const int count = static_cast<int>(context.inputs.size());
   if (count < op.min_inputs || (op.max_inputs != OpDef::kVariadic && count > op.max_inputs)) {
     const std::string most = op.max_inputs == OpDef::kVariadic ? " or more"
@@ -57,6 +78,14 @@ absl::Status infer_types(const OpDef& op, InferenceContext& context) {
     }
   }
   return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::Status infer_types(const OpDef& op, InferenceContext& context) {
+  absl::Status status = check_and_infer(op, context);
+  if (status.ok()) return status;
+  return absl::Status(status.code(), absl::StrCat(status.message(), list_operands(context.inputs)));
 }
 
 absl::Status OpRegistry::add(OpDef op) {

@@ -42,9 +42,13 @@ struct InferenceContext {
   absl::Status require_at_most(const Dim& a, const Dim& b, absl::string_view reason);
 };
 
+// Of a node's operands, as InferenceContext takes them.
+std::vector<const TensorType*> operand_types(const Graph& graph,
+                                             absl::Span<const ValueId> operands);
+
 // Infers the types of a node's outputs into `context`, after checks that hold for every op: the
 // number of operands, none of the required ones absent, attributes of the op's own struct.
-// InvalidArgument says what is wrong, without the op's name.
+// InvalidArgument says what is wrong with which types of operands, without the op's name.
 absl::Status infer_types(const OpDef& op, InferenceContext& context);
 
 // One evaluation of a node in plain code: tensors in, tensors out (allocated, zeroed, of the

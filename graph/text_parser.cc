@@ -7,7 +7,6 @@
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
 #include "modellib/graph/assemble.h"
 #include "modellib/graph/status_macros.h"
 #include "modellib/graph/text.h"
@@ -328,12 +327,7 @@ class GraphParser {
     }
     InferenceContext context{operands, node.attributes, {}, {}};
     if (const absl::Status s = infer_types(*node.op, context); !s.ok()) {
-      const std::string got =
-          absl::StrJoin(operands, ", ", [](std::string* out, const TensorType* t) {
-            absl::StrAppend(out, t == nullptr ? "absent" : to_string(*t));
-          });
-      return scan_.locate(start, absl::Status(s.code(), absl::StrCat(op_name, ": ", s.message(),
-                                                                     " (operands: ", got, ")")));
+      return scan_.locate(start, absl::Status(s.code(), absl::StrCat(op_name, ": ", s.message())));
     }
     if (context.outputs.size() != outputs.size()) {
       return scan_.error_at(start, absl::StrCat(op_name, " has ", context.outputs.size(),

@@ -91,8 +91,7 @@ absl::Status single_assignment(const Graph& g) {
 absl::Status types_follow(const Graph& g) {
   for (size_t n = 0; n < g.nodes().size(); ++n) {
     const Graph::Node& node = g.nodes()[n];
-    std::vector<const TensorType*> inputs;
-    for (ValueId in : node.inputs) inputs.push_back(in == kNoValue ? nullptr : &g.type(in));
+    const std::vector<const TensorType*> inputs = operand_types(g, node.inputs);
     InferenceContext context{inputs, node.attributes, {}, {}};
     if (absl::Status s = infer_types(*node.op, context); !s.ok())
       return at_node(n, node, s.message());

@@ -252,8 +252,7 @@ class EntryLowering {
   absl::Status require_constraints(const Graph& graph) {
     for (const Graph::Constraint& c : graph.constraints()) require(c);
     for (const Graph::Node& node : graph.nodes()) {
-      std::vector<const TensorType*> inputs;
-      for (ValueId in : node.inputs) inputs.push_back(in == kNoValue ? nullptr : &graph.type(in));
+      const std::vector<const TensorType*> inputs = operand_types(graph, node.inputs);
       InferenceContext inferred{inputs, node.attributes, {}, {}};
       MODELLIB_RETURN_IF_ERROR(infer_types(*node.op, inferred));
       for (const Graph::Constraint& c : inferred.constraints) require(c);
