@@ -19,6 +19,7 @@
 #include "modellib/ops/registry.h"
 #include "modellib/passes/pipeline.h"
 #include "modellib/tests/op_table/samples.h"
+#include "modellib/tests/support/any_workers.h"
 #include "modellib/tests/support/cpu_program.h"
 
 namespace modellib {
@@ -38,37 +39,6 @@ std::string differences(const std::vector<Tensor>& got, const NamedTensors& assi
     if (!d.empty()) return absl::StrCat("variable ", name, ": ", d);
   }
   return "";
-}
-
-struct CpuRun {
-  std::vector<Tensor> outputs;
-  NamedTensors variables;
-};
-absl::StatusOr<CpuRun> run_plan(const std::shared_ptr<const runtime::Executable>& executable,
-                                const GraphCase& c, int threads) {
-  std::shared_ptr<runtime::VariableStore> store;
-  if (!c.graph->variables().empty()) {
-    auto made = runtime::VariableStore::create(executable);
-    if (!made.ok()) return made.status();
-    store = *std::move(made);
-  }
-  runtime::SessionOptions options;
-  options.threads = threads;
-  auto session = runtime::Session::create(executable, store, std::move(options));
-  if (!session.ok()) return session.status();
-  const auto entry = executable->entry("main");
-  if (!entry.ok()) return entry.status();
-  auto outputs = (*session)->run_tensors(*entry, c.inputs);
-  if (!outputs.ok()) return outputs.status();
-  CpuRun run{*std::move(outputs), {}};
-  if (store != nullptr) {
-    for (const runtime::VariableInfo& v : store->variables()) {
-      auto value = store->get(v.name);
-      if (!value.ok()) return value.status();
-      run.variables[v.name] = *std::move(value);
-    }
-  }
-  return run;
 }
 
 }  // namespace
@@ -138,28 +108,16 @@ std::string fault_on_cpu(const GraphCase& c, bool bounded) {
   }
   const auto source = program_of(c);
   if (!source.ok()) return source.status().ToString();
-  const auto program = compile_for_cpu(*source, options);
+  auto program = compile_for_cpu(*source, options);
   if (!program.ok()) return program.status().ToString();
   const auto file = make_plan_file(program->compiled.lowered);
   if (!file.ok()) return file.status().ToString();
   if (absl::Status s = verify_plan((*file)->plan()); !s.ok()) return s.ToString();
   const auto expected = run_reference(c.graph, c.inputs, c.variables);
   if (!expected.ok()) return absl::StrCat("reference: ", expected.status().ToString());
-  const auto one = run_plan(program->executable, c, 1);
-  if (!one.ok()) return one.status().ToString();
-  for (const int threads : {2, 4}) {
-    const auto more = run_plan(program->executable, c, threads);
-    if (!more.ok()) return more.status().ToString();
-    for (size_t i = 0; i < one->outputs.size(); ++i) {
-      if (one->outputs[i].identical(more->outputs[i])) continue;
-      return absl::StrCat("output ", i, " has other bits with ", threads, " workers");
-    }
-    for (const auto& [name, value] : one->variables) {
-      if (value.identical(more->variables.at(name))) continue;
-      return absl::StrCat("variable ", name, " has other bits with ", threads, " workers");
-    }
-  }
-  return differences(one->outputs, one->variables, *expected, c.tolerance);
+  const auto got = run_with_any_workers(*program, c.inputs);
+  if (!got.ok()) return got.status().ToString();
+  return differences(got->outputs, got->assigned, *expected, c.tolerance);
 }
 
 Work work_of(const fb::PlanT& plan) {

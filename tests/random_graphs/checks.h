@@ -26,8 +26,9 @@ std::string fault_of_passes(const GraphCase& c, const std::vector<std::string>& 
 std::map<std::string, int64_t> changes_by_pass(const GraphCase& c,
                                                const std::vector<std::string>& passes);
 
-// The CPU executor computes what the reference does, with the same bits for 1, 2 and 4 workers, and
-// verify_plan holds. With `bounded` a free dimension stays free in the plan.
+// The CPU executor computes what the reference does, with the same bits for 1, 2 and 4 workers and
+// steps that are cut finely, and verify_plan holds. With `bounded` a free dimension stays free in
+// the plan.
 std::string fault_on_cpu(const GraphCase& c, bool bounded);
 
 // Steps of a plan, and the bytes that they read and write.

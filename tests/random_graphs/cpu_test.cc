@@ -1,4 +1,4 @@
-// 500 random graphs on the CPU: what the reference computes, the same bits for one worker and two,
+// 500 random graphs on the CPU: what the reference computes, the same bits for 1, 2 and 4 workers,
 // plans that verify_plan accepts.
 #include <gtest/gtest.h>
 

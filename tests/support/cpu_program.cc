@@ -38,25 +38,28 @@ bool may_allocate(const fb::PlanT& plan) {
   return false;
 }
 
-absl::StatusOr<CpuResult> run_on_cpu(const GraphRef& graph, absl::Span<const Tensor> inputs,
-                                     const std::map<std::string, Tensor>& variables, int threads) {
+absl::StatusOr<CpuProgram> compile_for_inputs(const GraphRef& graph,
+                                              absl::Span<const Tensor> inputs) {
   MODELLIB_ASSIGN_OR_RETURN(const DimBinding binding, bind_inputs(*graph, inputs));
   CompileOptions options;
   for (const auto& [symbol, extent] : binding) options.dims[symbol] = {extent, extent};
-  MODELLIB_ASSIGN_OR_RETURN(const CpuProgram program, compile_for_cpu(graph, options));
+  return compile_for_cpu(graph, options);
+}
+
+absl::StatusOr<CpuResult> run_once(const std::shared_ptr<const runtime::Executable>& executable,
+                                   absl::Span<const Tensor> inputs,
+                                   const std::map<std::string, Tensor>& variables,
+                                   runtime::SessionOptions options) {
   std::shared_ptr<runtime::VariableStore> store;
-  if (!graph->variables().empty()) {
-    MODELLIB_ASSIGN_OR_RETURN(store, runtime::VariableStore::create(program.executable));
+  if (!executable->variables().empty()) {
+    MODELLIB_ASSIGN_OR_RETURN(store, runtime::VariableStore::create(executable));
     for (const auto& [name, value] : variables) MODELLIB_RETURN_IF_ERROR(store->set(name, value));
   }
-  runtime::SessionOptions session_options;
-  session_options.threads = threads;
   const auto alone = distributed::make_local_group(1);
-  session_options.communicator = alone[0].get();
-  MODELLIB_ASSIGN_OR_RETURN(
-      const std::unique_ptr<runtime::Session> session,
-      runtime::Session::create(program.executable, store, std::move(session_options)));
-  MODELLIB_ASSIGN_OR_RETURN(const runtime::EntryId entry, program.executable->entry("main"));
+  options.communicator = alone[0].get();
+  MODELLIB_ASSIGN_OR_RETURN(const std::unique_ptr<runtime::Session> session,
+                            runtime::Session::create(executable, store, std::move(options)));
+  MODELLIB_ASSIGN_OR_RETURN(const runtime::EntryId entry, executable->entry("main"));
   CpuResult result;
   MODELLIB_ASSIGN_OR_RETURN(result.outputs, session->run_tensors(entry, inputs));
   if (store != nullptr) {
@@ -65,6 +68,14 @@ absl::StatusOr<CpuResult> run_on_cpu(const GraphRef& graph, absl::Span<const Ten
     }
   }
   return result;
+}
+
+absl::StatusOr<CpuResult> run_on_cpu(const GraphRef& graph, absl::Span<const Tensor> inputs,
+                                     const std::map<std::string, Tensor>& variables, int threads) {
+  MODELLIB_ASSIGN_OR_RETURN(const CpuProgram program, compile_for_inputs(graph, inputs));
+  runtime::SessionOptions options;
+  options.threads = threads;
+  return run_once(program.executable, inputs, variables, std::move(options));
 }
 
 }  // namespace modellib

@@ -28,6 +28,9 @@ absl::StatusOr<CpuProgram> compile_for_cpu(const Program& program,
                                            const CompileOptions& options = {});
 absl::StatusOr<CpuProgram> compile_for_cpu(const GraphRef& graph,
                                            const CompileOptions& options = {});
+// The graph compiled for the extents of the inputs.
+absl::StatusOr<CpuProgram> compile_for_inputs(const GraphRef& graph,
+                                              absl::Span<const Tensor> inputs);
 // A plan as the CPU's runtime loads it.
 absl::StatusOr<std::shared_ptr<const runtime::Executable>> load_for_cpu(const LoweredPlan& lowered);
 
@@ -38,8 +41,13 @@ struct CpuResult {
   std::vector<Tensor> outputs;
   std::map<std::string, Tensor> assigned;  // every shared variable after the run
 };
-// Compiles, makes a store with these contents, runs once, as the only rank. The graph is compiled
-// for the extents of the inputs.
+// Runs the entry "main" once, as the only rank, on a new store with these contents; others are as
+// "initialize" leaves them.
+absl::StatusOr<CpuResult> run_once(const std::shared_ptr<const runtime::Executable>& executable,
+                                   absl::Span<const Tensor> inputs,
+                                   const std::map<std::string, Tensor>& variables = {},
+                                   runtime::SessionOptions options = {});
+// Both: compile_for_inputs, run_once.
 absl::StatusOr<CpuResult> run_on_cpu(const GraphRef& graph, absl::Span<const Tensor> inputs,
                                      const std::map<std::string, Tensor>& variables = {},
                                      int threads = 2);
