@@ -205,7 +205,8 @@ def table(results, threads, pairs):
 
     lines = [
         f"{cpu_name()}, {threads} threads, f32; {versions()}; {pairs} rounds, {time.strftime('%Y-%m-%d')}. Figures are "
-        "ours / ONNX Runtime's / OpenVINO's, ratios ours by that of the better peer.",
+        "ours / ONNX Runtime's / OpenVINO's, ratios ours by that of the better peer; of run times the median of the "
+        "rounds' ratios.",
         "",
         "| | run, ms | ratio | peak memory, MiB | ratio | ready, ms | ratio | first output, ms | ratio |",
         "|---|---|---|---|---|---|---|---|---|",

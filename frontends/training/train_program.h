@@ -56,8 +56,8 @@ inline constexpr char kTrainEntry[] = "train";
 inline constexpr char kEvalEntry[] = "eval";
 
 // Entries:
-//   initialize(seed: i64[])                        gives parameters, slots and counters their first
-//   values train(inputs…, targets…, learning_rate: f32[]) -> loss, prediction; updates
+//   initialize(seed: i64[]); gives parameters, slots and counters their first values
+//   train(inputs…, targets…, learning_rate: f32[]) -> loss, prediction; updates
 //   eval(inputs…) -> prediction
 // Parameters without a path to the loss are not updated and have no slots: torch.optim skips them.
 // For the entry "train" each module is in the mode that it has, so that a backbone after eval()
