@@ -384,6 +384,33 @@ TEST(CpuPlans, TransposedConvolutionsAreConvolutions) {
   }
 }
 
+// Most of the results see nothing of the image: a filter of all phases would be zeros without end.
+TEST(CpuPlans, TransposedConvolutionsOfStridesFarBeyondTheKernel) {
+  for (const bool free : {false, true}) {
+    SCOPED_TRACE(free ? "free" : "known");
+    Net net;
+    const Dim height = free ? Dim::symbol("height") : Dim(2);
+    const Value x = net.input("x", {1, 3, height, 1});
+    const Value y = conv_transpose(x, net.weight({3, 5, 1, 1}), {.strides = {32, 32}}, {31, 31});
+    net.builder().output("y", y);
+    const GraphRef graph = net.build();
+    ASSERT_NE(graph, nullptr);
+    CompileOptions options;
+    if (free) options.dims = {{"height", {1, 4}}};
+    const auto program = compile_for_cpu(graph, options);
+    ASSERT_TRUE(program.ok()) << program.status();
+    EXPECT_EQ(steps_of(*program)["cpu.conv_f32"], 0);
+    const auto session = runtime::Session::create(program->executable);
+    ASSERT_TRUE(session.ok()) << session.status();
+    const std::vector<Tensor> inputs = {*random_tensor(DType::kF32, {1, 3, 2, 1}, -1, 1, "x")};
+    const auto got = (*session)->run_tensors(runtime::EntryId(0), inputs);
+    ASSERT_TRUE(got.ok()) << got.status();
+    const auto want = run_reference(graph, inputs);
+    ASSERT_TRUE(want.ok()) << want.status();
+    EXPECT_EQ(difference(got->at(0), want->outputs.at(0), 1e-5), "");
+  }
+}
+
 // An unsigned number below zero comes around, also inside a region.
 TEST(CpuPlans, NumbersOfU32WrapBetweenTheOpsOfARegion) {
   GraphBuilder b(builtin_ops(), "u32");

@@ -106,12 +106,14 @@ bool is_transposed(const Graph& graph, const Graph::Node& node, const Conv& conv
     return false;
   }
   std::vector<Dim> out;
-  std::vector<int64_t> strides;
+  std::vector<int64_t> kernel, strides, pad_low;
   for (size_t i = 0; i < conv.spatial(); ++i) {
     out.push_back(conv.x.shape[conv.first() + i]);
+    kernel.push_back(conv.filter.shape[2 + i].value());
     strides.push_back(entry(conv.a.strides, i, 1));
+    pad_low.push_back(entry(conv.a.padding_low, i, 0));
   }
-  return are_multiples(out, strides);
+  return are_multiples(out, strides) && phases_are_filled(kernel, strides, pad_low);
 }
 
 // The limits of a depthwise kernel that stand for an activation; false: there are none.

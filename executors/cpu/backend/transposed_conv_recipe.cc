@@ -194,6 +194,18 @@ class TransposedConvSteps {
 
 }  // namespace
 
+bool phases_are_filled(const std::vector<int64_t>& kernel, const std::vector<int64_t>& stride,
+                       const std::vector<int64_t>& pad_low) {
+  constexpr int64_t kMostGrowth = 8;  // that of a kernel of one element by strides of 2x2x2
+  int64_t room = kMostGrowth * product_of(kernel);
+  for (size_t d = 0; d < kernel.size(); ++d) {
+    room /= stride[d];  // first: an axis takes the time of its phases
+    if (room == 0) return false;
+    room /= Axis(kernel[d], stride[d], pad_low[d]).offsets();
+  }
+  return room > 0;
+}
+
 bool are_multiples(const std::vector<Dim>& out, const std::vector<int64_t>& stride) {
   for (size_t d = 0; d < out.size(); ++d) {
     if (!(out[d] / Dim(stride[d]) * stride[d] == out[d])) return false;

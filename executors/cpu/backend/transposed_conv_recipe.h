@@ -27,6 +27,10 @@ struct TransposedConvProblem {
 
 // Whether extents are such multiples, whatever is bound.
 bool are_multiples(const std::vector<Dim>& out, const std::vector<int64_t>& stride);
+// Whether the filter of all phases, most of which is zeros where strides are far larger than the
+// kernel, is at most a few times as large as the one given.
+bool phases_are_filled(const std::vector<int64_t>& kernel, const std::vector<int64_t>& stride,
+                       const std::vector<int64_t>& pad_low);
 
 absl::StatusOr<NodeRecipe> transposed_conv_recipe(const RecipeSite& site,
                                                   const TransposedConvProblem& problem);
