@@ -13,10 +13,11 @@ namespace {
 
 using ::testing::HasSubstr;
 
-// Has kernels for "relu" and "neg" alone; that of "neg" needs hardware.
+// Has kernels for "relu" and "neg" alone; that of "neg" needs hardware. Fails at "exp".
 class TwoKernels final : public testing::TestBackend {
  public:
   absl::StatusOr<NodeRecipe> recipe(const RecipeSite& site) const override {
+    if (site.node.op->name == "exp") return absl::InternalError("out of order");
     if (site.node.op->name != "relu" && site.node.op->name != "neg") {
       return absl::UnimplementedError("not one of the two");
     }
@@ -63,6 +64,13 @@ TEST(CompileTest, ListsWhatIsUnsupportedInAllEntries) {
   EXPECT_THAT(std::string(status.message()), HasSubstr("sin"));
   EXPECT_THAT(std::string(status.message()), HasSubstr("entry 'entry2'"));
   EXPECT_THAT(std::string(status.message()), HasSubstr("cos"));
+}
+
+TEST(CompileTest, SaysAtWhichNodeABackendFails) {
+  const absl::Status status =
+      compiled({"graph \"e\" (x: f32[4]) {\n  h = relu(x)\n  return exp(h)\n}"}).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInternal);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("node 1 (exp): out of order"));
 }
 
 TEST(CompileTest, APlanNamesTheFeaturesThatItsOwnKernelsNeed) {

@@ -128,9 +128,11 @@ absl::Status SequenceLowering::lower_by_recipe(const Graph::Node& node, size_t n
   absl::StatusOr<NodeRecipe> recipe =
       context_.backend.recipe(RecipeSite{graph_, node, context_.ranges});
   if (recipe.ok()) return add_node(node, *std::move(recipe));
-  if (recipe.status().code() != absl::StatusCode::kUnimplemented) return recipe.status();
-  context_.unsupported.push_back(
-      absl::StrCat("node ", number, " (", describe(node), "): ", recipe.status().message()));
+  std::string refusal =
+      absl::StrCat("node ", number, " (", describe(node), "): ", recipe.status().message());
+  if (recipe.status().code() != absl::StatusCode::kUnimplemented)
+    return absl::Status(recipe.status().code(), refusal);
+  context_.unsupported.push_back(std::move(refusal));
   return absl::OkStatus();
 }
 
