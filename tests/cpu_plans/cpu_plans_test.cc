@@ -39,6 +39,7 @@
 namespace modellib {
 namespace {
 
+using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
 // How many steps of each kernel the plan has.
@@ -409,6 +410,35 @@ TEST(CpuPlans, TransposedConvolutionsOfStridesFarBeyondTheKernel) {
     ASSERT_TRUE(want.ok()) << want.status();
     EXPECT_EQ(difference(got->at(0), want->outputs.at(0), 1e-5), "");
   }
+}
+
+// Longer than what oneDNN is given.
+TEST(CpuPlans, ConvolutionsOfLongSignals) {
+  const int64_t length = (int64_t{1} << 20) + 3;
+  Net net;
+  const Value x = net.input("x", {1, 1, length});
+  const Value filter = net.builder().constant(*Tensor::of<float>({1, 1, 2}, {2, -1}));
+  net.builder().output("y", conv(x, filter));
+  const GraphRef graph = net.build();
+  ASSERT_NE(graph, nullptr);
+  Tensor signal = *Tensor::zeros(DType::kF32, {1, 1, length});
+  signal.set(0, 1);
+  signal.set(length - 1, 3);
+  const auto got = run_on_cpu(graph, std::vector<Tensor>{signal});
+  ASSERT_TRUE(got.ok()) << got.status();
+  EXPECT_EQ(got->outputs[0].at(0), 2);
+  EXPECT_EQ(got->outputs[0].at(1), 0);
+  EXPECT_EQ(got->outputs[0].at(length - 2), -3);
+}
+
+TEST(CpuPlans, ConvolutionsOfNothingAreNamed) {
+  Net net;
+  const Value x = net.input("x", {1, 1, 0});
+  net.builder().output("y",
+                       conv(x, net.weight({1, 1, 1}), {.padding_low = {1}, .padding_high = {1}}));
+  const absl::Status status = compile_for_cpu(net.build()).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnimplemented) << status;
+  EXPECT_THAT(std::string(status.message()), HasSubstr("(conv): "));
 }
 
 // An unsigned number below zero comes around, also inside a region.

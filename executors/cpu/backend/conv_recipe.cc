@@ -16,6 +16,7 @@
 #include "modellib/executors/cpu/backend/scalar_fields.h"
 #include "modellib/executors/cpu/backend/transposed_conv_recipe.h"
 #include "modellib/executors/cpu/backend/winograd_recipe.h"
+#include "modellib/executors/cpu/kernels/checked.h"
 #include "modellib/executors/cpu/kernels/conv.h"
 #include "modellib/executors/cpu/kernels/conv_gemm.h"
 #include "modellib/executors/cpu/kernels/depthwise.h"
@@ -81,10 +82,50 @@ struct Conv {
     return has_static_filter() && is_static({x.shape.data() + 1, x.shape.size() - 1}) &&
            is_static({y.shape.data() + 1, y.shape.size() - 1});
   }
-  // The library adds a residual before the activation alone.
+  // Whether what is known ahead keeps the limits that all kernels but the library's have.
+  bool has_usual_extents() const {
+    const auto from = [](int64_t least) {
+      return [least](const Dim& d) {
+        return !d.is_static() || (d.value() >= least && d.value() <= kMaxImageExtent);
+      };
+    };
+    const auto all = [](const auto& extents, const auto& usual) {
+      return std::all_of(extents.begin(), extents.end(), usual);
+    };
+    const auto image = [&](const Shape& shape) {  // a batch may be empty
+      return from(0)(shape[0]) && std::all_of(shape.begin() + 1, shape.end(), from(1));
+    };
+    return image(x.shape) && image(y.shape) && all(filter.shape, from(1)) &&
+           all(a.strides, from(1)) && all(a.dilations, from(1)) && all(a.padding_low, from(0));
+  }
+  // Channels-last gradients run on the library's reference code: images are copied instead.
+  bool is_copied_for_library() const { return kind != ConvKind::kForward && channels_last(); }
+  // Without what follows the convolution. All extents are fixed, and there are one or two axes.
+  ConvScalars library_scalars() const {
+    ConvScalars s;
+    s.kind = static_cast<int64_t>(kind);
+    s.layout = static_cast<int64_t>(channels_last() && !is_copied_for_library()
+                                        ? ImageLayout::kChannelsLast
+                                        : ImageLayout::kChannelsFirst);
+    s.in_channels = in_channels().value();
+    s.out_channels = out_channels().value();
+    s.groups = a.groups;
+    for (size_t i = 0; i < spatial(); ++i) {
+      const size_t d = 2 - spatial() + i;
+      s.in[d] = x.shape[first() + i].value();
+      s.out[d] = y.shape[first() + i].value();
+      s.kernel[d] = filter.shape[2 + i].value();
+      s.stride[d] = entry(a.strides, i, 1);
+      s.dilation[d] = entry(a.dilations, i, 1);
+      s.pad_low[d] = entry(a.padding_low, i, 0);
+      s.pad_high[d] = entry(a.padding_high, i, 0);
+    }
+    return s;
+  }
+  // The library adds a residual before the activation alone, and has limits of its own.
   bool for_library() const {
     return sums_in_f32() && spatial() <= 2 && is_fixed() &&
-           residual != ResidualAt::kAfterActivation;
+           residual != ResidualAt::kAfterActivation && conv_takes(library_scalars());
   }
   bool for_gemm() const { return sums_in_f32() && spatial() <= kSpatial && has_static_filter(); }
   // Groups of few channels fill a panel of the packed filter badly.
@@ -397,27 +438,11 @@ absl::StatusOr<NodeRecipe> ConvSteps::transposed() {
 
 absl::StatusOr<NodeRecipe> ConvSteps::library() {
   const ConvKind kind = conv_.kind;
-  ConvScalars scalars;
-  scalars.kind = static_cast<int64_t>(kind);
-  // Channels-last gradients run on the library's reference code: images are copied instead.
-  const bool copies = kind != ConvKind::kForward && conv_.channels_last();
-  scalars.layout = static_cast<int64_t>(
-      conv_.channels_last() && !copies ? ImageLayout::kChannelsLast : ImageLayout::kChannelsFirst);
-  scalars.in_channels = conv_.in_channels().value();
-  scalars.out_channels = conv_.out_channels().value();
-  scalars.groups = conv_.a.groups;
+  const bool copies = conv_.is_copied_for_library();
+  ConvScalars scalars = conv_.library_scalars();
   scalars.has_bias = conv_.has_bias;
   scalars.accumulates = conv_.has_residual();
   scalars.activation = static_cast<int64_t>(*activation_of(conv_.activation));
-  for_each_axis(2, [&](size_t d, size_t i) {
-    scalars.in[d] = site_.max(x_extent(i));
-    scalars.out[d] = site_.max(y_extent(i));
-    scalars.kernel[d] = kernel(i);
-    scalars.stride[d] = entry(conv_.a.strides, i, 1);
-    scalars.dilation[d] = entry(conv_.a.dilations, i, 1);
-    scalars.pad_low[d] = entry(conv_.a.padding_low, i, 0);
-    scalars.pad_high[d] = entry(conv_.a.padding_high, i, 0);
-  });
   const Dim batch = conv_.x.shape[0];
   const bool pack = kind == ConvKind::kForward && constant_filter();
   MODELLIB_RETURN_IF_ERROR(plan_conv(site_.max(batch), pack, scalars,
@@ -551,6 +576,8 @@ bool takes_conv_epilogue(const Graph& graph, const Graph::Node& node, const Epil
 absl::StatusOr<NodeRecipe> conv_recipe(const RecipeSite& site) {
   const Conv conv = Conv::of(site.graph, site.node);
   ConvSteps steps(site, conv);
+  if (!conv.has_usual_extents())
+    return no_kernel(site, "convolution is of extents between 1 and 2^24");
   if (is_transposed(site.graph, site.node, conv)) return steps.transposed();
   if (conv.kind != ConvKind::kForward) return conv.for_library() ? steps.library() : steps.plain();
   if (conv.is_depthwise()) return steps.depthwise();

@@ -20,6 +20,9 @@ __extension__ using Int128 = __int128;
 // Largest extent or product of extents that a kernel takes: byte counts stay far inside int64.
 inline constexpr int64_t kMaxElements = int64_t{1} << 48;
 
+// Largest extent, stride, dilation or padding of convolutions: products of two and sums stay small.
+inline constexpr int64_t kMaxImageExtent = int64_t{1} << 24;
+
 // Rounded up, for b > 0.
 inline constexpr int64_t ceil_div(int64_t a, int64_t b) { return a / b + (a % b > 0 ? 1 : 0); }
 

@@ -158,6 +158,8 @@ void filter_gradient(const ConvScalars& s, const ConvState& state, const runtime
 
 }  // namespace
 
+bool conv_takes(const ConvScalars& s) { return check_extents(s).ok(); }
+
 absl::Status plan_conv(int64_t batch, bool pack, ConvScalars& s, ConvBatch known) {
   const bool batch_is_known = known == ConvBatch::kKnown;
   s.pieces = 1;

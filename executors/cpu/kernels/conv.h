@@ -62,6 +62,8 @@ struct ConvScalars {
 // Whether a step is for one batch or for any up to the largest.
 enum class ConvBatch { kKnown, kFree };
 
+// Whether plan_conv takes these extents: they fit one another, and none is huge.
+bool conv_takes(const ConvScalars& scalars);
 // Fills what it chooses. batch: the largest; pack: the filter is constant and may be packed
 // (forward only). InvalidArgument for extents that do not fit one another.
 absl::Status plan_conv(int64_t batch, bool pack, ConvScalars& scalars,

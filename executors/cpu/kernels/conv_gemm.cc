@@ -259,7 +259,7 @@ std::vector<float> pack_conv_gemm_filter(const S& s, absl::Span<const float> fil
 
 absl::Status validate_conv_gemm(const runtime::StepView& step) {
   MODELLIB_RETURN_IF_ERROR(check_counts<S>(kName, step, 1, 4));
-  constexpr int64_t kSmall = int64_t{1} << 24;
+  constexpr int64_t kSmall = kMaxImageExtent;
   const auto at = [&](size_t i) { return step.scalars[i]; };
   for (size_t i = MODELLIB_SCALAR(S, kernel); i < step.scalars.size(); ++i) {
     if (at(i).min != at(i).max)

@@ -175,7 +175,7 @@ absl::Status validate_depthwise(const runtime::StepView& step) {
   constexpr char kName[] = "cpu.depthwise_f32";
   using S = DepthwiseScalars;
   MODELLIB_RETURN_IF_ERROR(check_counts<S>(kName, step, 1, 3));
-  constexpr int64_t kSmall = int64_t{1} << 24;
+  constexpr int64_t kSmall = kMaxImageExtent;
   MODELLIB_CHECK_SCALAR(kName, step, S, batch, 0, kSmall);
   MODELLIB_CHECK_SCALAR(kName, step, S, channels, 1, kSmall);
   MODELLIB_CHECK_SCALAR(kName, step, S, rows_per_chunk, 1, int64_t{1} << 31);

@@ -172,7 +172,7 @@ absl::Status validate_plain_conv(const runtime::StepView& step) {
     if (at(field).min != at(field).max)
       return range_error(kName, "a static scalar", at(field), at(field).min, at(field).min);
   }
-  constexpr int64_t kSmall = int64_t{1} << 24;
+  constexpr int64_t kSmall = kMaxImageExtent;
   MODELLIB_CHECK_SCALAR(kName, step, S, kind, 0, 2);
   MODELLIB_CHECK_SCALAR(kName, step, S, channels_last, 0, 1);
   MODELLIB_CHECK_SCALAR(kName, step, S, batch, 0, kSmall);

@@ -238,7 +238,7 @@ std::vector<float> pack_winograd_filter(int64_t in_channels, int64_t out_channel
 
 namespace {
 
-constexpr int64_t kSmall = int64_t{1} << 24;
+constexpr int64_t kSmall = kMaxImageExtent;
 
 // What both kinds of step have: their scalars but pad_low and the limits.
 template <class S>
