@@ -412,6 +412,25 @@ TEST(CpuPlans, TransposedConvolutionsOfStridesFarBeyondTheKernel) {
   }
 }
 
+// More axes than a tile program has: no region is made of such, and copies spread the operands
+// first. Copies walk eight axes.
+TEST(CpuPlans, BroadcastsAlongManyAxes) {
+  Net net;
+  const Value a = net.input("a", {2, 1, 2, 1, 2, 1, 2, 1});
+  const Value b = net.input("b", {1, 2, 1, 2, 1, 2, 1, 2});
+  net.builder().output("y", relu(a + b));
+  net.builder().output("wide", broadcast_to(a, Shape(8, Dim(2))));
+  EXPECT_EQ(steps_of(check(net.build())), (Steps{{"cpu.copy", 3}, {"cpu.tile", 2}}));
+
+  Net larger;
+  const Value c = larger.input("c", {2, 1, 2, 1, 2, 1, 2, 1, 2, 1});
+  const Value d = larger.input("d", {1, 2, 1, 2, 1, 2, 1, 2, 1, 2});
+  larger.builder().output("y", c + d);
+  const absl::Status status = compile_for_cpu(larger.build()).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnimplemented) << status;
+  EXPECT_THAT(std::string(status.message()), HasSubstr("(add): "));
+}
+
 // Longer than what oneDNN is given.
 TEST(CpuPlans, ConvolutionsOfLongSignals) {
   const int64_t length = (int64_t{1} << 20) + 3;

@@ -64,6 +64,27 @@ PadMode pad_mode_of(absl::string_view mode) {
 
 }  // namespace
 
+Walk broadcast_walk(const Shape& from, const Shape& to) {
+  const std::vector<Dim> source = dense_strides(from), target = dense_strides(to);
+  const size_t added = to.size() - from.size();
+  Walk walk;
+  for (size_t i = 0; i < to.size(); ++i) {
+    if (to[i] == Dim(1)) continue;
+    const bool repeats = i < added || from[i - added] == Dim(1);
+    const Dim stride = repeats ? Dim(0) : source[i - added];
+    if (walk.extents.empty() || !(walk.source.back() == stride * to[i])) {
+      walk.extents.push_back(to[i]);
+      walk.source.push_back(stride);
+      walk.target.push_back(target[i]);
+      continue;
+    }
+    walk.extents.back() = walk.extents.back() * to[i];
+    walk.source.back() = stride;
+    walk.target.back() = target[i];
+  }
+  return walk;
+}
+
 bool takes_repeat(const Graph& graph, const Graph::Node& node) {
   const int bits = bits_of(graph.type(node.inputs[0]).dtype);
   return bits % 8 == 0 && bits <= 64 && repeat_walk(graph, node).extents.size() <= kCopyDims;
@@ -147,16 +168,7 @@ absl::StatusOr<NodeRecipe> slice_recipe(const RecipeSite& site) {
 }
 
 absl::StatusOr<NodeRecipe> broadcast_recipe(const RecipeSite& site) {
-  const std::vector<Dim> strides = dense_strides(site.in(0).shape);
-  Walk walk;
-  walk.extents = site.out(0).shape;
-  walk.target = dense_strides(walk.extents);
-  const size_t skip = walk.extents.size() - strides.size();
-  walk.source.assign(walk.extents.size(), Dim(0));
-  for (size_t i = 0; i < strides.size(); ++i) {
-    if (!(site.in(0).shape[i] == Dim(1))) walk.source[skip + i] = strides[i];
-  }
-  return one_copy(site, walk);
+  return one_copy(site, broadcast_walk(site.in(0).shape, site.out(0).shape));
 }
 
 // Each operand is written into its place by a copy of its own.

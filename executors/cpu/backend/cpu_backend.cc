@@ -232,7 +232,7 @@ absl::StatusOr<NodeRecipe> CpuBackend::recipe(const RecipeSite& site) const {
         compile_region(*site.node.attributes.as<FusedAttributes>().region, site.ranges));
   }
   if (const Entry* entry = entry_of(site.node.op->name)) return entry->recipe(site);
-  if (can_be_tiled(site.graph, site.node)) return one_step(compile_single(site));
+  if (can_be_tiled(site.graph, site.node)) return tile_recipe(site);
   if (site.node.attributes.is<ReduceAttributes>()) return reduce_recipe(site);
   return no_kernel(site, "there is none");
 }

@@ -38,6 +38,7 @@ absl::StatusOr<NodeRecipe> scatter_elements_recipe(const RecipeSite& site);
 absl::StatusOr<NodeRecipe> sharded_recipe(const RecipeSite& site);
 absl::StatusOr<NodeRecipe> slice_recipe(const RecipeSite& site);
 absl::StatusOr<NodeRecipe> sort_recipe(const RecipeSite& site);
+absl::StatusOr<NodeRecipe> tile_recipe(const RecipeSite& site);
 absl::StatusOr<NodeRecipe> transpose_recipe(const RecipeSite& site);
 absl::StatusOr<NodeRecipe> update_slice_recipe(const RecipeSite& site);
 
@@ -74,6 +75,9 @@ struct Walk {
   std::vector<Dim> source, target;
   Dim source_base = 0, target_base = 0;
 };
+// That of a dense value of shape `from` into one of shape `to`, to which it is broadcast. Axes that
+// it steps through as one are one.
+Walk broadcast_walk(const Shape& from, const Shape& to);
 // Adds so many bytes that only steps of the recipe see.
 StepOperand add_temporary(NodeRecipe& recipe, const Dim& bytes);
 // Adds floats that are made of the node's constant input when the plan is: `layout` names how.

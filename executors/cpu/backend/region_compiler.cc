@@ -501,14 +501,15 @@ absl::StatusOr<StepRecipe> compile_region(const Graph& region, const DimRanges& 
   return RegionCompiler(region, ranges).run();
 }
 
-absl::StatusOr<StepRecipe> compile_single(const RecipeSite& site) {
+absl::StatusOr<StepRecipe> compile_single(const RecipeSite& site,
+                                          absl::Span<const TensorType> operands) {
   const OpRegistry no_ops;
   GraphBuilder builder(no_ops, site.node.op->name);
-  std::vector<Value> operands;
-  for (size_t i = 0; i < site.node.inputs.size(); ++i) {
-    operands.push_back(builder.input(absl::StrCat("in", i), site.graph.type(site.node.inputs[i])));
+  std::vector<Value> inputs;
+  for (size_t i = 0; i < operands.size(); ++i) {
+    inputs.push_back(builder.input(absl::StrCat("in", i), operands[i]));
   }
-  const std::vector<Value> outputs = builder.emit(*site.node.op, operands, site.node.attributes);
+  const std::vector<Value> outputs = builder.emit(*site.node.op, inputs, site.node.attributes);
   for (size_t i = 0; i < outputs.size(); ++i) builder.output(absl::StrCat("out", i), outputs[i]);
   MODELLIB_ASSIGN_OR_RETURN(const GraphRef region, builder.build());
   return compile_region(*region, site.ranges);

@@ -7,6 +7,7 @@
 #define MODELLIB_EXECUTORS_CPU_BACKEND_REGION_COMPILER_H_
 
 #include "absl/status/statusor.h"
+#include "absl/types/span.h"
 #include "modellib/passes/backend.h"
 
 namespace modellib::cpu {
@@ -19,8 +20,10 @@ bool can_be_tiled(const Graph& graph, const Graph::Node& node);
 // values do not share an iteration space or pass a limit of tile programs.
 absl::StatusOr<StepRecipe> compile_region(const Graph& region, const DimRanges& ranges);
 
-// The same for a node that stands alone.
-absl::StatusOr<StepRecipe> compile_single(const RecipeSite& site);
+// The same for a node that stands alone. `operands`: the types of what it reads; they may be what
+// the operands of the node are broadcast to.
+absl::StatusOr<StepRecipe> compile_single(const RecipeSite& site,
+                                          absl::Span<const TensorType> operands);
 
 }  // namespace modellib::cpu
 
