@@ -177,11 +177,9 @@ void GraphBuilder::output(absl::string_view name, Value value) {
   }
   value = captured(value);
   if (value.is_poisoned()) return;
-  for (const Graph::Output& other : graph_.outputs_) {
-    if (other.name == name) {
-      poison(absl::AlreadyExistsError(absl::StrCat("output '", name, "' exists")));
-      return;
-    }
+  if (!output_names_.insert(std::string(name)).second) {
+    poison(absl::AlreadyExistsError(absl::StrCat("output '", name, "' exists")));
+    return;
   }
   graph_.outputs_.push_back({std::string(name), value.id()});
 }
@@ -219,9 +217,8 @@ void GraphBuilder::require_equal(const Dim& left, const Dim& right, absl::string
 
 void GraphBuilder::add_constraint(const Dim& left, const Dim& right, std::string reason) {
   if (parent_ != nullptr) return parent_->add_constraint(left, right, std::move(reason));
-  for (const Graph::Constraint& c : graph_.constraints_) {
-    if ((c.left == left && c.right == right) || (c.left == right && c.right == left)) return;
-  }
+  if (!constrained_.emplace(left, right).second) return;
+  constrained_.emplace(right, left);
   graph_.constraints_.push_back({left, right, std::move(reason)});
 }
 
@@ -445,6 +442,8 @@ absl::StatusOr<GraphRef> GraphBuilder::build() {
   variable_index_.clear();
   assigned_.clear();
   input_index_.clear();
+  output_names_.clear();
+  constrained_.clear();
   return GraphRef(std::move(graph));
 }
 

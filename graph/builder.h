@@ -16,9 +16,11 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -205,6 +207,8 @@ class GraphBuilder {
   absl::flat_hash_map<std::string, int> variable_index_;
   absl::flat_hash_map<std::string, std::vector<ValueId>> assigned_;  // to variables, in order
   absl::flat_hash_map<std::string, int> input_index_;
+  absl::flat_hash_set<std::string> output_names_;
+  absl::flat_hash_set<std::pair<Dim, Dim>> constrained_;  // each pair in both orders
 };
 
 }  // namespace modellib

@@ -143,6 +143,19 @@ TEST(Builder, RefusesWhatIsNotAnOperand) {
               HasSubstr("another graph"));
 }
 
+// Which takes minutes where each name is compared with all before it.
+TEST(Builder, TakesHundredsOfThousandsOfOutputs) {
+  constexpr int kOutputs = 200'000;
+  GraphBuilder b(testing::ops());
+  for (int time = 0; time < 2; ++time) {  // the second graph may have the names of the first
+    const Value x = b.input("x", f32({4}));
+    for (int i = 0; i < kOutputs; ++i) b.output("y" + std::to_string(i), x);
+    const auto graph = b.build();
+    ASSERT_TRUE(graph.ok()) << graph.status();
+    EXPECT_EQ((*graph)->outputs().size(), static_cast<size_t>(kOutputs));
+  }
+}
+
 TEST(Builder, DropsAbsentOperandsAtTheEndOnly) {
   GraphBuilder b(testing::ops());
   const Value x = b.input("x", f32({4}));
