@@ -62,6 +62,10 @@ check archive "$work/prefix" "$work/prefix/lib/pkgconfig"
 dpkg-deb -x "$package" deb
 multiarch=$(basename "$(dirname "$(find deb/usr/lib -name libmodellib.so.1)")")
 check package "$work/deb/usr" "$work/deb/usr/lib/$multiarch/pkgconfig"
+# By way of /lib where that leads to /usr/lib, the headers are found too.
+ln -s usr/lib deb/lib
+cmake -S src -B merged -DCMAKE_PREFIX_PATH="$work/deb" >merged.log 2>&1 || { cat merged.log; exit 1; }
+grep -q '^modellib_DIR:.*/deb/lib/' merged/CMakeCache.txt || { echo "CMake came another way"; exit 1; }
 for field in Package Version Architecture Depends Description Installed-Size; do
   [[ -n $(dpkg-deb -f "$package" $field) ]] || { echo "the package has no $field"; exit 1; }
 done
