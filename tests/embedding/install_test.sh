@@ -71,6 +71,8 @@ for field in Package Version Architecture Depends Description Installed-Size; do
 done
 expect "the package's name" modellib "$(dpkg-deb -f "$package" Package)"
 dpkg-deb -f "$package" Depends | grep 'libtbb12 (>= ' >/dev/null || { echo "the package forgets libtbb"; exit 1; }
+# Whose dot draws graphs.
+expect "what the package suggests" graphviz "$(dpkg-deb -f "$package" Suggests)"
 if dpkg-deb -c "$package" | grep -v ' root/root '; then echo "files of somebody's own"; exit 1; fi
 
 # Headers compile as the oldest standards have them, alone, by both compilers.
