@@ -457,9 +457,10 @@ class Session {
     c.size = sizeof(c);
     c.cancel = options.cancel == nullptr ? nullptr : options.cancel->get();
     if (options.deadline != std::chrono::steady_clock::time_point::max()) {
-      c.deadline_ns =
+      const int64_t ns =
           std::chrono::duration_cast<std::chrono::nanoseconds>(options.deadline.time_since_epoch())
               .count();
+      c.deadline_ns = ns > 0 ? ns : 1;  // 0 would be none, and all of these have passed
     }
     return Status::of(modellib_session_run(get(), entry, &c));
   }

@@ -69,6 +69,8 @@ TEST(Wrapper, CompilesWritesLoadsAndRuns) {
 
   run.deadline = std::chrono::steady_clock::now();
   EXPECT_EQ(session.run(*entry, run).code(), MODELLIB_DEADLINE_EXCEEDED);
+  run.deadline = {};  // the clock's first moment
+  EXPECT_EQ(session.run(*entry, run).code(), MODELLIB_DEADLINE_EXCEEDED);
   ml::CancelToken cancel;
   cancel.cancel();
   run = {};
