@@ -86,6 +86,9 @@ struct StepView {
   absl::Span<const int> aliases;
 };
 
+// At most what a chunk takes of its worker's stack, which may be the host's (docs/embedding.md).
+inline constexpr size_t kKernelStackBytes = 384 * 1024;
+
 struct Kernel {
   const char* name;
 

@@ -348,6 +348,9 @@ struct GradientSpace {
   alignas(64) float sum[kK * kMax];
   alignas(64) float sum2[kK * kMax];
 };
+// With the frames around it.
+static_assert(std::max(sizeof(ForwardSpace), sizeof(GradientSpace)) + 16384 <=
+              runtime::kKernelStackBytes);
 
 struct GradientOperands {
   const float *out, *dout, *lse;
@@ -360,8 +363,9 @@ struct GradientOperands {
   }
 };
 
-void query_gradient(const AttentionScalars& s, const runtime::KernelArgs& args, int64_t b,
-                    int64_t h, int64_t i0) {
+// Each of the two has its own stack frame.
+HWY_NOINLINE void query_gradient(const AttentionScalars& s, const runtime::KernelArgs& args,
+                                 int64_t b, int64_t h, int64_t i0) {
   const int64_t rows = std::min(kQ, s.queries - i0);
   const Head head(s, args, 3, b, h);
   const GradientOperands g(s, args, b, h);
@@ -386,8 +390,8 @@ void query_gradient(const AttentionScalars& s, const runtime::KernelArgs& args, 
   }
 }
 
-void key_gradient(const AttentionScalars& s, const runtime::KernelArgs& args, int64_t b, int64_t kv,
-                  int64_t j0) {
+HWY_NOINLINE void key_gradient(const AttentionScalars& s, const runtime::KernelArgs& args,
+                               int64_t b, int64_t kv, int64_t j0) {
   const int64_t keys = std::min(kK, s.keys - j0);
   const int64_t group = s.heads / s.kv_heads;
   const int64_t k_width = padded(s.size), v_width = padded(s.value_size);

@@ -32,6 +32,9 @@ inline void copy_floats(const float* from, int64_t count, float* to) {
 // What windows see beyond the image, for a run of one block of k.
 alignas(64) constexpr float kNothing[kMaxKBlock] = {};
 
+// With the frames around it.
+static_assert(size_t{kGatheredStackBytes} + 16384 <= runtime::kKernelStackBytes);
+
 // What the windows of one group see, as rows of a matrix. Columns go by kernel place, then channel.
 class Windows {
  public:

@@ -512,6 +512,9 @@ class TileRun {
   alignas(64) std::byte row_[kTileMaxRow * kMaxTileRows * 8];
   alignas(64) std::byte full_[kResidentBytes];
 };
+// With run_passes() and the frames around it.
+static_assert(sizeof(TileRun) + kTileMaxRow * sizeof(Reduction) + 16384 <=
+              runtime::kKernelStackBytes);
 
 void run_chunk(const runtime::KernelArgs& args, const TileView& program, int64_t chunk) {
   TileRun(args, program).run(chunk);
