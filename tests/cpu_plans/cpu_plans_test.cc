@@ -345,24 +345,29 @@ TEST(CpuPlans, IdsAreCheckedWhereTheyAreNotKnown) {
   EXPECT_EQ(code(-1), absl::StatusCode::kOutOfRange);
 }
 
-// Kernels smaller than, equal to and larger than their strides, with and without padding; extents
-// that are known and that are not.
+// Kernels smaller than, equal to and larger than their strides, with and without padding, dilated
+// and in groups; extents that are known and that are not. oneDNN does the last two where it can.
 TEST(CpuPlans, TransposedConvolutionsAreConvolutions) {
   struct Case {
-    int64_t kernel, stride, padding, output_padding;
+    int64_t kernel, stride, padding, output_padding, dilation = 1, groups = 1;
   };
-  for (const Case& c : {Case{2, 2, 0, 0}, Case{3, 2, 1, 1}, Case{4, 2, 1, 0}, Case{3, 1, 1, 0},
-                        Case{5, 3, 1, 0}, Case{1, 2, 0, 1}, Case{2, 3, 0, 1}}) {
+  for (const Case& c :
+       {Case{2, 2, 0, 0}, Case{3, 2, 1, 1}, Case{4, 2, 1, 0}, Case{3, 1, 1, 0}, Case{5, 3, 1, 0},
+        Case{1, 2, 0, 1}, Case{2, 3, 0, 1}, Case{3, 1, 2, 0, 2}, Case{3, 2, 2, 1, 2},
+        Case{2, 2, 0, 1, 2}, Case{2, 2, 1, 0, 3}, Case{3, 2, 1, 1, 1, 3}, Case{3, 1, 2, 0, 2, 3}}) {
     for (const bool free : {false, true}) {
       SCOPED_TRACE(absl::StrCat("kernel ", c.kernel, " stride ", c.stride, " padding ", c.padding,
+                                " dilation ", c.dilation, " groups ", c.groups,
                                 free ? " free" : ""));
       Net net;
       const Dim height = free ? Dim::symbol("height") : Dim(5);
       const Value x = net.input("x", {2, 3, height, 4});
-      const Value y = conv_transpose(x, net.weight({3, 6, c.kernel, c.kernel}),
+      const Value y = conv_transpose(x, net.weight({3, 6 / c.groups, c.kernel, c.kernel}),
                                      {.strides = {c.stride, c.stride},
                                       .padding_low = {c.padding, c.padding},
-                                      .padding_high = {c.padding, c.padding}},
+                                      .padding_high = {c.padding, c.padding},
+                                      .dilations = {c.dilation, c.dilation},
+                                      .groups = c.groups},
                                      {c.output_padding, c.output_padding});
       net.builder().output("y", y);
       const GraphRef graph = net.build();
@@ -371,7 +376,8 @@ TEST(CpuPlans, TransposedConvolutionsAreConvolutions) {
       if (free) options.dims = {{"height", {1, 9}}};
       const auto program = compile_for_cpu(graph, options);
       ASSERT_TRUE(program.ok()) << program.status();
-      EXPECT_EQ(steps_of(*program)["cpu.conv_f32"], 1);
+      const bool by_library = !free && (c.dilation > 1 || c.groups > 1);
+      EXPECT_EQ(steps_of(*program)[by_library ? "cpu.conv2d" : "cpu.conv_f32"], 1);
       EXPECT_THAT(plain_kernels(*program), IsEmpty());
       const auto session = runtime::Session::create(program->executable);
       ASSERT_TRUE(session.ok()) << session.status();

@@ -140,21 +140,35 @@ bool is_one(const std::vector<int64_t>& list) {
   return std::all_of(list.begin(), list.end(), [](int64_t v) { return v == 1; });
 }
 
+// The gradient of an image as a transposed convolution, of y.
+TransposedConvProblem transposed_problem(const Conv& conv) {
+  TransposedConvProblem problem;
+  problem.batch = conv.x.shape[0];
+  problem.in_channels = conv.out_channels().value();
+  problem.out_channels = conv.in_channels().value();
+  problem.groups = conv.a.groups;
+  problem.channels_last = conv.channels_last();
+  for (size_t i = 0; i < conv.spatial(); ++i) {
+    problem.in.push_back(conv.y.shape[conv.first() + i]);
+    problem.out.push_back(conv.x.shape[conv.first() + i]);
+    problem.kernel.push_back(conv.filter.shape[2 + i].value());
+    problem.stride.push_back(entry(conv.a.strides, i, 1));
+    problem.dilation.push_back(entry(conv.a.dilations, i, 1));
+    problem.pad_low.push_back(entry(conv.a.padding_low, i, 0));
+  }
+  return problem;
+}
+
 // Whether a gradient of an image is one by transposed_conv_recipe.
 bool is_transposed(const Graph& graph, const Graph::Node& node, const Conv& conv) {
-  if (conv.kind != ConvKind::kInputGradient || !conv.for_gemm() || conv.a.groups != 1 ||
-      !is_one(conv.a.dilations) || constant_value(graph, node.inputs[1]) == nullptr) {
+  if (conv.kind != ConvKind::kInputGradient || !conv.for_gemm() ||
+      constant_value(graph, node.inputs[1]) == nullptr) {
     return false;
   }
-  std::vector<Dim> out;
-  std::vector<int64_t> kernel, strides, pad_low;
-  for (size_t i = 0; i < conv.spatial(); ++i) {
-    out.push_back(conv.x.shape[conv.first() + i]);
-    kernel.push_back(conv.filter.shape[2 + i].value());
-    strides.push_back(entry(conv.a.strides, i, 1));
-    pad_low.push_back(entry(conv.a.padding_low, i, 0));
-  }
-  return are_multiples(out, strides) && phases_are_filled(kernel, strides, pad_low);
+  // Groups fill its panels badly, and dilations its filter: what the library can do of them, it
+  // does.
+  const bool is_full = conv.a.groups == 1 && is_one(conv.a.dilations);
+  return (is_full || !conv.for_library()) && takes_transposed_conv(transposed_problem(conv));
 }
 
 // The limits of a depthwise kernel that stand for an activation; false: there are none.
@@ -181,7 +195,6 @@ class ConvSteps {
   // Whether `winograd` can do it, and is the fastest way.
   bool wants_winograd() const;
   absl::StatusOr<NodeRecipe> winograd();
-  absl::StatusOr<NodeRecipe> transposed();
   absl::StatusOr<NodeRecipe> plain();
 
  private:
@@ -419,23 +432,6 @@ absl::StatusOr<NodeRecipe> ConvSteps::winograd() {
   return winograd_recipe(site_, problem);
 }
 
-// The node's operand is y, its result x.
-absl::StatusOr<NodeRecipe> ConvSteps::transposed() {
-  TransposedConvProblem problem;
-  problem.batch = conv_.x.shape[0];
-  problem.in_channels = conv_.out_channels().value();
-  problem.out_channels = conv_.in_channels().value();
-  problem.channels_last = conv_.channels_last();
-  for (size_t i = 0; i < conv_.spatial(); ++i) {
-    problem.in.push_back(y_extent(i));
-    problem.out.push_back(x_extent(i));
-    problem.kernel.push_back(kernel(i));
-    problem.stride.push_back(entry(conv_.a.strides, i, 1));
-    problem.pad_low.push_back(entry(conv_.a.padding_low, i, 0));
-  }
-  return transposed_conv_recipe(site_, problem);
-}
-
 absl::StatusOr<NodeRecipe> ConvSteps::library() {
   const ConvKind kind = conv_.kind;
   const bool copies = conv_.is_copied_for_library();
@@ -578,7 +574,8 @@ absl::StatusOr<NodeRecipe> conv_recipe(const RecipeSite& site) {
   ConvSteps steps(site, conv);
   if (!conv.has_usual_extents())
     return no_kernel(site, "convolution is of extents between 1 and 2^24");
-  if (is_transposed(site.graph, site.node, conv)) return steps.transposed();
+  if (is_transposed(site.graph, site.node, conv))
+    return transposed_conv_recipe(site, transposed_problem(conv));
   if (conv.kind != ConvKind::kForward) return conv.for_library() ? steps.library() : steps.plain();
   if (conv.is_depthwise()) return steps.depthwise();
   if (conv.for_library() && (!conv.channels_last() || conv.is_narrow())) return steps.library();

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <numeric>
 #include <utility>
 #include <vector>
 
@@ -9,6 +10,7 @@
 #include "absl/strings/str_join.h"
 #include "modellib/executors/cpu/backend/conv_gemm_step.h"
 #include "modellib/executors/cpu/backend/recipes.h"
+#include "modellib/executors/cpu/kernels/strided.h"
 #include "modellib/graph/status_macros.h"
 
 namespace modellib::cpu {
@@ -21,32 +23,44 @@ int64_t product_of(const std::vector<int64_t>& numbers) {
 }
 
 // One axis: of the results q * stride + phase, what each phase sees around place q of the image.
-// It sees x[q + offset] through tap (phase + pad) % stride + stride * t of the filter, with offset
-// = (phase + pad) / stride - t.
+// It sees x[q + offset] through the tap at phase + pad - offset * stride, if there is one: tap k of
+// the filter is at k * dilation. So each tap belongs to one phase and has one offset.
 struct Axis {
-  int64_t kernel, stride, pad;
+  int64_t kernel, stride, dilation, pad;
   int64_t first = 0, last = 0;  // of the offsets, over all phases
+  int64_t step = 0;             // each is first + a multiple of it
 
-  Axis(int64_t kernel, int64_t stride, int64_t pad) : kernel(kernel), stride(stride), pad(pad) {
-    for (int64_t phase = 0; phase < stride; ++phase) {
-      const int64_t whole = (phase + pad) / stride, part = (phase + pad) % stride;
-      if (part >= kernel) continue;
-      last = std::max(last, whole);
-      first = std::min(first, whole - (kernel - 1 - part) / stride);
+  Axis(const TransposedConvProblem& p, size_t d)
+      : kernel(p.kernel[d]), stride(p.stride[d]), dilation(p.dilation[d]), pad(p.pad_low[d]) {
+    for (int64_t k = 0; k < kernel; ++k) {
+      first = std::min(first, offset_of(k));
+      last = std::max(last, offset_of(k));
     }
+    for (int64_t k = 0; k < kernel; ++k) step = std::gcd(step, offset_of(k) - first);
+    step = std::max<int64_t>(1, step);
   }
-  int64_t offsets() const { return last - first + 1; }
+  int64_t offset_of(int64_t tap) const {
+    const int64_t at = tap * dilation - pad;
+    const int64_t phase = (at % stride + stride) % stride;
+    return (phase - at) / stride;
+  }
+  int64_t offsets() const { return (last - first) / step + 1; }
   // The tap of the filter, or -1.
-  int64_t tap(int64_t phase, int64_t offset) const {
-    const int64_t t = (phase + pad) / stride - offset;
-    const int64_t k = (phase + pad) % stride + stride * t;
-    return t < 0 || k >= kernel ? -1 : k;
+  int64_t tap(int64_t phase, int64_t number) const {
+    const int64_t at = phase + pad - (first + number * step) * stride;
+    return at < 0 || at % dilation != 0 || at / dilation >= kernel ? -1 : at / dilation;
   }
 };
 
-// The filter [in channels, out channels, kernel…] as that of the convolution, [phases…, out
-// channels][in channels, offsets…].
-std::vector<float> phase_filter(const std::vector<Axis>& axes, int64_t in_channels,
+std::vector<Axis> axes_of(const TransposedConvProblem& p) {
+  std::vector<Axis> axes;
+  for (size_t d = 0; d < p.kernel.size(); ++d) axes.emplace_back(p, d);
+  return axes;
+}
+
+// The filter [groups, in channels, out channels, kernel…] as that of the convolution, [groups,
+// phases…, out channels][in channels, offsets…]; channels are those of a group.
+std::vector<float> phase_filter(const std::vector<Axis>& axes, int64_t groups, int64_t in_channels,
                                 int64_t out_channels, absl::Span<const float> filter) {
   int64_t phases = 1, offsets = 1, taps = 1;
   for (const Axis& a : axes) {
@@ -54,24 +68,28 @@ std::vector<float> phase_filter(const std::vector<Axis>& axes, int64_t in_channe
     offsets *= a.offsets();
     taps *= a.kernel;
   }
-  std::vector<float> result(static_cast<size_t>(phases * out_channels * in_channels * offsets), 0);
+  const int64_t elements = groups * phases * out_channels * in_channels * offsets;
+  std::vector<float> result(static_cast<size_t>(elements), 0);
   for (int64_t phase = 0; phase < phases; ++phase) {
     for (int64_t offset = 0; offset < offsets; ++offset) {
       int64_t tap = 0, p = phase, o = offset, scale = 1;
       for (size_t d = axes.size(); d-- > 0 && tap >= 0;) {
         const Axis& a = axes[d];
-        const int64_t k = a.tap(p % a.stride, a.first + o % a.offsets());
+        const int64_t k = a.tap(p % a.stride, o % a.offsets());
         tap = k < 0 ? -1 : tap + k * scale;
         scale *= a.kernel;
         p /= a.stride;
         o /= a.offsets();
       }
       if (tap < 0) continue;
-      for (int64_t c = 0; c < out_channels; ++c) {
-        for (int64_t i = 0; i < in_channels; ++i) {
-          const int64_t to = ((phase * out_channels + c) * in_channels + i) * offsets + offset;
-          result[static_cast<size_t>(to)] =
-              filter[static_cast<size_t>((i * out_channels + c) * taps + tap)];
+      for (int64_t g = 0; g < groups; ++g) {
+        for (int64_t c = 0; c < out_channels; ++c) {
+          for (int64_t i = 0; i < in_channels; ++i) {
+            const int64_t from = ((g * in_channels + i) * out_channels + c) * taps + tap;
+            const int64_t row = (g * phases + phase) * out_channels + c;
+            result[static_cast<size_t>((row * in_channels + i) * offsets + offset)] =
+                filter[static_cast<size_t>(from)];
+          }
         }
       }
     }
@@ -81,11 +99,9 @@ std::vector<float> phase_filter(const std::vector<Axis>& axes, int64_t in_channe
 
 class TransposedConvSteps {
  public:
-  TransposedConvSteps(const RecipeSite& site, const TransposedConvProblem& p) : site_(site), p_(p) {
-    for (size_t d = 0; d < p.kernel.size(); ++d) {
-      axes_.emplace_back(p.kernel[d], p.stride[d], p.pad_low[d]);
-      places_.push_back(p.out[d] / Dim(p.stride[d]));
-    }
+  TransposedConvSteps(const RecipeSite& site, const TransposedConvProblem& p)
+      : site_(site), p_(p), axes_(axes_of(p)) {
+    for (size_t d = 0; d < p.out.size(); ++d) places_.push_back(p.out[d] / Dim(p.stride[d]));
   }
 
   absl::StatusOr<NodeRecipe> take() {
@@ -136,32 +152,36 @@ class TransposedConvSteps {
     ConvGemmScalars scalars;
     scalars.in_channels = p_.in_channels;
     scalars.out_channels = product_of(p_.stride) * p_.out_channels;
+    scalars.groups = p_.groups;
     const size_t skip = std::size(scalars.kernel) - axes_.size();
     for (size_t d = 0; d < axes_.size(); ++d) {
       scalars.kernel[skip + d] = axes_[d].offsets();
+      scalars.dilation[skip + d] = axes_[d].step;
       scalars.pad_low[skip + d] = -axes_[d].first;
     }
-    const StepOperand filter =
-        add_constant(recipe_, 1,
-                     absl::StrCat("transposed conv, strides ", absl::StrJoin(p_.stride, "x"),
-                                  ", padding ", absl::StrJoin(p_.pad_low, "x"), ", panels ", kPanel,
-                                  " k-block ", k_block(conv_gemm_depth(scalars))),
-                     [axes = axes_, scalars, in = p_.in_channels,
-                      out = p_.out_channels](absl::Span<const float> f) {
-                       return pack_conv_gemm_filter(scalars, phase_filter(axes, in, out, f));
-                     });
+    const StepOperand filter = add_constant(
+        recipe_, 1,
+        absl::StrCat("transposed conv, strides ", absl::StrJoin(p_.stride, "x"), ", dilations ",
+                     absl::StrJoin(p_.dilation, "x"), ", padding ", absl::StrJoin(p_.pad_low, "x"),
+                     ", groups ", p_.groups, ", panels ", kPanel, " k-block ",
+                     k_block(conv_gemm_depth(scalars))),
+        [axes = axes_, scalars, groups = p_.groups, in = p_.in_channels / p_.groups,
+         out = p_.out_channels / p_.groups](absl::Span<const float> f) {
+          return pack_conv_gemm_filter(scalars, phase_filter(axes, groups, in, out, f));
+        });
     StepRecipe step = conv_gemm_step(site_, scalars, p_.batch, p_.in, places_);
     step.outputs = {y};
     step.inputs = {x, filter, {}, {}};
     recipe_.steps.push_back(std::move(step));
   }
 
-  // [batch, places…, phases…, channels] -> the result: by axis a place, then its phase.
+  // [batch, places…, groups, phases…, channels] -> the result: by axis a place, then its phase.
   absl::Status put_side_by_side(StepOperand phases) {
     const size_t axes = axes_.size();
-    Shape split = image(places_, 1);
-    split.insert(split.end() - 1, p_.stride.begin(), p_.stride.end());
-    split.back() = p_.out_channels;
+    const int64_t channels = p_.out_channels / p_.groups;
+    Shape split = image(places_, p_.groups);
+    split.insert(split.end(), p_.stride.begin(), p_.stride.end());
+    split.emplace_back(channels);
     const std::vector<Dim> from = dense_strides(split);
     Shape result = image(p_.out, p_.out_channels);
     std::vector<Dim> to = dense_strides(result);  // batch, spatial…, channels
@@ -179,9 +199,10 @@ class TransposedConvSteps {
     add(p_.batch, from[0], to[0]);
     for (size_t d = 0; d < axes; ++d) {
       add(places_[d], from[1 + d], to[1 + d] * p_.stride[d]);
-      add(p_.stride[d], from[1 + axes + d], to[1 + d]);
+      add(p_.stride[d], from[2 + axes + d], to[1 + d]);
     }
-    add(p_.out_channels, from.back(), to.back());
+    if (p_.groups > 1) add(p_.groups, from[1 + axes], to.back() * channels);
+    add(channels, from.back(), to.back());
     return copy(walk, phases, output_operand());
   }
 
@@ -194,23 +215,16 @@ class TransposedConvSteps {
 
 }  // namespace
 
-bool phases_are_filled(const std::vector<int64_t>& kernel, const std::vector<int64_t>& stride,
-                       const std::vector<int64_t>& pad_low) {
+bool takes_transposed_conv(const TransposedConvProblem& p) {
+  for (size_t d = 0; d < p.out.size(); ++d) {
+    if (!(p.out[d] / Dim(p.stride[d]) * p.stride[d] == p.out[d])) return false;
+  }
+  // The axes that put_side_by_side() walks.
+  if (2 * p.out.size() + (p.groups > 1 ? 3 : 2) > kCopyDims) return false;
   constexpr int64_t kMostGrowth = 8;  // that of a kernel of one element by strides of 2x2x2
-  int64_t room = kMostGrowth * product_of(kernel);
-  for (size_t d = 0; d < kernel.size(); ++d) {
-    room /= stride[d];  // first: an axis takes the time of its phases
-    if (room == 0) return false;
-    room /= Axis(kernel[d], stride[d], pad_low[d]).offsets();
-  }
+  int64_t room = kMostGrowth * product_of(p.kernel);
+  for (const Axis& axis : axes_of(p)) room = room / axis.stride / axis.offsets();
   return room > 0;
-}
-
-bool are_multiples(const std::vector<Dim>& out, const std::vector<int64_t>& stride) {
-  for (size_t d = 0; d < out.size(); ++d) {
-    if (!(out[d] / Dim(stride[d]) * stride[d] == out[d])) return false;
-  }
-  return true;
 }
 
 absl::StatusOr<NodeRecipe> transposed_conv_recipe(const RecipeSite& site,

@@ -15,22 +15,21 @@
 
 namespace modellib::cpu {
 
-// y[b, c, o] = sum x[b, ic, i] * filter[ic, c, o + pad_low - i * stride], in one group, undilated.
-// The operands of the node are x and the filter. Each `out` is a multiple of its stride.
+// y[b, c, o] = sum x[b, ic, i] * filter[ic, c, k] over the channels ic of the group of c, and over
+// i and k with o + pad_low = i * stride + k * dilation. The operands of the node are x and the
+// filter [in channels, out channels / groups, kernel…].
 struct TransposedConvProblem {
   Dim batch = 1;
   std::vector<Dim> in, out;  // by spatial axis, of which there are at most three
-  std::vector<int64_t> kernel, stride, pad_low;
-  int64_t in_channels = 1, out_channels = 1;
+  std::vector<int64_t> kernel, stride, dilation, pad_low;
+  int64_t in_channels = 1, out_channels = 1, groups = 1;
   bool channels_last = true;  // both images
 };
 
-// Whether extents are such multiples, whatever is bound.
-bool are_multiples(const std::vector<Dim>& out, const std::vector<int64_t>& stride);
-// Whether the filter of all phases, most of which is zeros where strides are far larger than the
-// kernel, is at most a few times as large as the one given.
-bool phases_are_filled(const std::vector<int64_t>& kernel, const std::vector<int64_t>& stride,
-                       const std::vector<int64_t>& pad_low);
+// Whether the recipe can do it: each `out` is a multiple of its stride, whatever is bound, and the
+// filter of all phases, most of which is zeros where strides are far larger than the kernel, is at
+// most a few times as large as the one given.
+bool takes_transposed_conv(const TransposedConvProblem& problem);
 
 absl::StatusOr<NodeRecipe> transposed_conv_recipe(const RecipeSite& site,
                                                   const TransposedConvProblem& problem);
