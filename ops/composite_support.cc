@@ -83,6 +83,16 @@ Value poisoned(std::initializer_list<Value> operands) {
              : builder->poison(absl::InvalidArgumentError("an operand is a null value"));
 }
 
+Value with_shape(Value x, const Shape& shape, absl::string_view what) {
+  if (x.is_null() || x.is_poisoned()) return x;
+  GraphBuilder& b = *x.builder();
+  const std::string expected =
+      absl::StrCat(what, " must have shape ", to_string(shape), ", is ", to_string(x.type()));
+  if (x.shape().size() != shape.size()) return b.poison(absl::InvalidArgumentError(expected));
+  for (size_t i = 0; i < shape.size(); ++i) b.require_equal(x.shape()[i], shape[i], expected);
+  return b.status().ok() ? x : b.poison(b.status());
+}
+
 Value reduced(Value loss, absl::string_view reduction, absl::string_view function) {
   if (reduction == "none" || loss.is_null()) return loss;
   if (reduction == "mean") return reduce_mean(loss, {});

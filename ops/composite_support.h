@@ -41,6 +41,9 @@ Value add_gradients(Value a, Value b);
 // return `poisoned(operands)` otherwise.
 bool usable(absl::string_view function, std::initializer_list<Value> operands);
 Value poisoned(std::initializer_list<Value> operands);
+// `x` if it has the shape, otherwise a poisoned value; free extents are compared when they are
+// bound. For operands that are not to be broadcast: `what` names it. Null stays null.
+Value with_shape(Value x, const Shape& shape, absl::string_view what);
 // A loss of each element as `reduction` says: "none", "mean" or "sum". Poisons for another, in the
 // name of `function`.
 Value reduced(Value loss, absl::string_view reduction, absl::string_view function);

@@ -1,6 +1,8 @@
 #include "modellib/ops/losses.h"
 
 #include <limits>
+#include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "modellib/graph/status_macros.h"
@@ -62,6 +64,20 @@ std::vector<OpSample> bce_samples() {
   return samples;
 }
 
+// `loss` times `factor`, which broadcasts against it but does not make it larger. A null factor: 1.
+Value weighed(Value loss, Value factor, absl::string_view what) {
+  if (factor.is_null()) return loss;
+  return with_shape(loss * as_dtype(factor, loss.dtype()), loss.shape(), what);
+}
+
+absl::Status require_one_rank(absl::string_view function, const Value& a, const Value& b,
+                              const Value& c) {
+  if (a.rank() == b.rank() && a.rank() == c.rank()) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(function, ": operands must be of one rank, are ",
+                                                 to_string(a.type()), ", ", to_string(b.type()),
+                                                 " and ", to_string(c.type())));
+}
+
 }  // namespace
 
 std::vector<OpDef> loss_ops() {
@@ -81,6 +97,11 @@ Value l1_loss(Value input, Value target, absl::string_view reduction) {
 }
 
 Value smooth_l1_loss(Value input, Value target, double beta, absl::string_view reduction) {
+  if (!usable("smooth_l1_loss", {input, target})) return poisoned({input, target});
+  if (!(beta >= 0)) {
+    return input.builder()->poison(absl::InvalidArgumentError(
+        absl::StrCat("smooth_l1_loss: beta must be at least 0, is ", beta)));
+  }
   if (beta == 0.0) return l1_loss(input, target, reduction);
   const Value d = widened(input) - widened(target), size = abs(d);
   return reduced(where(less(size, beta), square(d) * (0.5 / beta), size - 0.5 * beta), reduction,
@@ -88,6 +109,11 @@ Value smooth_l1_loss(Value input, Value target, double beta, absl::string_view r
 }
 
 Value huber_loss(Value input, Value target, double delta, absl::string_view reduction) {
+  if (!usable("huber_loss", {input, target})) return poisoned({input, target});
+  if (!(delta > 0)) {
+    return input.builder()->poison(absl::InvalidArgumentError(
+        absl::StrCat("huber_loss: delta must be larger than 0, is ", delta)));
+  }
   const Value d = widened(input) - widened(target), size = abs(d);
   return reduced(where(less_equal(size, delta), square(d) * 0.5, (size - 0.5 * delta) * delta),
                  reduction, "huber_loss");
@@ -106,21 +132,28 @@ Value kl_div(Value input, Value target, absl::string_view reduction) {
 }
 
 Value binary_cross_entropy(Value p, Value target, Value weight, absl::string_view reduction) {
-  Value loss =
+  const Value loss =
       emit_op_one("binary_cross_entropy", {widened(p), as_dtype(target, widened(p).dtype())});
-  if (!weight.is_null()) loss = loss * as_dtype(weight, loss.dtype());
-  return reduced(loss, reduction, "binary_cross_entropy");
+  return reduced(weighed(loss, weight, "binary_cross_entropy: the weighted loss"), reduction,
+                 "binary_cross_entropy");
 }
 
 Value binary_cross_entropy_with_logits(Value logits, Value target, Value weight, Value pos_weight,
                                        absl::string_view reduction) {
-  const Value x = widened(logits), t = as_dtype(target, x.dtype());
+  if (!usable("binary_cross_entropy_with_logits", {logits, target})) {
+    return poisoned({logits, target});
+  }
+  const Value x = widened(logits);
+  const Value t = as_dtype(
+      with_shape(target, x.shape(), "binary_cross_entropy_with_logits: the target"), x.dtype());
   Value of_positive = log_sigmoid(x);
   if (!pos_weight.is_null()) {
-    of_positive = of_positive * ((as_dtype(pos_weight, x.dtype()) - 1.0) * t + 1.0);
+    const Value factor = (as_dtype(pos_weight, x.dtype()) - 1.0) * t + 1.0;
+    of_positive =
+        weighed(of_positive, factor, "binary_cross_entropy_with_logits: the weighted positives");
   }
-  Value loss = (1.0 - t) * x - of_positive;
-  if (!weight.is_null()) loss = loss * as_dtype(weight, x.dtype());
+  const Value loss = weighed((1.0 - t) * x - of_positive, weight,
+                             "binary_cross_entropy_with_logits: the weighted loss");
   return reduced(loss, reduction, "binary_cross_entropy_with_logits");
 }
 
@@ -135,6 +168,10 @@ Value focal_loss(Value logits, Value target, double alpha, double gamma,
 
 Value margin_ranking_loss(Value a, Value b, Value target, double margin,
                           absl::string_view reduction) {
+  if (!usable("margin_ranking_loss", {a, b, target})) return poisoned({a, b, target});
+  if (absl::Status s = require_one_rank("margin_ranking_loss", a, b, target); !s.ok()) {
+    return a.builder()->poison(std::move(s));
+  }
   const Value x = widened(a);
   const Value loss = margin - as_dtype(target, x.dtype()) * (x - widened(b));
   return reduced(clamp(loss, {.min = 0.0, .max = {}}), reduction, "margin_ranking_loss");
@@ -142,6 +179,13 @@ Value margin_ranking_loss(Value a, Value b, Value target, double margin,
 
 Value triplet_margin_loss(Value anchor, Value positive, Value negative,
                           const TripletMarginOptions& o) {
+  if (!usable("triplet_margin_loss", {anchor, positive, negative})) {
+    return poisoned({anchor, positive, negative});
+  }
+  if (absl::Status s = require_one_rank("triplet_margin_loss", anchor, positive, negative);
+      !s.ok()) {
+    return anchor.builder()->poison(std::move(s));
+  }
   const auto distance = [&](Value a, Value b) {
     return norm(widened(a) - widened(b) + o.eps, {.p = o.p, .axes = {-1}});
   };
@@ -157,11 +201,13 @@ Value contrastive_loss(Value a, Value b, Value labels, double margin, double tem
     return a.builder()->poison(absl::InvalidArgumentError(
         absl::StrCat("contrastive_loss: temperature must be at least 0, is ", temperature)));
   }
-  const Value d = norm(widened(a) - widened(b), {.p = 2, .axes = {-1}});
+  const Value other = with_shape(b, a.shape(), "contrastive_loss: the other rows");
+  const Value d = norm(widened(a) - widened(other), {.p = 2, .axes = {-1}});
   const Value gap = margin - d;
   const Value hinge = temperature == 0 ? clamp(gap, {.min = 0.0, .max = {}})
                                        : softplus(gap / temperature) * temperature;
-  const Value y = as_dtype(labels, d.dtype());
+  const Value y =
+      as_dtype(with_shape(labels, d.shape(), "contrastive_loss: the labels"), d.dtype());
   return reduce_mean(y * square(d) + (1.0 - y) * square(hinge), {});
 }
 
@@ -172,6 +218,10 @@ Value info_nce_loss(Value features, double temperature, bool normalize) {
   if (features.rank() != 2 || (rows.is_static() && rows.value() % 2 != 0)) {
     return b.poison(absl::InvalidArgumentError(absl::StrCat(
         "info_nce_loss: expected features [2n, size], got ", to_string(features.type()))));
+  }
+  if (!(temperature > 0)) {
+    return b.poison(absl::InvalidArgumentError(
+        absl::StrCat("info_nce_loss: temperature must be larger than 0, is ", temperature)));
   }
   b.require_equal(rows, half * 2, "info_nce_loss takes an even number of rows");
   const Value f = normalize ? l2_normalize(widened(features), -1) : widened(features);

@@ -2,7 +2,9 @@
 // f32 and the loss is f32.
 //
 // Formulas, defaults and subgradients are those of PyTorch's functions of the same name, except
-// where a comment names another source.
+// where a comment names another source. Input and target of mse_loss, l1_loss, smooth_l1_loss,
+// huber_loss and kl_div broadcast against each other, as there; so do operands of one rank of
+// margin_ranking_loss and triplet_margin_loss. No other operands do but weights.
 #ifndef MODELLIB_OPS_LOSSES_H_
 #define MODELLIB_OPS_LOSSES_H_
 
@@ -44,10 +46,10 @@ Value nll_loss(Value log_probs, Value target, Value weight = {}, const NllOption
 Value mse_loss(Value input, Value target, absl::string_view reduction = "mean");
 // |input - target|; also called mean absolute error.
 Value l1_loss(Value input, Value target, absl::string_view reduction = "mean");
-// d²/(2 beta) where d = |input - target| < beta, else d - beta/2.
+// d²/(2 beta) where d = |input - target| < beta, else d - beta/2; beta >= 0.
 Value smooth_l1_loss(Value input, Value target, double beta = 1.0,
                      absl::string_view reduction = "mean");
-// d²/2 where d = |input - target| <= delta, else delta (d - delta/2).
+// d²/2 where d = |input - target| <= delta, else delta (d - delta/2); delta > 0.
 Value huber_loss(Value input, Value target, double delta = 1.0,
                  absl::string_view reduction = "mean");
 // target (log target - input), input being log probabilities; 0 where the target is 0. Reductions:
@@ -89,7 +91,7 @@ Value contrastive_loss(Value a, Value b, Value labels, double margin = 1.0,
                        double temperature = 0.1);
 // features [2n, size], rows i and i + n being views of one thing: cross entropy of picking the
 // partner among all other rows, by similarity / temperature. `normalize`: cosine similarity.
-// NT-Xent of Chen et al., "SimCLR", 2020. An odd number of rows is an error.
+// NT-Xent of Chen et al., "SimCLR", 2020. An odd number of rows is an error; temperature > 0.
 Value info_nce_loss(Value features, double temperature = 0.1, bool normalize = true);
 
 }  // namespace modellib

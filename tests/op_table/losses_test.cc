@@ -4,7 +4,10 @@
 #include <gmock/gmock.h>
 
 #include <cmath>
+#include <functional>
 #include <limits>
+#include <string>
+#include <vector>
 
 #include "modellib/ops/gradients.h"
 #include "modellib/ops/pointwise.h"
@@ -25,6 +28,19 @@ Value f64(GraphBuilder& b, std::vector<int64_t> shape, const std::vector<double>
 }
 Value classes(GraphBuilder& b, const std::vector<double>& values) {
   return constant(b, DType::kI64, {static_cast<int64_t>(values.size())}, values);
+}
+
+// What is wrong with a loss of f64 inputs of these shapes; empty: nothing.
+using Operands = std::vector<Value>;
+std::string mistake(const std::vector<Shape>& shapes,
+                    const std::function<Value(const Operands&)>& loss) {
+  GraphBuilder b(builtin_ops());
+  Operands operands;
+  for (size_t i = 0; i < shapes.size(); ++i) {
+    operands.push_back(b.input("x" + std::to_string(i), {kF64, shapes[i]}));
+  }
+  loss(operands);
+  return std::string(b.status().message());
 }
 
 TEST(FocalLoss, WeighsCrossEntropyByWhatIsMissing) {
@@ -184,6 +200,53 @@ TEST(BinaryCrossEntropy, HasAFiniteGradientAtZeroAndOne) {
   ASSERT_EQ(got.size(), 2u);
   EXPECT_THAT(numbers(got[0]), Pointwise(DoubleNear(1e-12), {0.0, 0.0, 100.0, 100.0}));
   EXPECT_THAT(numbers(got[1]), Pointwise(DoubleNear(1), {0.0, 0.0, -1e12, 1e12}));
+}
+
+// A column of logits beside a row of targets is a mistake that nobody would see.
+TEST(BinaryCrossEntropyWithLogits, DoesNotBroadcastTheTarget) {
+  const auto loss = [](const Operands& x) { return binary_cross_entropy_with_logits(x[0], x[1]); };
+  EXPECT_THAT(mistake({{4, 1}, {4}}, loss),
+              HasSubstr("the target must have shape [4,1], is f64[4]"));
+  EXPECT_THAT(mistake({{4}, {1}}, loss), HasSubstr("4 differ"));
+  EXPECT_EQ(mistake({{4, 3}, {4, 3}}, loss), "");
+}
+
+TEST(BinaryCrossEntropy, BroadcastsWeightsToTheLossAlone) {
+  const auto plain = [](const Operands& x) { return binary_cross_entropy(x[0], x[1], x[2]); };
+  EXPECT_EQ(mistake({{4, 3}, {4, 3}, {3}}, plain), "");
+  EXPECT_THAT(mistake({{4}, {4}, {4, 1}}, plain), HasSubstr("the weighted loss must have shape"));
+  const auto of_logits = [](const Operands& x) {
+    return binary_cross_entropy_with_logits(x[0], x[1], x[2], x[3]);
+  };
+  EXPECT_EQ(mistake({{4, 3}, {4, 3}, {4, 1}, {3}}, of_logits), "");
+  EXPECT_THAT(mistake({{4}, {4}, {4, 1}, {4}}, of_logits), HasSubstr("the weighted loss"));
+  EXPECT_THAT(mistake({{4}, {4}, {4}, {4, 1}}, of_logits), HasSubstr("the weighted positives"));
+}
+
+TEST(Losses, OfSeveralOperandsRefuseThoseThatDoNotGoTogether) {
+  const auto ranking = [](const Operands& x) { return margin_ranking_loss(x[0], x[1], x[2]); };
+  EXPECT_THAT(mistake({{4}, {4}, {4, 1}}, ranking), HasSubstr("f64[4], f64[4] and f64[4,1]"));
+  EXPECT_EQ(mistake({{4, 1}, {4, 1}, {1, 1}}, ranking), "");
+  const auto triplet = [](const Operands& x) { return triplet_margin_loss(x[0], x[1], x[2]); };
+  EXPECT_THAT(mistake({{4, 3}, {4, 3}, {3}}, triplet), HasSubstr("must be of one rank"));
+  const auto pairs = [](const Operands& x) { return contrastive_loss(x[0], x[1], x[2]); };
+  EXPECT_THAT(mistake({{4, 3}, {4, 3}, {4, 1}}, pairs),
+              HasSubstr("the labels must have shape [4]"));
+  EXPECT_THAT(mistake({{4, 3}, {1, 3}, {4}}, pairs), HasSubstr("the other rows"));
+}
+
+TEST(Losses, RefuseOptionsOutOfRange) {
+  const auto with = [](double x, const std::function<Value(Value, double)>& loss) {
+    return mistake({{2, 3}, {2, 3}}, [&](const Operands& of) { return loss(of[0], x); });
+  };
+  const auto smooth = [](Value x, double beta) { return smooth_l1_loss(x, x, beta); };
+  EXPECT_THAT(with(-1, smooth), HasSubstr("beta"));
+  EXPECT_EQ(with(0, smooth), "");
+  const auto huber = [](Value x, double delta) { return huber_loss(x, x, delta); };
+  EXPECT_THAT(with(0, huber), HasSubstr("delta"));
+  const auto nce = [](Value x, double temperature) { return info_nce_loss(x, temperature); };
+  EXPECT_THAT(with(0, nce), HasSubstr("temperature"));
+  EXPECT_THAT(with(std::numeric_limits<double>::quiet_NaN(), nce), HasSubstr("temperature"));
 }
 
 TEST(Losses, RefuseAnUnknownReduction) {
