@@ -1,5 +1,6 @@
 // cross_entropy: softmax, logarithm and choice of the target in one composite, so that its gradient
 // is softmax - target and needs no more than the logits and one number for each row.
+#include <string>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -19,6 +20,12 @@ namespace modellib {
 namespace {
 
 int class_axis(int rank) { return rank == 1 ? 0 : 1; }
+
+// The shape of the targets: that of the logits without the axis of classes.
+Shape rows_of(Shape logits) {
+  logits.erase(logits.begin() + class_axis(static_cast<int>(logits.size())));
+  return logits;
+}
 
 // 1 everywhere but at `axis`, where it is x's extent.
 Shape extents_along(const Value& x, int axis) {
@@ -44,9 +51,8 @@ absl::Status infer(InferenceContext& c) {
   MODELLIB_RETURN_IF_ERROR(require_between("label_smoothing", a.label_smoothing, 0.0, 1.0));
   const TensorType &logits = c.input(0), &target = c.input(1);
   if (logits.rank() == 0) return absl::InvalidArgumentError("logits need an axis of classes");
-  Shape rows = logits.shape;
-  const Dim classes = rows[static_cast<size_t>(class_axis(logits.rank()))];
-  rows.erase(rows.begin() + class_axis(logits.rank()));
+  const Dim classes = logits.shape[static_cast<size_t>(class_axis(logits.rank()))];
+  const Shape rows = rows_of(logits.shape);
   const std::string expected = absl::StrCat("the target must have shape ", to_string(rows));
   if (target.rank() != static_cast<int>(rows.size())) return absl::InvalidArgumentError(expected);
   for (size_t i = 0; i < rows.size(); ++i) {
@@ -180,26 +186,45 @@ std::vector<OpSample> samples() {
   return samples;
 }
 
+// A factor for each class, in the type of x, or null; poisoned if it is something else.
+Value class_weight(Value weight, const Value& x, int axis, absl::string_view function) {
+  if (weight.is_null() || weight.is_poisoned()) return weight;
+  if (!is_real(weight.dtype())) {
+    return weight.builder()->poison(absl::InvalidArgumentError(
+        absl::StrCat(function, ": the weight must be a float, is ", to_string(weight.type()))));
+  }
+  return as_dtype(with_shape(weight, {x.dim(axis)}, absl::StrCat(function, ": the weight")),
+                  x.dtype());
+}
+
+// InvalidArgument for what targets that are probabilities cannot be asked for.
+absl::Status check_soft(const Value& logits, const CrossEntropyAttributes& a) {
+  if (logits.rank() == 0) return absl::InvalidArgumentError("logits need an axis of classes");
+  if (a.ignore_index >= 0) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "ignore_index ", a.ignore_index, " is for targets that are classes, not probabilities"));
+  }
+  return require_between("label_smoothing", a.label_smoothing, 0.0, 1.0);
+}
+
 Value soft_cross_entropy(Value logits, Value target, Value weight,
                          const CrossEntropyAttributes& a) {
   if (!usable("cross_entropy", {logits, target})) return poisoned({logits, target});
-  if (!(logits.shape() == target.shape()) || logits.rank() == 0) {
-    return logits.builder()->poison(absl::InvalidArgumentError(
-        absl::StrCat("cross_entropy: probabilities must have the logits' shape, are ",
-                     to_string(target.type()), " for ", to_string(logits.type()))));
+  if (absl::Status s = check_soft(logits, a); !s.ok()) {
+    return logits.builder()->poison(
+        absl::Status(s.code(), absl::StrCat("cross_entropy: ", s.message())));
   }
   const Value x = widened(logits);
   const int axis = class_axis(x.rank());
   const std::vector<int64_t> classes = {axis};
-  Value share = as_dtype(target, x.dtype());
+  Value share =
+      as_dtype(with_shape(target, x.shape(), "cross_entropy: the probabilities"), x.dtype());
   if (a.label_smoothing > 0) {
     share = share * (1.0 - a.label_smoothing) + a.label_smoothing / count_along(x, classes);
   }
   Value terms = share * log_softmax(x, {.axis = axis});
-  if (!weight.is_null()) {
-    const Value w = as_dtype(weight, x.dtype());
-    terms = terms * (x.rank() == 1 ? w : per_channel(w, x.rank()));
-  }
+  const Value w = class_weight(weight, x, axis, "cross_entropy");
+  if (!w.is_null()) terms = terms * (x.rank() == 1 ? w : per_channel(w, x.rank()));
   const Value rows = neg(reduce_sum(terms, {.axes = classes}));
   return reduced(rows, a.reduction, "cross_entropy");
 }
@@ -222,13 +247,20 @@ Value cross_entropy(Value logits, Value target, Value weight, CrossEntropyAttrib
 
 Value nll_loss(Value log_probs, Value target, Value weight, const NllOptions& options) {
   if (!usable("nll_loss", {log_probs, target})) return poisoned({log_probs, target});
+  if (log_probs.rank() == 0) {
+    return log_probs.builder()->poison(
+        absl::InvalidArgumentError("nll_loss: log_probs need an axis of classes"));
+  }
   const int axis = class_axis(log_probs.rank());
   const Value x = widened(log_probs);
-  const Value given = unsqueeze(target, {axis});
+  // gather_elements would take a shorter target, as torch.gather does.
+  const Value given =
+      unsqueeze(with_shape(target, rows_of(x.shape()), "nll_loss: the target"), {axis});
   const Value counts = not_equal(given, static_cast<double>(options.ignore_index));
   const Value safe = valid_target(given, counts, x, axis);
   Value each = cast(counts, x.dtype());
-  if (!weight.is_null()) each = each * gather(as_dtype(weight, x.dtype()), safe, 0);
+  const Value w = class_weight(weight, x, axis, "nll_loss");
+  if (!w.is_null()) each = each * gather(w, safe, 0);
   // What is ignored may be -inf, which no weight makes 0.
   const Value own = where(counts, neg(gather_elements(x, safe, axis)), 0.0);
   const Value loss = squeeze(own * each, {axis});

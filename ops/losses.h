@@ -29,9 +29,10 @@ struct CrossEntropyAttributes {
 };
 // -log softmax(logits)[target]. logits [n, classes], or [n, classes, …] with targets [n, …], or
 // [classes] with a scalar target. Targets are i64 classes; one out of range is an error when it
-// runs. Float targets of the logits' shape are probabilities. `weight` [classes], a factor for each
-// class, may be null; "mean" divides by the weights of the targets (their number without weights;
-// for probabilities, by n …), and is NaN where all are ignored.
+// runs. Float targets of the logits' shape are probabilities, of which none is ignored: an
+// ignore_index of 0 or more is a mistake then. `weight` [classes], a factor for each class, may be
+// null; "mean" divides by the weights of the targets (their number without weights; for
+// probabilities, by n …), and is NaN where all are ignored.
 Value cross_entropy(Value logits, Value target, Value weight = {},
                     CrossEntropyAttributes attributes = {});
 

@@ -174,6 +174,38 @@ TEST(CrossEntropy, OfHalfPrecisionIsF32) {
   EXPECT_NEAR(numbers_of(b, loss).at(0), 18 + std::log1p(std::exp(-18.0)), 1e-5);
 }
 
+TEST(CrossEntropy, OfProbabilitiesRefusesWhatItCannotDo) {
+  const auto with = [](const CrossEntropyAttributes& attributes) {
+    return mistake({{4, 3}, {4, 3}},
+                   [&](const Operands& x) { return cross_entropy(x[0], x[1], {}, attributes); });
+  };
+  EXPECT_EQ(with({.label_smoothing = 1.0}), "");
+  EXPECT_THAT(with({.label_smoothing = 1.5}), HasSubstr("label_smoothing"));
+  EXPECT_THAT(with({.label_smoothing = -0.1}), HasSubstr("label_smoothing"));
+  EXPECT_THAT(with({.ignore_index = 0}), HasSubstr("ignore_index 0"));
+  const auto plain = [](const Operands& x) { return cross_entropy(x[0], x[1]); };
+  EXPECT_THAT(mistake({{4, 3}, {4, 1}}, plain), HasSubstr("the probabilities must have shape"));
+  const auto weighted = [](const Operands& x) { return cross_entropy(x[0], x[1], x[2]); };
+  EXPECT_EQ(mistake({{4, 3}, {4, 3}, {3}}, weighted), "");
+  EXPECT_THAT(mistake({{4, 3}, {4, 3}, {1}}, weighted), HasSubstr("the weight must have shape"));
+  EXPECT_THAT(mistake({{3}, {3}, {1}}, weighted), HasSubstr("the weight must have shape"));
+}
+
+TEST(NllLoss, RefusesATargetOrWeightOfAnotherSize) {
+  const auto with = [](const Shape& target, const TensorType& weight) {
+    GraphBuilder b(builtin_ops());
+    nll_loss(b.input("x", {kF64, {4, 5}}), b.input("t", {DType::kI64, target}),
+             b.input("w", weight));
+    return std::string(b.status().message());
+  };
+  const TensorType weight = {kF64, {5}};
+  EXPECT_EQ(with({4}, weight), "");
+  EXPECT_THAT(with({2}, weight), HasSubstr("the target must have shape [4], is i64[2]"));
+  EXPECT_THAT(with({4, 1}, weight), HasSubstr("the target must have shape [4], is i64[4,1]"));
+  EXPECT_THAT(with({4}, {kF64, {6}}), HasSubstr("the weight must have shape [5]"));
+  EXPECT_THAT(with({4}, {DType::kI64, {5}}), HasSubstr("the weight must be a float"));
+}
+
 // Its row stands at class 0 meanwhile, which may be impossible.
 TEST(NllLoss, OfAnIgnoredRowIsZeroWhateverItHolds) {
   constexpr double kImpossible = -std::numeric_limits<double>::infinity();
