@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <set>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/container/flat_hash_set.h"
@@ -15,6 +17,23 @@ namespace modellib {
 namespace {
 
 bool usable(const Value& v) { return !v.is_null() && !v.is_poisoned(); }
+
+// Through the decomposition of `call`, made on `inputs`. One that stands twice among them has its
+// whole gradient at its first place.
+std::vector<Value> through_decomposition(const OpCall& call, const std::vector<Value>& inputs,
+                                         absl::Span<const Value> output_gradients) {
+  OpCall forward{call.builder, call.op, call.attributes, inputs, {}};
+  std::vector<Value> outputs = call.op.decompose(forward);
+  outputs.resize(output_gradients.size());
+  return partial_vjp(call.builder, outputs, output_gradients, inputs);
+}
+
+// A value with the elements of x that is not x; another one for each `number` from 1.
+Value stand_in(Value x, int number) {
+  Shape wider(static_cast<size_t>(number), Dim(1));
+  wider.insert(wider.end(), x.shape().begin(), x.shape().end());
+  return reshape(reshape(x, std::move(wider)), x.shape());
+}
 
 // One reverse walk over the nodes between `wrt` and the outputs.
 class ReverseWalk {
@@ -106,7 +125,7 @@ class ReverseWalk {
       call.outputs.push_back(builder_.value(node.output(i)));
     const std::vector<Value> gradients = node.op->differentiable == OpDef::Gradient::kRule
                                              ? node.op->gradient(call, upstream)
-                                             : decomposition_gradient(call, upstream);
+                                             : through_decomposition(call, call.inputs, upstream);
     for (size_t i = 0; i < node.inputs.size() && i < gradients.size(); ++i) {
       const ValueId in = node.inputs[i];
       const Value g = gradients[i];
@@ -195,10 +214,13 @@ std::vector<Value> partial_gradients(GraphBuilder& builder, Value loss,
 }
 
 std::vector<Value> decomposition_gradient(OpCall& call, absl::Span<const Value> output_gradients) {
-  OpCall forward{call.builder, call.op, call.attributes, call.inputs, {}};
-  std::vector<Value> outputs = call.op.decompose(forward);
-  outputs.resize(output_gradients.size());
-  return partial_vjp(call.builder, outputs, output_gradients, call.inputs);
+  std::vector<Value> inputs = call.inputs;
+  absl::flat_hash_map<ValueId, int> places;
+  for (Value& in : inputs) {
+    if (!usable(in) || !is_real(in.dtype())) continue;
+    if (const int before = places[in.id()]++; before > 0) in = stand_in(in, before);
+  }
+  return through_decomposition(call, inputs, output_gradients);
 }
 
 std::vector<Value> partial_vjp(GraphBuilder& builder, absl::Span<const Value> outputs,

@@ -31,13 +31,14 @@ std::vector<Value> vjp(GraphBuilder& builder, absl::Span<const Value> outputs,
                        absl::Span<const Value> output_gradients, absl::Span<const Value> wrt);
 
 // As vjp, but the values of wrt count as independent of each other: for gradient rules that emit
-// what they differentiate.
+// what they differentiate. A value that stands twice in wrt has its whole gradient at the first
+// place, null at the others.
 std::vector<Value> partial_vjp(GraphBuilder& builder, absl::Span<const Value> outputs,
                                absl::Span<const Value> output_gradients,
                                absl::Span<const Value> wrt);
 
 // The gradients of one call's inputs through its decomposition, whatever rule the op may have as
-// well.
+// well: of each operand its own, also where one value is several of them.
 std::vector<Value> decomposition_gradient(OpCall& call, absl::Span<const Value> output_gradients);
 
 }  // namespace modellib

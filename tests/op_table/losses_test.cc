@@ -174,6 +174,20 @@ TEST(CrossEntropy, OfHalfPrecisionIsF32) {
   EXPECT_NEAR(numbers_of(b, loss).at(0), 18 + std::log1p(std::exp(-18.0)), 1e-5);
 }
 
+// The loss is w (lse - x) at the target, w and x being one: both have their part of the gradient.
+TEST(CrossEntropy, WeighedByItsLogitsHasTheGradientOfBoth) {
+  const std::vector<double> logits = {0.5, 1, 2};
+  double sum = 0;
+  for (const double x : logits) sum += std::exp(x);
+  std::vector<double> expected;
+  for (const double x : logits) expected.push_back(logits[1] * std::exp(x) / sum);
+  expected[1] += std::log(sum) - 2 * logits[1];
+  GraphBuilder b(builtin_ops());
+  const Value x = f64(b, {3}, logits), target = constant(b, DType::kI64, {}, {1});
+  const Value loss = cross_entropy(x, target, x, {.reduction = "sum"});
+  EXPECT_THAT(numbers_of(b, gradients(b, loss, {x})[0]), Pointwise(DoubleNear(1e-12), expected));
+}
+
 TEST(CrossEntropy, OfProbabilitiesRefusesWhatItCannotDo) {
   const auto with = [](const CrossEntropyAttributes& attributes) {
     return mistake({{4, 3}, {4, 3}},
