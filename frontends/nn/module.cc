@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 
@@ -148,8 +149,18 @@ void Module::requires_grad(bool on) {
 }
 
 void Module::name_parameters(absl::string_view prefix) {
-  for (const bool buffers : {false, true}) {
-    for (auto& [name, p] : collect(buffers)) p.state_->name = join(prefix, name);
+  std::vector<std::pair<std::string, Parameter>> all = collect(false);
+  for (auto& buffer : collect(true)) all.push_back(std::move(buffer));
+  for (auto& [path, p] : all) {
+    p.state_->name = join(prefix, path);
+    p.state_->shares_name = false;
+  }
+  // One variable for two parameters would tie them without a word.
+  std::map<std::string, Parameter> holders;
+  for (auto& [path, p] : all) {
+    const auto [holder, is_new] = holders.try_emplace(path, p);
+    if (is_new || holder->second.same_as(p)) continue;
+    p.state_->shares_name = holder->second.state_->shares_name = true;
   }
 }
 

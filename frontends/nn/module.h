@@ -81,7 +81,9 @@ class Module {
   Module& operator=(const Module& other);
 
   // `member` must be a data member of this object (it is found again by its place in it, so that
-  // copies of the object work).
+  // copies of the object work). A name that is taken replaces nothing, unlike in PyTorch: both
+  // members stay, and if two parameters, not tied, come to one path, a graph that uses one of them
+  // is not built. To replace a member, assign to it. A member may have several names.
   void register_module(absl::string_view name, Module& member);
   void register_parameter(absl::string_view name, Parameter& member);
   void register_buffer(absl::string_view name, Parameter& member);

@@ -60,6 +60,21 @@ Parameter::Parameter(std::vector<int64_t> shape, Initializer initializer, DType 
   state_->initializer = std::move(initializer);
 }
 
+absl::Status Parameter::status() const {
+  if (is_absent()) return absl::OkStatus();
+  if (state_->name.empty()) {
+    return absl::FailedPreconditionError(
+        "a parameter is used that no module registered: call register_parameter and "
+        "register_module in the constructors");
+  }
+  if (state_->shares_name) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "two parameters are called '", state_->name,
+        "': register each under a name of its own, or tie them by assigning one to the other"));
+  }
+  return absl::OkStatus();
+}
+
 Variable Parameter::variable() const {
   return {state_->name,
           {state_->dtype, Shape(state_->shape.begin(), state_->shape.end())},
@@ -68,11 +83,7 @@ Variable Parameter::variable() const {
 
 Value Parameter::read(GraphBuilder& builder) const {
   if (is_absent()) return {};
-  if (state_->name.empty()) {
-    return builder.poison(absl::FailedPreconditionError(
-        "a parameter is used that no module registered: call register_parameter and "
-        "register_module in the constructors"));
-  }
+  if (absl::Status s = status(); !s.ok()) return builder.poison(std::move(s));
   return builder.variable(variable());
 }
 
@@ -81,7 +92,12 @@ Value Parameter::read(const Value& like) const {
 }
 
 void Parameter::assign(const Value& value) const {
-  if (!is_absent() && !value.is_null()) value.builder()->assign(variable(), value);
+  if (is_absent() || value.is_null()) return;
+  if (absl::Status s = status(); !s.ok()) {
+    value.builder()->poison(std::move(s));
+    return;
+  }
+  value.builder()->assign(variable(), value);
 }
 
 Parameter Parameter::clone() const {

@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "modellib/graph/builder.h"
 #include "modellib/graph/tensor.h"
@@ -61,6 +62,10 @@ class Parameter {
     if (state_ != nullptr) state_->initializer = std::move(initializer);
   }
 
+  // Whether a graph can use it: FailedPrecondition until a module that holds it was named,
+  // InvalidArgument if another parameter has the same name. Otherwise reading and assigning it
+  // poison the build.
+  absl::Status status() const;
   // The variable as a program knows it.
   Variable variable() const;
   // Its content in the graph that `like` belongs to; null for an absent parameter.
@@ -81,7 +86,8 @@ class Parameter {
     DType dtype = DType::kF32;
     Initializer initializer;
     bool requires_grad = true;
-    std::string name;  // set when a module tree is named
+    std::string name;          // set when a module tree is named
+    bool shares_name = false;  // with another parameter of that tree
   };
   std::shared_ptr<State> state_;
 };

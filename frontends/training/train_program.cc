@@ -38,6 +38,10 @@ absl::StatusOr<GraphRef> initialize_graph(nn::Module& model, const Optimizer& op
   const Value seed = b.input("seed", {DType::kI64, {}});
   const auto initialize = [&](const nn::Parameter& p) {
     const GraphBuilder::Scope scope(b, p.name());
+    if (absl::Status s = p.status(); !s.ok()) {
+      b.poison(std::move(s));
+      return;
+    }
     const Variable v = p.variable();
     b.assign(v, p.initializer()(b, seed, v.type));
   };

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "modellib/frontends/nn/nn.h"
 #include "modellib/graph/builder.h"
 #include "modellib/ops/registry.h"
@@ -99,6 +100,62 @@ TEST(Module, ATiedWeightCountsOnceUnderItsFirstName) {
   copy.clone_parameters();
   EXPECT_FALSE(copy.embedding.weight.same_as(tied.embedding.weight));
   EXPECT_TRUE(copy.head.weight.same_as(copy.embedding.weight)) << "the tie is lost";
+}
+
+TEST(Module, TwoParametersOfOneNameAreAMistake) {
+  struct Twins : Module {
+    Twins() : first(3, 3), second(3, 3) {
+      register_module("fc", first);
+      register_module("fc", second);
+    }
+    Value forward(Value x) override { return second.forward(first.forward(x)); }
+    Linear first, second;
+  } twins;
+  const auto build = [&twins] {
+    twins.name_parameters();
+    GraphBuilder b(builtin_ops());
+    b.output("y", twins.forward(b.input("x", {DType::kF32, {4, 3}})));
+    return b.build().status();
+  };
+  const absl::Status status = build();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_TRUE(absl::StrContains(status.message(), "two parameters are called 'fc.")) << status;
+  twins.second = twins.first;  // one set of weights, as one name says
+  EXPECT_EQ(build(), absl::OkStatus());
+}
+
+TEST(Module, AParameterAndABufferOfOneNameAreAMistake) {
+  struct Both : Module {
+    Both() : scale({3}, init::ones()), statistic({3}, init::zeros()) {
+      register_parameter("scale", scale);
+      register_buffer("scale", statistic);
+    }
+    Parameter scale, statistic;
+  } both;
+  both.name_parameters();
+  for (const Parameter& p : {both.scale, both.statistic}) {
+    EXPECT_EQ(p.status().code(), absl::StatusCode::kInvalidArgument);
+    GraphBuilder b(builtin_ops());
+    p.assign(constant(b, DType::kF32, {3}, {1, 2, 3}));
+    EXPECT_EQ(b.status().code(), absl::StatusCode::kInvalidArgument);
+  }
+}
+
+TEST(Module, OneModuleMayHaveTwoNames) {
+  struct Shared : Module {
+    Shared() : layer(3, 3) {
+      register_module("first", layer);
+      register_module("second", layer);
+      register_module("second", layer);
+    }
+    Value forward(Value x) override { return layer.forward(layer.forward(x)); }
+    Linear layer;
+  } shared;
+  EXPECT_EQ(names_of(shared.named_parameters()), (Names{"first.weight", "first.bias"}));
+  shared.name_parameters();
+  GraphBuilder b(builtin_ops());
+  b.output("y", shared.forward(b.input("x", {DType::kF32, {4, 3}})));
+  EXPECT_EQ(b.build().status(), absl::OkStatus());
 }
 
 TEST(Module, ModesReachAllBelow) {

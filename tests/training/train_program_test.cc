@@ -182,6 +182,25 @@ TEST(TrainProgram, ATiedWeightHasOneUpdate) {
             (std::set<std::string>{"a.weight", "a.bias", "b.bias", "step"}));
 }
 
+// Also of statistics that no loss sees.
+TEST(TrainProgram, RefusesTwoParametersOfOneName) {
+  struct Twins : nn::Module {
+    Twins() : fc(3, 2), first(3), second(3) {
+      register_module("fc", fc);
+      register_module("norm", first);
+      register_module("norm", second);
+    }
+    Value forward(Value x) override { return fc.forward(x); }
+    nn::Linear fc;
+    nn::BatchNorm1d first, second;
+  } model;
+  model.first.requires_grad(false);
+  model.second.requires_grad(false);
+  const auto program = make_train_program(model, SGD(), classification(3));
+  ASSERT_FALSE(program.ok());
+  EXPECT_TRUE(absl::StrContains(program.status().message(), "'norm.weight'")) << program.status();
+}
+
 TEST(TrainProgram, AMistakeInTheModelNamesItsScope) {
   nn::Sequential model(nn::Linear(3, 5), nn::Linear(4, 2));
   const auto program = make_train_program(model, SGD(), classification(3));
