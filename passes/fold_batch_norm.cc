@@ -71,12 +71,14 @@ class BatchNormFolding {
     const auto has = [&](int i) {
       return static_cast<size_t>(i) < site.inputs.size() && !site.in(i).is_null();
     };
-    Value factor = rsqrt(site.in(2) + site.node.attributes.as<BatchNormAttributes>().eps);
-    if (has(3)) factor = factor * site.in(3);
-    Value mean = site.in(1);
+    // The statistics and what follows them may be of another float type than the convolution.
+    const auto wide = [&](int i) { return as_dtype(site.in(i), type.dtype); };
+    Value factor = rsqrt(wide(2) + site.node.attributes.as<BatchNormAttributes>().eps);
+    if (has(3)) factor = factor * wide(3);
+    Value mean = wide(1);
     if (bias != kNoValue) mean = mean - reshape(constant(bias), channels);
     Value term = neg(mean * factor);
-    if (has(4)) term = term + site.in(4);
+    if (has(4)) term = term + wide(4);
     Shape along_filter(type.shape.size(), Dim(1));
     along_filter[0] = channels[0];
     const Value filter = constant(product->inputs[1]) * reshape(factor, along_filter);

@@ -57,6 +57,27 @@ TEST(FoldBatchNorm, TakesTheBiasAlong) {
   })"));
 }
 
+// As a model has them whose norms were stored in half precision.
+TEST(FoldBatchNorm, TakesConstantsOfOtherTypes) {
+  EXPECT_EQ(after(R"(graph "g" (x: f32[1,1,3,3]) {
+    w = constant() {value: f32[2,1,1,1] [1, 2]}
+    mean = constant() {value: f16[2] [1, 2]}
+    var = constant() {value: f64[2] [4, 4]}
+    weight = constant() {value: f16[2] [2, 6]}
+    bias = constant() {value: bf16[2] [10, 20]}
+    c = conv(x, w)
+    y = batch_norm_inference(c, mean, var, weight, bias) {eps: 0.0}
+    return y
+  })"),
+            printed(R"(graph "g" (x: f32[1,1,3,3]) {
+    %0 = constant() {value: f32[2,1,1,1] [1, 6]}
+    %1 = conv(x, %0)
+    %2 = constant() {value: f32[1,2,1,1] [9, 14]}
+    y = add(%1, %2)
+    return y
+  })"));
+}
+
 TEST(FoldBatchNorm, LeavesWhatVariesOrIsReadElsewhere) {
   constexpr char kVariable[] = R"(graph "g" (x: f32[1,1,3,3], mean: f32[2]) {
     w = constant() {value: f32[2,1,1,1] [1, 2]}
