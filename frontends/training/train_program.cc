@@ -112,7 +112,13 @@ Backward differentiate(GraphBuilder& b, Value loss, const std::vector<nn::Parame
     back.values.push_back(parameters[i].read(b));
     back.gradients.push_back(gradients[i]);
   }
-  if (back.gradients.empty()) return back;
+  if (back.gradients.empty()) {
+    b.poison(absl::InvalidArgumentError(
+        parameters.empty()
+            ? "nothing to train: no parameter of the model wants a gradient"
+            : "nothing to train: the loss depends on no parameter that wants a gradient"));
+    return back;
+  }
   if (options.data_parallel.has_value()) {
     back.gradients = average_gradients(b, back.gradients, *options.data_parallel);
   }

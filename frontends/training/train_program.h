@@ -60,6 +60,7 @@ inline constexpr char kEvalEntry[] = "eval";
 //   train(inputs…, targets…, learning_rate: f32[]) -> loss, prediction; updates
 //   eval(inputs…) -> prediction
 // Parameters without a path to the loss are not updated and have no slots: torch.optim skips them.
+// If none has one that also wants a gradient, that is an InvalidArgument.
 // For the entry "train" each module is in the mode that it has, so that a backbone after eval()
 // keeps its running statistics; a model that is itself in eval mode is put into training mode
 // first, with all below. The first mistake in the model's code, with its scope.

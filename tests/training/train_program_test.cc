@@ -155,15 +155,25 @@ TEST(TrainProgram, AnEmbeddingMayBeUsedTwice) {
   }
 }
 
-TEST(TrainProgram, OfALossThatDependsOnNoParameterUpdatesNone) {
-  nn::Linear model(3, 2);
-  TrainProgramOptions options = classification(3);
-  options.gradient_clipping = 1.0;
-  options.mixed_precision = MixedPrecision{};
-  options.forward = [](nn::Module&, absl::Span<const Value> in) { return in[0]; };
-  const auto program = make_train_program(model, AdamW(), options);
-  ASSERT_TRUE(program.ok()) << program.status();
-  EXPECT_EQ(assigned(*program, kTrainEntry), std::set<std::string>{"step"});
+TEST(TrainProgram, RefusesAStepThatTrainsNothing) {
+  TrainProgramOptions detached = classification(3), elsewhere = classification(3);
+  detached.loss = [](Value prediction, absl::Span<const Value> targets) {
+    return cross_entropy(stop_gradient(prediction), targets[0]);
+  };
+  elsewhere.gradient_clipping = 1.0;
+  elsewhere.mixed_precision = MixedPrecision{};
+  elsewhere.forward = [](nn::Module&, absl::Span<const Value> in) { return in[0]; };
+  for (const TrainProgramOptions& options : {detached, elsewhere}) {
+    nn::Linear model(3, 2);
+    const absl::Status status = make_train_program(model, AdamW(), options).status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+    EXPECT_TRUE(absl::StrContains(status.message(), "the loss depends on no parameter")) << status;
+  }
+  nn::Linear frozen(3, 2);
+  frozen.requires_grad(false);
+  const absl::Status status = make_train_program(frozen, SGD(), classification(3)).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_TRUE(absl::StrContains(status.message(), "no parameter of the model wants")) << status;
 }
 
 TEST(TrainProgram, ATiedWeightHasOneUpdate) {
