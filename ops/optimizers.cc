@@ -26,6 +26,11 @@ absl::Status require_scalar(InferenceContext& c, int operand, bool right_type,
       absl::StrCat(what, " scalar, is ", to_string(c.input(operand))));
 }
 
+absl::Status require_not_negative(absl::string_view attribute, double value) {
+  if (value >= 0) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(attribute, " must not be negative, is ", value));
+}
+
 // Checks all but the attributes; `slots` slots, present ones become outputs after the parameter.
 absl::Status infer_update(InferenceContext& c, int slots) {
   const TensorType& param = c.input(kParam);
@@ -94,6 +99,8 @@ struct Update {
 
 absl::Status infer_sgd(InferenceContext& c) {
   const auto& a = c.attributes.as<SgdAttributes>();
+  MODELLIB_RETURN_IF_ERROR(require_not_negative("momentum", a.momentum));
+  MODELLIB_RETURN_IF_ERROR(require_not_negative("weight_decay", a.weight_decay));
   const int buffer = kFirstSlot, momentum = kFirstSlot + 3;
   const bool moves = a.momentum != 0 || c.has(momentum);
   if (moves != c.has(buffer)) {
@@ -130,6 +137,8 @@ absl::Status infer_adam(InferenceContext& c) {
       return absl::InvalidArgumentError(absl::StrCat(name, " must lie in [0, 1), is ", beta));
     }
   }
+  MODELLIB_RETURN_IF_ERROR(require_not_negative("eps", a.eps));
+  MODELLIB_RETURN_IF_ERROR(require_not_negative("weight_decay", a.weight_decay));
   return infer_update(c, 3);
 }
 

@@ -28,7 +28,7 @@ struct OptimizerStep {
 };
 
 struct SgdAttributes {
-  double momentum = 0.0;
+  double momentum = 0.0;  // not negative, as the decay
   double dampening = 0.0;
   double weight_decay = 0.0;
   bool nesterov = false;  // needs momentum, and no dampening
@@ -50,9 +50,9 @@ SgdSlots sgd_update(const SgdSlots& slots, Value grad, const OptimizerStep& step
                     SgdAttributes attributes = {}, Value momentum = {});
 
 struct AdamAttributes {
-  double beta1 = 0.9;
+  double beta1 = 0.9;  // both in [0, 1)
   double beta2 = 0.999;
-  double eps = 1e-8;
+  double eps = 1e-8;  // not negative, as the decay
   double weight_decay = 0.0;
   static constexpr auto fields() {
     return std::make_tuple(

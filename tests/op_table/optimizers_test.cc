@@ -173,6 +173,33 @@ TEST(Updates, RefuseWhatTheyCannotDo) {
               HasSubstr("beta2"));
 }
 
+// Those that torch.optim refuses.
+TEST(Updates, RefuseOptionsOutOfRange) {
+  const auto sgd = [](SgdAttributes attributes) {
+    GraphBuilder b(builtin_ops());
+    const Value p = vector(b, kParam);
+    sgd_update({p, p}, p, step_of(b, 1), attributes);
+    return std::string(b.status().message());
+  };
+  EXPECT_EQ(sgd({.momentum = 0.9, .weight_decay = 0.1}), "");
+  EXPECT_THAT(sgd({.momentum = -0.9}), HasSubstr("momentum"));
+  EXPECT_THAT(sgd({.momentum = NAN}), HasSubstr("momentum"));
+  EXPECT_THAT(sgd({.momentum = 0.9, .weight_decay = -1}), HasSubstr("weight_decay"));
+  constexpr decltype(&adam_update) kUpdates[] = {adam_update, adamw_update};
+  for (const auto update : kUpdates) {
+    const auto adam = [update](AdamAttributes attributes) {
+      GraphBuilder b(builtin_ops());
+      const Value p = vector(b, kParam);
+      update({p, p, p}, p, step_of(b, 1), attributes, {});
+      return std::string(b.status().message());
+    };
+    EXPECT_EQ(adam({.eps = 0}), "");
+    EXPECT_THAT(adam({.beta1 = -0.1}), HasSubstr("beta1"));
+    EXPECT_THAT(adam({.eps = -1}), HasSubstr("eps"));
+    EXPECT_THAT(adam({.weight_decay = -1}), HasSubstr("weight_decay"));
+  }
+}
+
 TEST(Clipping, IsThatOfTheGlobalNorm) {
   GraphBuilder b(builtin_ops());
   const Value first = vector(b, {3, 0}), second = cast(vector(b, {4}), DType::kF16);
