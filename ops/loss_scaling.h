@@ -21,7 +21,7 @@ namespace modellib {
 // comes before the squares, which would overflow where a scaled loss has made gradients large.
 Value global_norm(absl::Span<const Value> gradients, Value scale = {});
 // min(1, max_norm / (norm + 1e-6)): what torch.nn.utils.clip_grad_norm_ multiplies gradients by. A
-// norm that is not finite gives 0 or NaN: predicate the update.
+// norm that is not finite gives 0 or NaN: predicate the update. max_norm >= 0.
 Value clip_factor(Value norm, double max_norm);
 // bool scalar: no gradient has an infinity or NaN.
 Value all_finite(absl::Span<const Value> gradients);
@@ -31,8 +31,8 @@ struct LossScale {
   Value good_steps;  // i64 scalar: steps in a row without an overflow, starts with 0
 };
 struct LossScaleOptions {
-  double growth_factor = 2.0;
-  double backoff_factor = 0.5;
+  double growth_factor = 2.0;   // above 1
+  double backoff_factor = 0.5;  // between 0 and 1
   int64_t growth_interval = 2000;
 };
 // After a step: an overflow (ok false) shrinks the scale; growth_interval good steps in a row let

@@ -1,5 +1,6 @@
 #include "modellib/frontends/training/train_program.h"
 
+#include <limits>
 #include <utility>
 
 #include "absl/container/flat_hash_set.h"
@@ -24,7 +25,35 @@ std::vector<Value> declare(GraphBuilder& builder, const std::vector<NamedType>& 
 }
 
 Value predict(nn::Module& model, const TrainProgramOptions& options, const std::vector<Value>& in) {
-  return options.forward ? options.forward(model, in) : model.forward(in.at(0));
+  return options.forward ? options.forward(model, in) : model.forward(in[0]);
+}
+
+// InvalidArgument unless predict() has what it needs.
+absl::Status check_inputs(const TrainProgramOptions& options) {
+  if (options.forward || options.inputs.size() == 1) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(
+      options.inputs.size(), " inputs need a forward function: Module::forward takes one"));
+}
+
+// InvalidArgument for what no graph shows.
+absl::Status check(const Optimizer& optimizer, const TrainProgramOptions& options) {
+  if (options.inputs.empty() || !options.loss) {
+    return absl::InvalidArgumentError("a training program needs an input and a loss");
+  }
+  MODELLIB_RETURN_IF_ERROR(check_inputs(options));
+  if (!(optimizer.learning_rate() >= 0)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("the learning rate must not be negative, is ", optimizer.learning_rate()));
+  }
+  if (options.mixed_precision.has_value()) {
+    const double scale = options.mixed_precision->initial_scale;
+    using F32 = std::numeric_limits<float>;
+    if (!(scale >= F32::min() && scale <= F32::max())) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("the initial loss scale must be a positive f32, is ", scale));
+    }
+  }
+  return absl::OkStatus();
 }
 
 // Names of parameters.
@@ -169,6 +198,11 @@ absl::StatusOr<GraphRef> train_graph(nn::Module& model, const Optimizer& optimiz
     const std::vector<Value> next =
         optimizer.update(back.values[i], state, back.gradients[i], step);
     if (!b.status().ok()) return b.status();
+    if (next.size() != slots.size() + 1) {
+      return absl::InvalidArgumentError(absl::StrCat("the optimizer gives ", next.size(),
+                                                     " values for a parameter and ", slots.size(),
+                                                     " slots"));
+    }
     b.assign(p.variable(), next[0]);
     for (size_t s = 0; s < slots.size(); ++s) b.assign(slot_variable(p, slots[s]), next[s + 1]);
     updated.insert(p.name());
@@ -203,6 +237,7 @@ Variable slot_variable(const nn::Parameter& parameter, const std::string& slot) 
 }
 
 absl::StatusOr<GraphRef> make_eval_graph(nn::Module& model, const TrainProgramOptions& options) {
+  MODELLIB_RETURN_IF_ERROR(check_inputs(options));
   model.name_parameters();
   GraphBuilder b(builtin_ops(), kEvalEntry);
   const std::vector<Value> inputs = declare(b, options.inputs);
@@ -217,9 +252,7 @@ absl::StatusOr<GraphRef> make_eval_graph(nn::Module& model, const TrainProgramOp
 
 absl::StatusOr<Program> make_train_program(nn::Module& model, const Optimizer& optimizer,
                                            const TrainProgramOptions& options) {
-  if (options.inputs.empty() || !options.loss) {
-    return absl::InvalidArgumentError("a training program needs an input and a loss");
-  }
+  MODELLIB_RETURN_IF_ERROR(check(optimizer, options));
   model.name_parameters();
   Program program;
   Names updated;

@@ -25,8 +25,8 @@ namespace modellib::training {
 // good steps in a row double it. Scale and count are the variables "loss_scale.scale" (f32[]) and
 // "loss_scale.good_steps" (i64[]).
 struct MixedPrecision {
-  DType dtype = DType::kF16;  // or bf16
-  double initial_scale = 65536;
+  DType dtype = DType::kF16;     // or bf16
+  double initial_scale = 65536;  // above 0
   LossScaleOptions scaling;
 };
 
@@ -39,7 +39,8 @@ struct NamedType {
 struct TrainProgramOptions {
   std::vector<NamedType> inputs;   // of the model: "input"
   std::vector<NamedType> targets;  // "target"
-  // The model's prediction from its inputs; default: Module::forward of the single input.
+  // The model's prediction from its inputs; default: Module::forward of the single input. Needed
+  // for several.
   std::function<Value(nn::Module&, absl::Span<const Value> inputs)> forward;
   // A scalar from prediction and targets.
   std::function<Value(Value prediction, absl::Span<const Value> targets)> loss;
@@ -63,7 +64,8 @@ inline constexpr char kEvalEntry[] = "eval";
 // If none has one that also wants a gradient, that is an InvalidArgument.
 // For the entry "train" each module is in the mode that it has, so that a backbone after eval()
 // keeps its running statistics; a model that is itself in eval mode is put into training mode
-// first, with all below. The first mistake in the model's code, with its scope.
+// first, with all below. The first mistake in the model's code, with its scope; InvalidArgument for
+// a negative learning rate and other options out of range.
 absl::StatusOr<Program> make_train_program(nn::Module& model, const Optimizer& optimizer,
                                            const TrainProgramOptions& options);
 

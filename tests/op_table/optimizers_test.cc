@@ -252,6 +252,20 @@ TEST(LossScale, GrowsAfterGoodStepsAndShrinksAtAnOverflow) {
   }
 }
 
+TEST(LossScale, RefusesToShrinkByGrowing) {
+  const auto message = [](const LossScaleOptions& options) {
+    GraphBuilder b(builtin_ops());
+    update_loss_scale({b.scalar(8), b.scalar(0, DType::kI64)}, constant(b, DType::kBool, {}, {1}),
+                      options);
+    return std::string(b.status().message());
+  };
+  EXPECT_EQ(message({}), "");
+  EXPECT_THAT(message({.growth_factor = 1}), HasSubstr("these are 1, 0.5 and 2000"));
+  EXPECT_THAT(message({.backoff_factor = 2}), HasSubstr("these are 2, 2 and 2000"));
+  EXPECT_THAT(message({.backoff_factor = 0}), HasSubstr("these are"));
+  EXPECT_THAT(message({.growth_interval = 0}), HasSubstr("these are"));
+}
+
 TEST(LossScale, StaysFinite) {
   GraphBuilder b(builtin_ops());
   const LossScale next =

@@ -229,6 +229,51 @@ TEST(TrainProgram, RefusesALossThatIsNoScalarAndOptionsThatLack) {
   options = classification(3);
   options.inputs.clear();
   EXPECT_FALSE(make_train_program(model, SGD(), options).ok());
+  // Of which Module::forward would see the first alone.
+  options = classification(3);
+  options.inputs.push_back({"mask", {DType::kF32, {4, 3}}});
+  EXPECT_FALSE(make_train_program(model, SGD(), options).ok());
+  EXPECT_FALSE(make_eval_graph(model, options).ok());
+  options.inputs.clear();
+  EXPECT_FALSE(make_eval_graph(model, options).ok());
+}
+
+TEST(TrainProgram, RefusesOptionsOutOfRange) {
+  nn::Linear model(3, 2);
+  const auto message = [&model](const Optimizer& optimizer, const TrainProgramOptions& options) {
+    const absl::Status status = make_train_program(model, optimizer, options).status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+    return std::string(status.message());
+  };
+  using testing::HasSubstr;
+  const TrainProgramOptions plain = classification(3);
+  EXPECT_THAT(message(SGD({.lr = -1e-3}), plain), HasSubstr("learning rate"));
+  EXPECT_THAT(message(SGD({.momentum = -0.9}), plain), HasSubstr("momentum"));
+  EXPECT_THAT(message(Adam({.eps = -1}), plain), HasSubstr("eps"));
+  TrainProgramOptions clipped = plain;
+  clipped.gradient_clipping = -1;
+  EXPECT_THAT(message(SGD(), clipped), HasSubstr("norm must not be negative"));
+  TrainProgramOptions scaled = plain;
+  scaled.mixed_precision = MixedPrecision{.initial_scale = 0};
+  EXPECT_THAT(message(SGD(), scaled), HasSubstr("initial loss scale"));
+  scaled.mixed_precision = MixedPrecision{.scaling = {.backoff_factor = 2}};
+  EXPECT_THAT(message(SGD(), scaled), HasSubstr("shrinks"));
+}
+
+TEST(TrainProgram, RefusesAnOptimizerThatForgetsItsSlots) {
+  struct Forgetful : Optimizer {
+    Forgetful() : Optimizer(1e-3) {}
+    std::vector<std::string> slots() const override { return {"momentum"}; }
+    std::vector<Value> update(Value param, absl::Span<const Value>, Value gradient,
+                              const OptimizerStep& step) const override {
+      return {param - gradient * step.lr};
+    }
+  };
+  nn::Linear model(3, 2);
+  const absl::Status status = make_train_program(model, Forgetful(), classification(3)).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_TRUE(absl::StrContains(status.message(), "1 values for a parameter and 1 slots"))
+      << status;
 }
 
 }  // namespace
