@@ -1,9 +1,13 @@
 #include "modellib/frontends/nn/positional_encoding.h"
 
 #include <cmath>
+#include <utility>
 
+#include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "modellib/frontends/nn/spatial.h"
+#include "modellib/graph/dtype.h"
+#include "modellib/graph/status_macros.h"
 #include "modellib/graph/tensor.h"
 #include "modellib/ops/attention.h"
 #include "modellib/ops/index.h"
@@ -13,8 +17,8 @@
 namespace modellib::nn {
 namespace {
 
-Tensor sinusoids(int64_t length, int64_t size, DType dtype) {
-  Tensor table = *Tensor::zeros(dtype, {length, size});
+absl::StatusOr<Tensor> sinusoids(int64_t length, int64_t size, DType dtype) {
+  MODELLIB_ASSIGN_OR_RETURN(Tensor table, Tensor::zeros(dtype, {length, size}));
   for (int64_t t = 0; t < length; ++t) {
     for (int64_t i = 0; i < size; i += 2) {
       const double angle = static_cast<double>(t) *
@@ -38,15 +42,17 @@ Value PositionalEncoding::forward(Value input) {
   const ModuleScope scope(*this, input);
   if (!check_rank(input, {3}, "PositionalEncoding", "[length, batch, features]")) return input;
   const Dim length = input.dim(batch_first ? 1 : 0), size = input.dim(2);
-  const bool fits = length.is_static() && length.value() <= max_len && size.is_static() &&
-                    size.value() == d_model && d_model > 0 && d_model % 2 == 0;
+  const bool fits = is_floating(input.dtype()) && length.is_static() && length.value() <= max_len &&
+                    size.is_static() && size.value() == d_model && d_model > 0 && d_model % 2 == 0;
   if (!fits) {
     return input.builder()->poison(absl::InvalidArgumentError(
         absl::StrCat("PositionalEncoding of up to ", max_len, " positions of ", d_model,
-                     " features (an even number) cannot take ", to_string(input.type()))));
+                     " float features (an even number) cannot take ", to_string(input.type()))));
   }
-  const Value table = input.builder()->constant(sinusoids(length.value(), d_model, input.dtype()));
-  return dropout.forward(input + unsqueeze(table, {batch_first ? 0 : 1}));
+  absl::StatusOr<Tensor> table = sinusoids(length.value(), d_model, input.dtype());
+  if (!table.ok()) return input.builder()->poison(table.status());
+  const Value addend = input.builder()->constant(*std::move(table));
+  return dropout.forward(input + unsqueeze(addend, {batch_first ? 0 : 1}));
 }
 
 LearnedPositionalEncoding::LearnedPositionalEncoding(int64_t max_positions, int64_t d_model)

@@ -99,6 +99,26 @@ TEST_P(LayerRefusal, SaysWhatIsWrongAndWhere) {
 INSTANTIATE_TEST_SUITE_P(Layers, LayerRefusal, testing::ValuesIn(refusals()),
                          [](const auto& info) { return std::string(info.param.name); });
 
+// Of which there is no table of sines.
+TEST(LayerRefusal, PositionsOfAnInputThatIsNotFloat) {
+  for (const DType dtype : {DType::kString, DType::kI64}) {
+    GraphBuilder b(builtin_ops());
+    PositionalEncoding encoding(4);
+    encoding.forward(b.input("x", {dtype, {3, 1, 4}}));
+    EXPECT_EQ(b.status().code(), absl::StatusCode::kInvalidArgument);
+    EXPECT_TRUE(absl::StrContains(b.status().message(), "float features")) << b.status();
+  }
+}
+
+TEST(LayerRefusal, PositionsThatNoMemoryHolds) {
+  constexpr int64_t kMany = int64_t{1} << 40;
+  GraphBuilder b(builtin_ops());
+  PositionalEncoding encoding(kMany, 0.0, kMany);
+  encoding.forward(b.input("x", {DType::kF32, {kMany, 1, kMany}}));
+  EXPECT_FALSE(b.status().ok());
+  EXPECT_TRUE(absl::StrContains(b.status().message(), "too many elements")) << b.status();
+}
+
 TEST(LayerRefusal, AnUnknownActivation) {
   GraphBuilder b(builtin_ops());
   ActivationFunction::named("gelo")(b.input("x", {DType::kF32, {2}}));
