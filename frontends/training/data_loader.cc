@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "modellib/graph/dtype.h"
 #include "modellib/graph/philox.h"
 #include "modellib/graph/status_macros.h"
 
@@ -37,6 +38,12 @@ absl::StatusOr<DataLoader> DataLoader::create(Tensor inputs, Tensor targets,
   if (inputs.rank() == 0 || targets.rank() == 0 || inputs.shape()[0] == 0 ||
       inputs.shape()[0] != targets.shape()[0]) {
     return absl::InvalidArgumentError("inputs and targets must hold as many samples, at least one");
+  }
+  for (const DType dtype : {inputs.dtype(), targets.dtype()}) {
+    if (bits_of(dtype) < 8) {
+      return absl::InvalidArgumentError(absl::StrCat("elements of ", to_string(dtype),
+                                                     " share their bytes: give i8 or u8 instead"));
+    }
   }
   if (options.batch_size < 1) {
     return absl::InvalidArgumentError(absl::StrCat("batch size ", options.batch_size));

@@ -29,7 +29,7 @@ struct DataLoaderOptions {
 class DataLoader {
  public:
   // Extent 0 of both tensors counts the samples. InvalidArgument if they differ, if there is none,
-  // or for a batch size below 1.
+  // for elements of less than a byte, or for a batch size below 1.
   static absl::StatusOr<DataLoader> create(Tensor inputs, Tensor targets,
                                            const DataLoaderOptions& options = {});
 

@@ -115,6 +115,9 @@ TEST(DataLoader, RefusesWhatDoesNotFit) {
   EXPECT_EQ(code(two, three, 1), absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(code(none, none, 1), absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(code(scalar, scalar, 1), absl::StatusCode::kInvalidArgument);
+  const Tensor packed = *Tensor::zeros(DType::kI4, {2, 3});
+  EXPECT_EQ(code(packed, two, 1), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(code(two, packed, 1), absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(code(two, two, 0), absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(code(two, two, -1), absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(code(two, two, 1), absl::StatusCode::kOk);
