@@ -1,6 +1,7 @@
 #include "modellib/ops/reduce.h"
 
 #include <cmath>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "modellib/graph/status_macros.h"
@@ -379,6 +380,9 @@ Value cumsum(Value x, CumsumAttributes a) { return emit_op_one("cumsum", {x}, At
 
 Value count_along(Value x, absl::Span<const int64_t> axes) {
   if (x.is_null() || x.is_poisoned()) return x;
+  if (absl::Status s = normal_axes(axes, x.rank()).status(); !s.ok()) {
+    return x.builder()->poison(std::move(s));
+  }
   const auto reduced = reduced_axes(axes, x.rank());
   Dim count = 1;
   for (size_t d = 0; d < reduced.size(); ++d) {
