@@ -406,6 +406,9 @@ Value rotary_embedding(Value x, Value positions, double base, bool interleaved) 
         "[positions] or [batch, positions], got ",
         to_string(x.type()), " and ", to_string(positions.type()))));
   }
+  const Shape rows = positions.rank() == 1 ? Shape{x.dim(2)} : Shape{x.dim(0), x.dim(2)};
+  positions = with_shape(positions, rows, "rotary_embedding: positions");
+  if (positions.is_poisoned()) return positions;
   const Value wide = widened(x);
   const int64_t half = size.value() / 2;
   absl::StatusOr<Tensor> rates = Tensor::zeros(wide.dtype(), {half});

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "modellib/graph/status_macros.h"
 #include "modellib/ops/families.h"
 #include "modellib/ops/op_support.h"
@@ -291,7 +292,15 @@ Value conv_transpose(Value x, Value filter, ConvAttributes attributes,
   if (absl::Status s = check_ranks(x.shape(), filter.shape(), x.shape()); !s.ok()) return fail(s);
   const auto w = window_of(attributes, filter.shape());
   if (!w.ok()) return fail(w.status());
-  output_padding.resize(w->kernel.size(), 0);
+  if (output_padding.empty()) output_padding.assign(w->kernel.size(), 0);
+  const bool fits = output_padding.size() == w->kernel.size() &&
+                    std::all_of(output_padding.begin(), output_padding.end(),
+                                [](int64_t extra) { return extra >= 0; });
+  if (!fits) {
+    return fail(absl::InvalidArgumentError(
+        absl::StrCat("conv_transpose: output_padding is [", absl::StrJoin(output_padding, ","),
+                     "], expected ", w->kernel.size(), " numbers that are not negative")));
+  }
   attributes.shape = x.shape();
   attributes.shape[w->channel_axis(x.shape().size())] = filter.shape()[1] * attributes.groups;
   attributes.padding_high = w->padding_high;

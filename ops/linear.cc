@@ -20,7 +20,7 @@ Value linear(Value x, Value w, Value b) {
   for (int i = 0; i + 1 < x.rank(); ++i) rows = rows * x.dim(i);
   const Value matrix = x.rank() == 2 ? x : reshape(x, {rows, x.dim(-1)});
   Value y = matmul(matrix, w, {.transpose_b = true});
-  if (!b.is_null()) y = y + b;
+  if (!b.is_null()) y = y + with_shape(b, {w.dim(0)}, "linear: the bias");
   if (x.rank() == 2) return y;
   Shape shape = x.shape();
   shape.back() = w.dim(0);

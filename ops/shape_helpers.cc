@@ -107,7 +107,13 @@ std::vector<Value> split(Value x, absl::Span<const int64_t> sizes, int64_t axis)
   const auto normal = normal_axis(axis, x.rank());
   if (!normal.ok()) return std::vector<Value>(sizes.size(), x.builder()->poison(normal.status()));
   int64_t total = 0;
-  for (int64_t size : sizes) total += size;
+  for (int64_t size : sizes) {
+    if (size < 0) {
+      return std::vector<Value>(sizes.size(), x.builder()->poison(absl::InvalidArgumentError(
+                                                  absl::StrCat("split has a size of ", size))));
+    }
+    total += size;
+  }
   x.builder()->require_equal(x.dim(*normal), total, "extents of split");
   std::vector<Value> parts;
   int64_t start = 0;
@@ -162,6 +168,12 @@ Value tile(Value x, std::vector<int64_t> repeats) {
   if (static_cast<int>(repeats.size()) != x.rank()) {
     return x.builder()->poison(absl::InvalidArgumentError(
         absl::StrCat("tile has ", repeats.size(), " repeats for ", to_string(x.type()))));
+  }
+  for (int64_t count : repeats) {
+    if (count < 0) {
+      return x.builder()->poison(
+          absl::InvalidArgumentError(absl::StrCat("tile has repeats of ", count)));
+    }
   }
   // Each axis gets one of repeats before it, and both become one.
   Shape apart, spread, joined;

@@ -7,8 +7,12 @@
 #include <vector>
 
 #include "modellib/graph/builder.h"
+#include "modellib/ops/attention.h"
+#include "modellib/ops/conv.h"
+#include "modellib/ops/linear.h"
 #include "modellib/ops/reduce.h"
 #include "modellib/ops/registry.h"
+#include "modellib/ops/shape.h"
 #include "modellib/ops/statistics.h"
 
 namespace modellib {
@@ -31,6 +35,54 @@ TEST(Refusals, AStatisticOverAnAxisThatIsNotThere) {
     EXPECT_THAT(mistake({2, 3}, [&](Value x) { count_along(x, axes); }), HasSubstr("axis"));
   }
   EXPECT_EQ(mistake({2, 3}, [](Value x) { variance(x, {.axes = {-1}}); }), "");
+}
+
+// It would broadcast, and every row have the bias of another.
+TEST(Refusals, ABiasThatIsNotOneForEachOutput) {
+  const auto with_bias = [](const Shape& bias) {
+    return mistake({4, 3}, [&](Value x) {
+      GraphBuilder& b = *x.builder();
+      linear(x, b.input("w", {DType::kF32, {5, 3}}), b.input("b", {DType::kF32, bias}));
+    });
+  };
+  EXPECT_EQ(with_bias({5}), "");
+  EXPECT_THAT(with_bias({4, 1}), HasSubstr("the bias must have shape [5], is f32[4,1]"));
+  EXPECT_THAT(with_bias({1}), HasSubstr("the bias must have shape [5], is f32[1]"));
+}
+
+TEST(Refusals, PositionsOfOtherRowsThanTheOperands) {
+  const auto at = [](const Shape& positions) {
+    return mistake({2, 1, 3, 4}, [&](Value x) {
+      rotary_embedding(x, x.builder()->input("positions", {DType::kI64, positions}));
+    });
+  };
+  EXPECT_EQ(at({3}), "");
+  EXPECT_EQ(at({2, 3}), "");
+  EXPECT_THAT(at({1}), HasSubstr("positions must have shape [3]"));
+  EXPECT_THAT(at({1, 3}), HasSubstr("positions must have shape [2,3]"));
+}
+
+TEST(Refusals, AnOutputPaddingThatIsNone) {
+  const auto padded = [](const std::vector<int64_t>& output_padding) {
+    return mistake({1, 2, 3, 3}, [&](Value x) {
+      const Value filter = x.builder()->input("filter", {DType::kF32, {2, 2, 3, 3}});
+      conv_transpose(x, filter, {.strides = {2, 2}}, output_padding);
+    });
+  };
+  EXPECT_EQ(padded({}), "");
+  EXPECT_EQ(padded({1, 0}), "");
+  EXPECT_THAT(padded({-1, 0}), HasSubstr("output_padding is [-1,0]"));
+  EXPECT_THAT(padded({1}), HasSubstr("expected 2 numbers"));
+}
+
+TEST(Refusals, NegativeCounts) {
+  EXPECT_THAT(mistake({4},
+                      [](Value x) {
+                        split(x, std::vector<int64_t>{5, -1}, 0);
+                      }),
+              HasSubstr("size of -1"));
+  EXPECT_THAT(mistake({4}, [](Value x) { tile(x, {-2}); }), HasSubstr("repeats of -2"));
+  EXPECT_EQ(mistake({4}, [](Value x) { tile(x, {0}); }), "");
 }
 
 }  // namespace
