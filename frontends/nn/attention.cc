@@ -7,6 +7,7 @@
 #include "modellib/frontends/nn/random_state.h"
 #include "modellib/frontends/nn/spatial.h"
 #include "modellib/ops/attention.h"
+#include "modellib/ops/composite_support.h"
 #include "modellib/ops/dropout.h"
 #include "modellib/ops/index.h"
 #include "modellib/ops/matmul.h"
@@ -20,7 +21,7 @@ constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
 // Both masks as one operand of attention(): a bool that is true where a key is seen, or addends.
 Value joined_mask(const MultiHeadAttentionInputs& in, const Value& scores_like, Dim batch,
-                  int64_t heads) {
+                  int64_t heads, Dim keys) {
   Value mask = in.attn_mask;
   if (!mask.is_null() && mask.rank() == 3) {
     mask = reshape(mask, {batch, heads, mask.dim(1), mask.dim(2)});
@@ -28,7 +29,8 @@ Value joined_mask(const MultiHeadAttentionInputs& in, const Value& scores_like, 
   const bool adds = !mask.is_null() && mask.dtype() != DType::kBool;
   if (!mask.is_null() && !adds) mask = logical_not(mask);
   if (in.key_padding_mask.is_null()) return mask;
-  const Value hidden = unsqueeze(in.key_padding_mask, {1, 2});
+  const Value hidden =
+      unsqueeze(with_shape(in.key_padding_mask, {batch, keys}, "key_padding_mask"), {1, 2});
   if (mask.is_null()) return logical_not(hidden);
   if (!adds) return logical_and(mask, logical_not(hidden));
   return mask + where(hidden, full(scores_like, {}, -kInfinity), 0.0);
@@ -109,11 +111,11 @@ MultiHeadAttentionOutputs MultiHeadAttention::forward(Value query, Value key, Va
   };
   const Value q = heads_of(q_proj, query), k = heads_of(k_proj, key), v = heads_of(v_proj, value);
   if (q.is_poisoned() || k.is_poisoned() || v.is_poisoned()) return {q, q};
-  const Value mask = joined_mask(inputs, q, q.dim(0), num_heads);
+  const Value mask = joined_mask(inputs, q, q.dim(0), num_heads, k.dim(2));
 
   AttentionAttributes attributes{.is_causal = inputs.is_causal};
   AttentionOperands operands{.mask = mask, .lengths = {}, .key = {}};
-  if (is_training() && dropout > 0) {
+  if (is_training() && dropout != 0) {
     attributes.dropout_p = dropout;
     attributes.stream = b.next_random_stream();
     operands.key = random_key(b);
@@ -123,7 +125,7 @@ MultiHeadAttentionOutputs MultiHeadAttention::forward(Value query, Value key, Va
   const Value output = out_proj.forward(batch_first ? joined : joined.transpose(0, 1));
   if (!inputs.need_weights) return {output, {}};
   Value weights = probabilities(q, k, mask, attended.lse, inputs.is_causal);
-  if (attributes.dropout_p > 0) {
+  if (attributes.dropout_p != 0) {
     weights = modellib::dropout(weights, operands.key, {attributes.dropout_p, attributes.stream});
   }
   return {output, inputs.average_attn_weights ? weights.mean(1) : weights};

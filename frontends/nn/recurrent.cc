@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "modellib/frontends/nn/random_state.h"
 #include "modellib/frontends/nn/spatial.h"
+#include "modellib/ops/composite_support.h"
 #include "modellib/ops/control.h"
 #include "modellib/ops/dropout.h"
 #include "modellib/ops/shape.h"
@@ -133,12 +134,17 @@ RecurrentLayers::Sequences RecurrentLayers::run(Value input, std::vector<Value> 
     return {poisoned, std::vector<Value>(initial.size(), poisoned)};
   };
   if (options.num_layers < 1) return refuse("needs at least one layer");
+  if (!(options.dropout >= 0 && options.dropout <= 1)) {
+    return refuse(absl::StrCat("drops with a probability in [0, 1], not ", options.dropout));
+  }
   Value xs = options.batch_first ? input.transpose(0, 1) : input;
   if (xs.dim(0).is_static() && xs.dim(0).value() < 1) return refuse("needs at least one step");
   const Dim batch = xs.dim(1);
+  const Shape states = {options.num_layers * directions(), batch, hidden_size};
   for (Value& state : initial) {
-    if (!state.is_null()) continue;
-    state = full(input, {options.num_layers * directions(), batch, hidden_size}, 0);
+    state = state.is_null() ? full(input, states, 0)
+                            : with_shape(state, states, "an initial state of a recurrent layer");
+    if (state.is_poisoned()) return {state, std::vector<Value>(initial.size(), state)};
   }
   std::vector<std::vector<Value>> last(initial.size());
   for (int64_t layer = 0; layer < options.num_layers; ++layer) {

@@ -40,7 +40,7 @@ struct RecurrentOptions {
   int64_t num_layers = 1;
   bool bias = true;
   bool batch_first = false;    // [batch, length, features]; else [length, batch, features]
-  double dropout = 0.0;        // of what goes from one layer to the next
+  double dropout = 0.0;        // of what goes from one layer to the next; in [0, 1]
   bool bidirectional = false;  // a second set of weights reads from the end; results side by side
 };
 

@@ -5,6 +5,7 @@
 #include <limits>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "modellib/frontends/nn/nn.h"
 #include "modellib/frontends/nn/random_state.h"
 #include "modellib/ops/shape.h"
@@ -35,6 +36,19 @@ TEST(MultiHeadAttention, AQueryThatSeesNothingGetsTheBiasAndWeightsOfZero) {
   ASSERT_EQ(results.size(), 3u);
   for (int64_t i = 0; i < 8; ++i) EXPECT_EQ(results[0].at(i), results[2].at(i % 4));
   for (int64_t i = 0; i < 4; ++i) EXPECT_EQ(results[1].at(i), 0.0);
+}
+
+// As many heads as keys: a mask without a batch would hide heads.
+TEST(MultiHeadAttention, TakesAPaddingMaskOfAllKeysAlone) {
+  for (const Shape& shape : {Shape{2}, Shape{1, 2}, Shape{2, 3}}) {
+    GraphBuilder b(builtin_ops());
+    MultiHeadAttention attention(4, 2, 0.0, true, /*batch_first=*/true);
+    attention.name_parameters();
+    const Value x = b.input("x", {DType::kF32, {3, 2, 4}});
+    attention.forward(x, x, x, {.key_padding_mask = b.input("mask", {DType::kBool, shape})});
+    EXPECT_TRUE(absl::StrContains(b.status().message(), "key_padding_mask must have shape [3,2]"))
+        << b.status();
+  }
 }
 
 TEST(MultiHeadAttention, AMaskThatAddsMinusInfinityHidesAsABoolDoes) {

@@ -2,8 +2,10 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <string>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "modellib/executors/reference/reference_executor.h"
 #include "modellib/frontends/nn/nn.h"
 #include "modellib/frontends/nn/random_state.h"
@@ -71,6 +73,23 @@ TEST(Gru, BatchFirstIsTheSameTransposed) {
       evaluate(b, {gru.forward(x), turned.forward(x.transpose(0, 1)).transpose(0, 1)});
   ASSERT_EQ(results.size(), 2u);
   EXPECT_TRUE(results[0].identical(results[1]));
+}
+
+// Further layers would begin with nothing, or states be left out, without a word.
+TEST(Recurrent, RefusesInitialStatesOfOtherLayers) {
+  const auto message = [](const RecurrentOptions& options, const Shape& initial) {
+    GraphBuilder b(builtin_ops());
+    GRU gru(3, 4, options);
+    gru.name_parameters();
+    gru.forward(b.input("x", {DType::kF32, {5, 2, 3}}), b.input("h", {DType::kF32, initial}));
+    return std::string(b.status().message());
+  };
+  EXPECT_EQ(message({.num_layers = 2}, {2, 2, 4}), "");
+  for (const Shape& initial : {Shape{3, 2, 4}, Shape{2, 1, 4}, Shape{2, 4}}) {
+    EXPECT_TRUE(absl::StrContains(message({.num_layers = 2}, initial), "must have shape [2,2,4]"))
+        << to_string(initial);
+  }
+  EXPECT_TRUE(absl::StrContains(message({.dropout = -0.5}, {1, 2, 4}), "not -0.5"));
 }
 
 TEST(Lstm, DropsBetweenLayersInTrainingAlone) {
