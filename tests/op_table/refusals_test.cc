@@ -3,13 +3,16 @@
 #include <gmock/gmock.h>
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
 #include "modellib/graph/builder.h"
 #include "modellib/ops/attention.h"
 #include "modellib/ops/conv.h"
+#include "modellib/ops/index.h"
 #include "modellib/ops/linear.h"
+#include "modellib/ops/random.h"
 #include "modellib/ops/reduce.h"
 #include "modellib/ops/registry.h"
 #include "modellib/ops/shape.h"
@@ -73,6 +76,18 @@ TEST(Refusals, AnOutputPaddingThatIsNone) {
   EXPECT_EQ(padded({1, 0}), "");
   EXPECT_THAT(padded({-1, 0}), HasSubstr("output_padding is [-1,0]"));
   EXPECT_THAT(padded({1}), HasSubstr("expected 2 numbers"));
+}
+
+TEST(Refusals, NegativeExtents) {
+  const auto of = [](const std::function<Value(GraphBuilder&)>& call) {
+    return mistake({}, [&](Value x) { call(*x.builder()); });
+  };
+  EXPECT_THAT(of([](GraphBuilder& b) { return iota(b, {2, -3}); }), HasSubstr("shape [2,-3]"));
+  EXPECT_THAT(
+      of([](GraphBuilder& b) { return random_uniform(b.scalar(1, DType::kI64), {.shape = {-1}}); }),
+      HasSubstr("shape [-1]"));
+  EXPECT_THAT(of([](GraphBuilder& b) { return one_hot(b.scalar(1, DType::kI64), -2); }),
+              HasSubstr("shape [-2]"));
 }
 
 TEST(Refusals, NegativeCounts) {
