@@ -71,6 +71,11 @@ absl::StatusOr<GraphRef> initialize_graph(nn::Module& model, const Optimizer& op
       b.poison(std::move(s));
       return;
     }
+    if (!p.initializer()) {
+      b.poison(absl::InvalidArgumentError(
+          absl::StrCat("parameter '", p.name(), "' has no initializer")));
+      return;
+    }
     const Variable v = p.variable();
     b.assign(v, p.initializer()(b, seed, v.type));
   };

@@ -260,6 +260,14 @@ TEST(TrainProgram, RefusesOptionsOutOfRange) {
   EXPECT_THAT(message(SGD(), scaled), HasSubstr("shrinks"));
 }
 
+TEST(TrainProgram, RefusesAParameterWithoutAFirstValue) {
+  nn::Linear model(3, 2);
+  model.bias.set_initializer(nullptr);
+  const absl::Status status = make_train_program(model, SGD(), classification(3)).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_TRUE(absl::StrContains(status.message(), "'bias' has no initializer")) << status;
+}
+
 TEST(TrainProgram, RefusesAnOptimizerThatForgetsItsSlots) {
   struct Forgetful : Optimizer {
     Forgetful() : Optimizer(1e-3) {}
