@@ -57,7 +57,10 @@ int64_t floor_div(int64_t a, int64_t b) {
   const int64_t q = a / b;
   return q - ((a % b != 0) && ((a < 0) != (b < 0)));
 }
-int64_t floor_mod(int64_t a, int64_t b) { return a - floor_div(a, b) * b; }
+int64_t floor_mod(int64_t a, int64_t b) {
+  const int64_t r = a % b;
+  return r != 0 && ((r < 0) != (b < 0)) ? r + b : r;
+}
 
 // Adds, multiplies with saturation at the ends of int64; the upper end stands for "unbounded".
 int64_t saturating_add(int64_t a, int64_t b) {
@@ -288,7 +291,7 @@ class DimAlgebra {
       case AtomKind::kMax:
         return {std::max(x.min, y.min), std::max(x.max, y.max)};
       case AtomKind::kMod:
-        return {0, y.max == DimRange::kUnbounded ? y.max : std::max<int64_t>(0, y.max - 1)};
+        return {0, y.max == DimRange::kUnbounded ? y.max : std::max<int64_t>(1, y.max) - 1};
       default: {
         // Divisors are positive; an unbounded numerator stays so.
         const int64_t lo = std::max<int64_t>(1, y.min), hi = std::max<int64_t>(lo, y.max);

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <limits>
 #include <string>
 
 namespace modellib {
@@ -12,11 +13,13 @@ using testing::ElementsAre;
 
 const Dim kBatch = Dim::symbol("batch");
 const Dim kSeq = Dim::symbol("seq");
+constexpr int64_t kLeast = std::numeric_limits<int64_t>::min();
 
 TEST(Dim, NumbersFold) {
   EXPECT_EQ(Dim(7) / 2, Dim(3));
   EXPECT_EQ(Dim(-7) / 2, Dim(-4));
   EXPECT_EQ(Dim(-7) % 3, Dim(2));
+  EXPECT_EQ(Dim(kLeast) % 3, Dim(1));
   EXPECT_EQ(min(Dim(3), Dim(5)), Dim(3));
   EXPECT_EQ(ceil_div(Dim(7), Dim(2)), Dim(4));
   EXPECT_TRUE((Dim(2) * 3).is_static());
@@ -125,6 +128,7 @@ TEST(Dim, PostfixComputesTheSame) {
         case Dim::Opcode::kMul:
           a *= b;
           break;
+  EXPECT_EQ((kBatch % kSeq).range({{"seq", {kLeast, kLeast}}}), (DimRange{0, 0}));
         case Dim::Opcode::kFloorDiv:
           a /= b;
           break;
