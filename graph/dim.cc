@@ -86,6 +86,8 @@ struct Dim::Expr {
 class DimAlgebra {
  public:
   static std::vector<Term> terms(const Dim& d) {
+  static constexpr int64_t kLeast = std::numeric_limits<int64_t>::min();
+
     if (!d.is_static()) return d.expr_->terms;
     if (d.value_ == 0) return {};
     return {Term{d.value_, {}}};
@@ -206,22 +208,12 @@ class DimAlgebra {
     std::string out;
     for (const Term& t : terms) {
       if (out.size() > Dim::kMaxText) break;
-      int64_t c = t.coefficient;
-      if (!out.empty()) {
-        absl::StrAppend(&out, c < 0 ? " - " : " + ");
-        if (c < 0 && c != std::numeric_limits<int64_t>::min()) c = -c;
-      }
-      if (t.atoms.empty()) {
-        absl::StrAppend(&out, c);
-        continue;
-      }
-      if (c == -1) {
-        absl::StrAppend(&out, "-");
-      } else if (c != 1) {
-        absl::StrAppend(&out, c, "*");
-      }
-      for (size_t i = 0; i < t.atoms.size(); ++i) {
-        absl::StrAppend(&out, i == 0 ? "" : "*", t.atoms[i]->key);
+      if (t.coefficient == kLeast) {
+        // What stands behind its minus would be no number: it is written as two terms.
+        append(out, kLeast + 1, t.atoms);
+        append(out, -1, t.atoms);
+      } else {
+        append(out, t.coefficient, t.atoms);
       }
     }
     return out;
@@ -231,6 +223,24 @@ class DimAlgebra {
     switch (kind) {
       case AtomKind::kFloorDiv:
         return floor_div(a, b);
+  static void append(std::string& out, int64_t c, const std::vector<AtomPtr>& atoms) {
+    if (!out.empty()) {
+      absl::StrAppend(&out, c < 0 ? " - " : " + ");
+      if (c < 0) c = -c;
+    }
+    if (atoms.empty()) {
+      absl::StrAppend(&out, c);
+      return;
+    }
+    if (c == -1) {
+      absl::StrAppend(&out, "-");
+    } else if (c != 1) {
+      absl::StrAppend(&out, c, "*");
+    }
+    for (size_t i = 0; i < atoms.size(); ++i) {
+      absl::StrAppend(&out, i == 0 ? "" : "*", atoms[i]->key);
+    }
+  }
       case AtomKind::kMod:
         return floor_mod(a, b);
       case AtomKind::kMin:
@@ -511,7 +521,11 @@ Dim Dim::substitute(const absl::btree_map<std::string, Dim>& replacements) const
   return DimAlgebra::substitute(*this, replacements);
 }
 
-std::string Dim::to_string() const { return is_static() ? absl::StrCat(value_) : expr_->key; }
+std::string Dim::to_string() const {
+  if (!is_static()) return expr_->key;
+  return value_ == DimAlgebra::kLeast ? DimAlgebra::print({Term{value_, {}}})
+                                      : absl::StrCat(value_);
+}
 
 std::vector<Dim::Instruction> Dim::to_postfix() const {
   std::vector<Instruction> code;

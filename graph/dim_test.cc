@@ -62,7 +62,8 @@ TEST(Dim, MinAndMaxAbsorb) {
 
 TEST(Dim, TextRoundTrip) {
   for (const Dim& d : {Dim(-3), kBatch * 3 - 2, kBatch / 2 + kSeq % 3, min(kBatch, Dim(5)) * kSeq,
-                       max(kBatch + kSeq, kSeq * kSeq) - 7}) {
+                       max(kBatch + kSeq, kSeq * kSeq) - 7, Dim(kLeast), kBatch + kLeast,
+                       kBatch * kLeast + 1, kSeq - kBatch * kLeast, kBatch / Dim(kLeast)}) {
     auto parsed = parse_dim(d.to_string());
     ASSERT_TRUE(parsed.ok()) << parsed.status();
     EXPECT_EQ(*parsed, d) << d.to_string();
