@@ -16,7 +16,6 @@ namespace fb = model_fb;
 
 constexpr int kMaxDepth = 32;
 constexpr size_t kMaxRank = 64;
-constexpr size_t kMaxExpression = 1024;
 
 absl::Status invalid(absl::string_view what) {
   return absl::InvalidArgumentError(absl::StrCat("native model: ", what));
@@ -83,7 +82,6 @@ class Decoder {
 
   absl::StatusOr<Dim> dim(const flatbuffers::String* in) {
     MODELLIB_ASSIGN_OR_RETURN(const std::string expression, text(in));
-    if (expression.size() > kMaxExpression) return invalid("an expression too long");
     return parse_dim(expression);
   }
 

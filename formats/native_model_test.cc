@@ -104,6 +104,19 @@ TEST(NativeModel, ComesBackFromAFile) {
   }
 }
 
+TEST(NativeModel, LongExpressionsComeBack) {
+  const Dim n = Dim::symbol(std::string(Dim::kMaxText, 'd'));
+  EverythingAttributes a;
+  a.extents = {n};
+  GraphBuilder b(ops(), "long");
+  b.output("y", b.emit_one("everything", {b.input("x", {DType::kF32, {n}})}, Attributes::of(a)));
+  Model model;
+  model.program.entries.push_back({"main", *b.build()});
+  const absl::StatusOr<Model> back = read_bytes(*model_bytes(model), false);
+  ASSERT_TRUE(back.ok()) << back.status();
+  expect_same(model, *back);
+}
+
 TEST(NativeModel, TensorsLieWhereTheContainerHasThem) {
   const std::vector<std::byte> bytes = *model_bytes(sample());
   Tensor weight;

@@ -13,6 +13,10 @@ class DimParser {
   explicit DimParser(absl::string_view text) : text_(text) {}
 
   absl::StatusOr<Dim> parse() {
+    if (text_.size() > Dim::kMaxText) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("dimension of ", text_.size(), " characters: expression too large"));
+    }
     MODELLIB_ASSIGN_OR_RETURN(Dim d, sum(0));
     skip();
     if (at_ != text_.size()) return error("unexpected text");
@@ -21,7 +25,9 @@ class DimParser {
   }
 
  private:
-  static constexpr int kMaxDepth = 64;
+  // A function in a function takes eight characters more, "mod(" and ", n)": whatever can be
+  // printed can be read.
+  static constexpr int kMaxDepth = static_cast<int>(Dim::kMaxText / 8);
 
   absl::Status error(absl::string_view what) const {
     return absl::InvalidArgumentError(

@@ -71,6 +71,19 @@ TEST(Dim, TextRoundTrip) {
   EXPECT_EQ(*parse_dim("(batch + 1) * 2 // 2"), kBatch + 1);
 }
 
+// Whatever is not too large to be printed.
+TEST(Dim, LongTextRoundTrip) {
+  Dim nested = kBatch, sum = 0;
+  for (int i = 0; i < 400; ++i) nested = nested % Dim(3 + i % 2);
+  for (int i = 0; i < 400; ++i) sum = sum + Dim::symbol("n" + std::to_string(i));
+  for (const Dim& d : {nested, sum, Dim::symbol(std::string(Dim::kMaxText, 'n'))}) {
+    ASSERT_FALSE(d.is_too_large());
+    const auto parsed = parse_dim(d.to_string());
+    ASSERT_TRUE(parsed.ok()) << parsed.status();
+    EXPECT_EQ(*parsed, d);
+  }
+}
+
 TEST(Dim, ParserRefuses) {
   for (const char* bad :
        {"", "+", "batch +", "foo(1, 2)", "min(1)", "1 2", "99999999999999999999"}) {
@@ -105,6 +118,7 @@ TEST(Dim, RangeHoldsEveryValue) {
     }
   }
   EXPECT_EQ(kBatch.range({}).max, DimRange::kUnbounded);
+  EXPECT_EQ((kBatch % kSeq).range({{"seq", {kLeast, kLeast}}}), (DimRange{0, 0}));
   // What all terms have in common is never negative, nor is what is left.
   EXPECT_EQ((kBatch * kSeq * 4 - kBatch * 4).range(ranges), (DimRange{4, 144}));
   EXPECT_EQ(((kBatch * kSeq - kBatch + 15) / 16).range(ranges), (DimRange{1, 3}));
@@ -129,7 +143,6 @@ TEST(Dim, PostfixComputesTheSame) {
         case Dim::Opcode::kMul:
           a *= b;
           break;
-  EXPECT_EQ((kBatch % kSeq).range({{"seq", {kLeast, kLeast}}}), (DimRange{0, 0}));
         case Dim::Opcode::kFloorDiv:
           a /= b;
           break;
@@ -182,12 +195,16 @@ TEST(Dim, HostileTextIsRefused) {
   std::string sum = "(s0", product = "1", chain = "n";
   for (int i = 1; i < 40; ++i) sum += "+s" + std::to_string(i);
   sum += ")";
-  for (int i = 0; i < 1000; ++i) product += "*" + sum;
-  for (int i = 0; i < 10'000; ++i) chain += "+a" + std::to_string(i);
+  for (int i = 0; i < 20; ++i) product += "*" + sum;
+  for (int i = 0; i < 800; ++i) chain += "+a" + std::to_string(i);
+  const std::string long_chain = chain + chain;
   // The least number divided by -1 is none.
   EXPECT_TRUE(parse_dim("(0 - 9223372036854775807*n - n) // (0 - n)").ok());
   EXPECT_TRUE(parse_dim("(0 - 9223372036854775807*n - n) % (0 - n)").ok());
   for (const std::string& text : {product, chain, sum + "//(" + product + ")"}) {
+    ASSERT_LE(text.size(), Dim::kMaxText);
+  }
+  for (const std::string& text : {product, chain, sum + "//(" + product + ")", long_chain}) {
     const auto parsed = parse_dim(text);
     EXPECT_EQ(parsed.status().code(), absl::StatusCode::kInvalidArgument);
     EXPECT_THAT(std::string(parsed.status().message()), testing::HasSubstr("expression too large"));

@@ -21,7 +21,6 @@ using text::Scanner;
 // Regions within regions; keeps hostile text from using up the stack.
 constexpr int kMaxDepth = 32;
 constexpr size_t kMaxRank = 64;
-constexpr size_t kMaxDimText = 1024;
 
 // What the graphs of one text share.
 struct Shared {
@@ -463,7 +462,6 @@ class GraphParser {
   }
 
   absl::StatusOr<Dim> dim(absl::string_view text, size_t position) const {
-    if (text.size() > kMaxDimText) return scan_.error_at(position, "an expression too long");
     absl::StatusOr<Dim> d = parse_dim(text);
     if (!d.ok()) return scan_.locate(position, d.status());
     return d;

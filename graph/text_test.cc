@@ -322,6 +322,17 @@ graph "mlp" entry "eval" (x: f32[2]) {
   EXPECT_FALSE(parse_graph(text, ops()).ok());
 }
 
+TEST(Text, LongExpressionsComeBack) {
+  const Dim n = Dim::symbol(std::string(Dim::kMaxText, 'd'));
+  EverythingAttributes a;
+  a.extents = {n};
+  GraphBuilder b(ops(), "long");
+  b.output("y", b.emit_one("everything", {b.input("x", {DType::kF32, {n}})}, Attributes::of(a)));
+  const absl::StatusOr<GraphRef> graph = b.build();
+  ASSERT_TRUE(graph.ok()) << graph.status();
+  round_trip(**graph);
+}
+
 TEST(Text, ErrorsSayWhereAndWhat) {
   const std::pair<const char*, const char*> kCases[] = {
       {"", "1:1: expected 'graph', found the end"},
