@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "modellib/graph/status_macros.h"
 
@@ -85,9 +86,9 @@ struct Dim::Expr {
 // The arithmetic on canonical forms; a class only so that Dim can befriend it.
 class DimAlgebra {
  public:
-  static std::vector<Term> terms(const Dim& d) {
   static constexpr int64_t kLeast = std::numeric_limits<int64_t>::min();
 
+  static std::vector<Term> terms(const Dim& d) {
     if (!d.is_static()) return d.expr_->terms;
     if (d.value_ == 0) return {};
     return {Term{d.value_, {}}};
@@ -197,6 +198,10 @@ class DimAlgebra {
   }
 
   static Dim symbol(absl::string_view name) {
+    const bool is_name = !name.empty() &&
+                         !absl::ascii_isdigit(static_cast<unsigned char>(name[0])) &&
+                         std::all_of(name.begin(), name.end(), Dim::is_name_character);
+    if (!is_name) return too_large();
     auto node = std::make_shared<Atom>();
     node->kind = AtomKind::kSymbol;
     node->key = std::string(name);
@@ -218,11 +223,6 @@ class DimAlgebra {
     }
     return out;
   }
-
-  static int64_t apply(AtomKind kind, int64_t a, int64_t b) {
-    switch (kind) {
-      case AtomKind::kFloorDiv:
-        return floor_div(a, b);
   static void append(std::string& out, int64_t c, const std::vector<AtomPtr>& atoms) {
     if (!out.empty()) {
       absl::StrAppend(&out, c < 0 ? " - " : " + ");
@@ -241,6 +241,11 @@ class DimAlgebra {
       absl::StrAppend(&out, i == 0 ? "" : "*", atoms[i]->key);
     }
   }
+
+  static int64_t apply(AtomKind kind, int64_t a, int64_t b) {
+    switch (kind) {
+      case AtomKind::kFloorDiv:
+        return floor_div(a, b);
       case AtomKind::kMod:
         return floor_mod(a, b);
       case AtomKind::kMin:
@@ -495,6 +500,10 @@ class DimAlgebra {
 };
 
 Dim Dim::symbol(absl::string_view name) { return DimAlgebra::symbol(name); }
+
+bool Dim::is_name_character(char c) {
+  return absl::ascii_isalnum(static_cast<unsigned char>(c)) || c == '_' || c == '.' || c == '$';
+}
 
 bool Dim::is_too_large() const { return !is_static() && expr_->too_large; }
 

@@ -45,16 +45,20 @@ class Dim {
 
   // NOLINTNEXTLINE(google-explicit-constructor): a number is a Dim
   Dim(int64_t value = 0) : value_(value) {}
-  // `name` is an identifier ([A-Za-z_][A-Za-z0-9_.]*) of up to kMaxText characters, or "$rank" or
-  // "$world": the number of this rank and of all, which a session binds.
+  // `name` is what parse_dim reads as one: name characters, no digit first, up to kMaxText of them.
+  // Any other gives a Dim that is too large, which nobody takes. "$rank" and "$world" are the
+  // number of this rank and of all, which a session binds.
   static Dim symbol(absl::string_view name);
+  // Letters, digits, '_', '.' and '$'.
+  static bool is_name_character(char c);
 
   bool is_static() const { return expr_ == nullptr; }
   // The number; meaningful only when static.
   int64_t value() const { return value_; }
   // Whether some operation passed the bounds, far beyond what a model's extents need: text from
-  // elsewhere could multiply without end. All such are one and the same; whatever is computed from
-  // it is it again, it has no value and no maximum, and builders and parsers refuse it.
+  // elsewhere could multiply without end; or a symbol's name was none. All such are one and the
+  // same; whatever is computed from it is it again, it has no value and no maximum, and builders
+  // and parsers refuse it.
   bool is_too_large() const;
   bool is_symbol() const;
   // The name of the symbol, when this is just one; else empty.

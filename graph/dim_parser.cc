@@ -89,13 +89,10 @@ class DimParser {
       return inner;
     }
     const size_t start = at_;
-    const auto is_name = [](char c) {
-      return absl::ascii_isalnum(c) || c == '_' || c == '.' || c == '$';
-    };
-    while (at_ < text_.size() && is_name(text_[at_])) ++at_;
+    while (at_ < text_.size() && Dim::is_name_character(text_[at_])) ++at_;
     const absl::string_view word = text_.substr(start, at_ - start);
     if (word.empty()) return error("expected a number, a name or '('");
-    if (absl::ascii_isdigit(word[0])) {
+    if (absl::ascii_isdigit(static_cast<unsigned char>(word[0]))) {
       int64_t value;
       if (!absl::SimpleAtoi(word, &value)) return error("not a 64-bit number");
       return Dim(value);

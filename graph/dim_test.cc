@@ -84,6 +84,16 @@ TEST(Dim, LongTextRoundTrip) {
   }
 }
 
+TEST(Dim, SymbolsHaveNames) {
+  for (const char* good : {"n", "_", "a.b", "$rank", "N1"}) {
+    EXPECT_EQ(Dim::symbol(good).symbol_name(), good);
+    EXPECT_EQ(*parse_dim(good), Dim::symbol(good));
+  }
+  for (const char* bad : {"", "batch size", "a + b", "1n", "n)", "a,b", "\xc3\xa9"}) {
+    EXPECT_TRUE(Dim::symbol(bad).is_too_large()) << bad;
+  }
+}
+
 TEST(Dim, ParserRefuses) {
   for (const char* bad :
        {"", "+", "batch +", "foo(1, 2)", "min(1)", "1 2", "99999999999999999999"}) {
