@@ -78,25 +78,34 @@ Value GraphBuilder::input(absl::string_view name, TensorType type) {
   return Value(this, id);
 }
 
+Graph::VariableUse* GraphBuilder::use_of(const Variable& variable) {
+  const auto refuse = [&](const std::string& what) {
+    poison(absl::InvalidArgumentError(absl::StrCat("variable '", variable.name, "' ", what)));
+    return nullptr;
+  };
+  const auto known = variable_index_.find(variable.name);
+  if (known == variable_index_.end()) {
+    if (!is_static(variable.type.shape)) {
+      return refuse(absl::StrCat("of type ", to_string(variable.type), " has a free dimension"));
+    }
+    variable_index_.emplace(variable.name, static_cast<int>(graph_.variables_.size()));
+    graph_.variables_.push_back({std::make_shared<const Variable>(variable), kNoValue, kNoValue});
+    return &graph_.variables_.back();
+  }
+  Graph::VariableUse& use = graph_.variables_[static_cast<size_t>(known->second)];
+  if (!(*use.variable == variable)) {
+    return refuse(absl::StrCat("is ", to_string(use.variable->type), " ",
+                               to_string(use.variable->kind), " elsewhere, here ",
+                               to_string(variable.type), " ", to_string(variable.kind)));
+  }
+  return &use;
+}
+
 Value GraphBuilder::variable(const Variable& variable) {
   if (parent_ != nullptr) return captured(parent_->variable(variable));
-  auto [it, inserted] =
-      variable_index_.try_emplace(variable.name, static_cast<int>(graph_.variables_.size()));
-  if (inserted) {
-    if (!is_static(variable.type.shape)) {
-      return poison(absl::InvalidArgumentError(absl::StrCat("variable '", variable.name,
-                                                            "' of type ", to_string(variable.type),
-                                                            " has a free dimension")));
-    }
-    graph_.variables_.push_back({std::make_shared<const Variable>(variable), kNoValue, kNoValue});
-  }
-  Graph::VariableUse& use = graph_.variables_[static_cast<size_t>(it->second)];
-  if (!(*use.variable == variable)) {
-    return poison(absl::InvalidArgumentError(
-        absl::StrCat("variable '", variable.name, "' is ", to_string(use.variable->type), " ",
-                     to_string(use.variable->kind), " elsewhere, here ", to_string(variable.type),
-                     " ", to_string(variable.kind))));
-  }
+  Graph::VariableUse* const found = use_of(variable);
+  if (found == nullptr) return Value(this, kNoValue);
+  Graph::VariableUse& use = *found;
   if (use.assigned != kNoValue) return Value(this, use.assigned);
   if (use.value == kNoValue) {
     use.value = static_cast<ValueId>(graph_.values_.size());
@@ -121,14 +130,11 @@ void GraphBuilder::assign(const Variable& variable, Value value) {
                                                    to_string(value.type()))));
     return;
   }
-  auto [it, inserted] =
-      variable_index_.try_emplace(variable.name, static_cast<int>(graph_.variables_.size()));
-  if (inserted) {
-    graph_.variables_.push_back({std::make_shared<const Variable>(variable), kNoValue, kNoValue});
-  }
-  const ValueId id = captured(value).id();
-  graph_.variables_[static_cast<size_t>(it->second)].assigned = id;
-  assigned_[variable.name].push_back(id);
+  value = captured(value);
+  Graph::VariableUse* const use = use_of(variable);
+  if (value.is_poisoned() || use == nullptr) return;
+  use->assigned = value.id();
+  assigned_[variable.name].push_back(value.id());
 }
 
 std::vector<Value> GraphBuilder::contents(const Variable& variable) {

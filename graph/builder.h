@@ -187,6 +187,8 @@ class GraphBuilder {
  private:
   friend class Value;
 
+  // Where the variable stands in this graph; null, and the build poisoned, if it cannot.
+  Graph::VariableUse* use_of(const Variable& variable);
   int enter_scope(absl::string_view path);
   void add_constraint(const Dim& left, const Dim& right, std::string reason);
   absl::Status in_context(const absl::Status& status, absl::string_view op) const;

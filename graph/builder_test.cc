@@ -234,7 +234,21 @@ TEST(Builder, HoldsAVariableToOneType) {
   c.assign(weight(), c.input("x", f32({5})));
   EXPECT_THAT(std::string(c.build().status().message()), HasSubstr("'w' is f32[4]"));
   GraphBuilder d(testing::ops());
-  EXPECT_TRUE(d.variable({"w", f32({kBatch}), Variable::Kind::kShared}).is_poisoned());
+  d.variable(weight());
+  d.assign({"w", f32({5})}, d.input("x", f32({5})));
+  EXPECT_THAT(std::string(d.build().status().message()), HasSubstr("'w' is f32[4]"));
+}
+
+TEST(Builder, RefusesAVariableOfAFreeDimensionEachTime) {
+  const Variable free{"w", f32({kBatch})};
+  GraphBuilder b(testing::ops());
+  EXPECT_TRUE(b.variable(free).is_poisoned());
+  EXPECT_TRUE(b.variable(free).is_poisoned());
+  EXPECT_TRUE(b.contents(free).empty());
+  GraphBuilder c(testing::ops());
+  c.assign(free, c.input("x", f32({kBatch})));
+  EXPECT_EQ(c.build().status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(c.status().message()), HasSubstr("has a free dimension"));
 }
 
 TEST(Builder, CapturesOuterValuesInARegion) {
