@@ -77,6 +77,17 @@ model_fb::AttributeT& attribute(ModelT& m, AttributeKind kind) {
   ADD_FAILURE() << "no such attribute";
   return *node(m, "everything").attributes[0];
 }
+// One that nothing reads.
+void add_input(ModelT& m, std::vector<int64_t> extents, std::vector<std::string> expressions) {
+  auto value = std::make_unique<model_fb::ValueT>();
+  value->name = "z";
+  value->type = std::make_unique<model_fb::TypeT>();
+  value->type->dtype = static_cast<uint8_t>(DType::kF32);
+  value->type->extents = std::move(extents);
+  value->type->expressions = std::move(expressions);
+  graph(m).inputs.push_back(static_cast<int32_t>(graph(m).values.size()));
+  graph(m).values.push_back(std::move(value));
+}
 GraphT& region(ModelT& m) { return *attribute(m, AttributeKind::kGraph).graph; }
 
 std::vector<Hostile> hostile_models() {
@@ -117,6 +128,11 @@ std::vector<Hostile> hostile_models() {
        [](ModelT& m) {
          graph(m).values[0]->type->expressions.clear();
          graph(m).values[0]->type->extents = {-1, 4};
+       }},
+      {"a_negative_extent_as_an_expression", [](ModelT& m) { add_input(m, {0}, {"2 - 5"}); }},
+      {"an_input_of_2_to_the_124",
+       [](ModelT& m) {
+         add_input(m, {int64_t{1} << 62, int64_t{1} << 62}, {});
        }},
       {"a_type_that_inference_contradicts",
        [](ModelT& m) {

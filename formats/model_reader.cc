@@ -105,13 +105,14 @@ class Decoder {
     for (size_t i = 0; i < extents.size(); ++i) {
       const auto* expression = symbolic ? expressions->Get(static_cast<uint32_t>(i)) : nullptr;
       if (expression == nullptr || expression->size() == 0) {
-        if (extents[i] < 0) return invalid("a negative extent");
         out.shape.push_back(extents[i]);
         continue;
       }
       MODELLIB_ASSIGN_OR_RETURN(Dim d, dim(expression));
       out.shape.push_back(std::move(d));
     }
+    const absl::Status sound = check_shape(out.shape);
+    if (!sound.ok()) return invalid(sound.message());
     return out;
   }
 

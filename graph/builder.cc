@@ -67,9 +67,8 @@ Value GraphBuilder::input(absl::string_view name, TensorType type) {
   if (input_index_.contains(std::string(name))) {
     return poison(absl::AlreadyExistsError(absl::StrCat("input '", name, "' exists")));
   }
-  if (any_too_large(type.shape)) {
-    return poison(absl::InvalidArgumentError(
-        absl::StrCat("an extent of input '", name, "' is too large an expression")));
+  if (absl::Status s = check_shape(type.shape); !s.ok()) {
+    return poison(absl::InvalidArgumentError(absl::StrCat("input '", name, "': ", s.message())));
   }
   const auto id = static_cast<ValueId>(graph_.values_.size());
   input_index_.emplace(std::string(name), static_cast<int>(graph_.inputs_.size()));
@@ -87,6 +86,9 @@ Graph::VariableUse* GraphBuilder::use_of(const Variable& variable) {
   if (known == variable_index_.end()) {
     if (!is_static(variable.type.shape)) {
       return refuse(absl::StrCat("of type ", to_string(variable.type), " has a free dimension"));
+    }
+    if (absl::Status s = check_shape(variable.type.shape); !s.ok()) {
+      return refuse(absl::StrCat("of type ", to_string(variable.type), ": ", s.message()));
     }
     variable_index_.emplace(variable.name, static_cast<int>(graph_.variables_.size()));
     graph_.variables_.push_back({std::make_shared<const Variable>(variable), kNoValue, kNoValue});

@@ -52,10 +52,39 @@ TEST(Builder, RefusesExtentsThatAreTooLarge) {
   GraphBuilder b(testing::ops());
   b.output("y", relu(b.input("x", f32({4, huge}))));
   EXPECT_EQ(b.build().status().code(), absl::StatusCode::kInvalidArgument);
-  EXPECT_THAT(std::string(b.status().message()), HasSubstr("input 'x' is too large"));
+  EXPECT_THAT(std::string(b.status().message()), HasSubstr("input 'x': an extent is too large"));
   GraphBuilder c(testing::ops());
   c.require_equal(kBatch, huge, "rows");
   EXPECT_THAT(std::string(c.status().message()), HasSubstr("rows: too large"));
+}
+
+TEST(Builder, RefusesShapesThatNoTensorHas) {
+  constexpr int64_t kLarge = int64_t{1} << 32;
+  const auto message = [](auto make) {
+    GraphBuilder b(testing::ops());
+    EXPECT_TRUE(make(b).is_poisoned());
+    EXPECT_EQ(b.build().status().code(), absl::StatusCode::kInvalidArgument);
+    return std::string(b.status().message());
+  };
+  using B = GraphBuilder;
+  EXPECT_THAT(message([](B& b) {
+                return b.input("x", f32({4, -2}));
+              }),
+              HasSubstr("input 'x': extent -2 of [4,-2] is negative"));
+  EXPECT_THAT(message([](B& b) {
+                return b.input("x", f32({kBatch, kLarge, kLarge}));
+              }),
+              HasSubstr("has too many elements"));
+  EXPECT_THAT(message([](B& b) {
+                return b.input("x", f32({0, kLarge, kLarge}));
+              }),
+              HasSubstr("has too many elements"));
+  EXPECT_THAT(message([](B& b) { return b.input("x", f32({Dim::symbol("batch size")})); }),
+              HasSubstr("no proper name"));
+  EXPECT_THAT(message([](B& b) {
+                return b.variable({"w", f32({-1})});
+              }),
+              HasSubstr("variable 'w' of type f32[-1]"));
 }
 
 TEST(Builder, MergesConstantsByContent) {

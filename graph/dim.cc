@@ -6,6 +6,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "modellib/graph/status_macros.h"
+#include "modellib/graph/tensor.h"
 
 namespace modellib {
 
@@ -587,8 +588,24 @@ bool is_static(absl::Span<const Dim> shape) {
   return std::all_of(shape.begin(), shape.end(), [](const Dim& d) { return d.is_static(); });
 }
 
-bool any_too_large(absl::Span<const Dim> shape) {
-  return std::any_of(shape.begin(), shape.end(), [](const Dim& d) { return d.is_too_large(); });
+absl::Status check_shape(absl::Span<const Dim> shape) {
+  int64_t count = 1;
+  for (const Dim& d : shape) {
+    if (d.is_too_large()) {
+      return absl::InvalidArgumentError(
+          "an extent is too large an expression, or a symbol in it has no proper name");
+    }
+    if (!d.is_static()) continue;
+    if (d.value() < 0) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("extent ", d.to_string(), " of ", to_string(shape), " is negative"));
+    }
+    if (__builtin_mul_overflow(count, std::max<int64_t>(1, d.value()), &count) ||
+        count > kMaxTensorElements) {
+      return absl::InvalidArgumentError(absl::StrCat(to_string(shape), " has too many elements"));
+    }
+  }
+  return absl::OkStatus();
 }
 
 absl::StatusOr<std::vector<int64_t>> static_extents(absl::Span<const Dim> shape) {

@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "absl/container/btree_map.h"
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
@@ -129,7 +130,10 @@ using Shape = std::vector<Dim>;
 Dim element_count(absl::Span<const Dim> shape);
 std::string to_string(absl::Span<const Dim> shape);  // "[batch,784]"
 bool is_static(absl::Span<const Dim> shape);
-bool any_too_large(absl::Span<const Dim> shape);
+// What must hold of the shape of any tensor: InvalidArgument for an extent that is negative or too
+// large an expression, and for static extents whose product passes kMaxTensorElements. Those of 0
+// count as 1 there: who computes with extents multiplies the others all the same.
+absl::Status check_shape(absl::Span<const Dim> shape);
 // The extents of a static shape; FailedPrecondition naming the first that is not.
 absl::StatusOr<std::vector<int64_t>> static_extents(absl::Span<const Dim> shape);
 

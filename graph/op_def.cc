@@ -67,9 +67,8 @@ absl::Status check_and_infer(const OpDef& op, InferenceContext& context) {
   }
   if (absl::Status status = op.infer(context); !status.ok()) return status;
   for (size_t i = 0; i < context.outputs.size(); ++i) {
-    if (any_too_large(context.outputs[i].shape)) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("an extent of output ", i, " is too large an expression"));
+    if (absl::Status status = check_shape(context.outputs[i].shape); !status.ok()) {
+      return absl::InvalidArgumentError(absl::StrCat("output ", i, ": ", status.message()));
     }
   }
   for (const Graph::Constraint& c : context.constraints) {

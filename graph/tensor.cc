@@ -46,7 +46,6 @@ T truncate(double v) {
 }  // namespace
 
 absl::StatusOr<int64_t> checked_elements(DType dtype, absl::Span<const int64_t> shape) {
-  constexpr int64_t kLimit = int64_t{1} << 59;  // elements; at 8 bytes each 2^62
   int64_t count = 1;
   bool zero = false;
   for (int64_t extent : shape) {
@@ -55,7 +54,7 @@ absl::StatusOr<int64_t> checked_elements(DType dtype, absl::Span<const int64_t> 
           absl::StrCat("negative extent in shape [", absl::StrJoin(shape, ","), "]"));
     }
     zero = zero || extent == 0;
-    if (!zero && (__builtin_mul_overflow(count, extent, &count) || count > kLimit)) {
+    if (!zero && (__builtin_mul_overflow(count, extent, &count) || count > kMaxTensorElements)) {
       return absl::OutOfRangeError(
           absl::StrCat("shape [", absl::StrJoin(shape, ","), "] has too many elements"));
     }

@@ -15,6 +15,9 @@
 
 namespace modellib {
 
+// Elements that a tensor may have: at 8 bytes each 2^62 bytes.
+inline constexpr int64_t kMaxTensorElements = int64_t{1} << 59;
+
 class Tensor {
  public:
   // An empty tensor of no type.

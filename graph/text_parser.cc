@@ -474,9 +474,10 @@ class GraphParser {
     Shape shape;
     for (absl::string_view item : items) {
       MODELLIB_ASSIGN_OR_RETURN(Dim d, dim(item, start));
-      if (d.is_static() && d.value() < 0) return scan_.error_at(start, "a negative extent");
       shape.push_back(std::move(d));
     }
+    const absl::Status sound = check_shape(shape);
+    if (!sound.ok()) return scan_.error_at(start, sound.message());
     return shape;
   }
 

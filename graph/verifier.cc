@@ -89,6 +89,11 @@ absl::Status single_assignment(const Graph& g) {
 }
 
 absl::Status types_follow(const Graph& g) {
+  for (ValueId id : g.inputs()) {
+    if (absl::Status s = check_shape(g.type(id).shape); !s.ok()) {
+      return absl::InternalError(absl::StrCat("input '", g.value(id).name, "': ", s.message()));
+    }
+  }
   for (size_t n = 0; n < g.nodes().size(); ++n) {
     const Graph::Node& node = g.nodes()[n];
     const std::vector<const TensorType*> inputs = operand_types(g, node.inputs);
@@ -119,6 +124,9 @@ absl::Status variables_are_sound(const Graph& g) {
     }
     if (!is_static(v.type.shape)) {
       return absl::InternalError(absl::StrCat("variable ", v.name, " has a free dimension"));
+    }
+    if (absl::Status s = check_shape(v.type.shape); !s.ok()) {
+      return absl::InternalError(absl::StrCat("variable ", v.name, ": ", s.message()));
     }
     for (ValueId id : {use.value, use.assigned}) {
       if (id != kNoValue && !(g.type(id) == v.type)) {

@@ -68,6 +68,21 @@ const Broken kBroken[] = {
     {"types-follow", [](GraphParts& p) { p.values[3].type = f32({5}); }},
     {"types-follow", [](GraphParts& p) { p.values[0].type.dtype = DType::kF64; }},
     {"types-follow", [](GraphParts& p) { p.nodes[0].inputs.push_back(1); }},
+    {"types-follow",
+     [](GraphParts& p) {
+       p.inputs.push_back(static_cast<ValueId>(p.values.size()));
+       p.values.push_back({f32({-4}), -1, 0, "z"});
+     }},
+    {"types-follow",
+     [](GraphParts& p) {
+       p.inputs.push_back(static_cast<ValueId>(p.values.size()));
+       p.values.push_back({f32({int64_t{1} << 30, 0, int64_t{1} << 30}), -1, 0, "z"});
+     }},
+    {"variables-are-sound",
+     [](GraphParts& p) {
+       const Variable negative{"v", f32({-4}), Variable::Kind::kShared};
+       p.variables.push_back({std::make_shared<const Variable>(negative), kNoValue, kNoValue});
+     }},
     {"variables-are-sound",
      [](GraphParts& p) {
        p.variables[0].variable =

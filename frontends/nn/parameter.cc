@@ -4,7 +4,6 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
 #include "modellib/ops/pointwise.h"
 #include "modellib/ops/random.h"
 #include "modellib/ops/shape.h"
@@ -72,13 +71,6 @@ absl::Status Parameter::status() const {
     return absl::InvalidArgumentError(absl::StrCat(
         "two parameters are called '", state_->name,
         "': register each under a name of its own, or tie them by assigning one to the other"));
-  }
-  for (const int64_t extent : state_->shape) {
-    if (extent < 0) {
-      return absl::InvalidArgumentError(absl::StrCat("parameter '", state_->name, "' of shape [",
-                                                     absl::StrJoin(state_->shape, ","),
-                                                     "] has a negative extent"));
-    }
   }
   return absl::OkStatus();
 }

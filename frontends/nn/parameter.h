@@ -63,8 +63,8 @@ class Parameter {
   }
 
   // Whether a graph can use it: FailedPrecondition until a module that holds it was named,
-  // InvalidArgument if another parameter has the same name or an extent is negative. Otherwise
-  // reading and assigning it poison the build.
+  // InvalidArgument if another parameter has the same name. Otherwise reading and assigning it
+  // poison the build.
   absl::Status status() const;
   // The variable as a program knows it.
   Variable variable() const;

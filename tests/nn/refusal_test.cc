@@ -33,8 +33,8 @@ std::function<std::shared_ptr<Module>()> of(Args... args) {
 std::vector<Refusal> refusals() {
   return {
       {"linear_features", of<Linear>(4, 2), {3, 5}, "5 and 4 differ"},
-      {"linear_negative", of<Linear>(-4, 2), {3, 4}, "[2,-4] has a negative extent"},
-      {"linear_negative_out", of<Linear>(4, -2), {3, 4}, "of shape [-2"},
+      {"linear_negative", of<Linear>(-4, 2), {3, 4}, "extent -4 of [2,-4] is negative"},
+      {"linear_negative_out", of<Linear>(4, -2), {3, 4}, "extent -2 of [-2"},
       {"conv_rank", of<Conv2d>(3, 4, 3), {3, 8, 8}, "[batch, channels, height, width]"},
       {"conv_channels", of<Conv2d>(3, 4, 3), {2, 5, 8, 8}, "conv"},
       {"conv_groups", of<Conv2d>(3, 4, 3, Conv2dOptions{.groups = 2}), {2, 3, 8, 8}, "2 groups"},
