@@ -42,14 +42,15 @@ class TwoKernels final : public testing::TestBackend {
   }
 };
 
-absl::StatusOr<CompileResult> compiled(const std::vector<std::string>& entries) {
+absl::StatusOr<CompileResult> compiled(const std::vector<std::string>& entries,
+                                       const DimRanges& dims = {}) {
   static const TwoKernels* const backend = new TwoKernels;
   Program program;
   for (const std::string& text : entries) {
     program.entries.push_back(
         {"entry" + std::to_string(program.entries.size()), testing::graph_of(text)});
   }
-  return compile(program, builtin_ops(), *backend);
+  return compile(program, builtin_ops(), *backend, {.dims = dims});
 }
 
 const char kRelu[] = "graph \"r\" (x: f32[4]) {\n  return relu(x)\n}";
@@ -71,6 +72,20 @@ TEST(CompileTest, SaysAtWhichNodeABackendFails) {
       compiled({"graph \"e\" (x: f32[4]) {\n  h = relu(x)\n  return exp(h)\n}"}).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kInternal);
   EXPECT_THAT(std::string(status.message()), HasSubstr("node 1 (exp): out of order"));
+}
+
+TEST(CompileTest, RefusesMoreBytesThanPlansCanName) {
+  const std::string free = "graph \"r\" (x: f32[n,m]) {\n  return relu(x)\n}";
+  const auto message = [&](DimRange n, DimRange m) {
+    const absl::Status status = compiled({free}, {{"n", n}, {"m", m}}).status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << status;
+    return std::string(status.message());
+  };
+  const int64_t large = int64_t{1} << 32;
+  EXPECT_THAT(message({large, large}, {large, large}), HasSubstr("too many elements"));
+  EXPECT_THAT(message({1, large}, {1, large}), HasSubstr("too many bytes"));
+  EXPECT_THAT(message({1, (int64_t{1} << 60) + 1}, {1, 1}), HasSubstr("too many bytes"));
+  EXPECT_THAT(message({1, 8}, {1, DimRange::kUnbounded}), HasSubstr("no maximum"));
 }
 
 TEST(CompileTest, APlanNamesTheFeaturesThatItsOwnKernelsNeed) {

@@ -91,7 +91,7 @@ class ControlLowering {
     const bool by_copy = loops_in(graph) >= kStridedLoops;
     LoweredStep step = control_step("control.scan", name_);
     step.recipe.scalars = {a.trips[0]};
-    MODELLIB_RETURN_IF_ERROR(context_.max_bytes(a.trips[0]).status());  // there is a maximum
+    MODELLIB_RETURN_IF_ERROR(context_.slots.scalar(a.trips[0]).status());  // there is a maximum
 
     SequenceLowering body(context_, graph, outer_.loop_depth() + 1);
     if (reads(graph, graph.inputs()[0])) {

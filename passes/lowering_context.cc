@@ -1,9 +1,26 @@
 #include "modellib/passes/lowering_context.h"
 
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
 #include "modellib/graph/status_macros.h"
 #include "modellib/passes/views.h"
 
 namespace modellib {
+namespace {
+
+// As many bytes as plans can name (formats/plan_tables.h).
+constexpr int64_t kMaxBytes = int64_t{1} << 62;
+
+absl::Status too_many_bytes(const std::string& what) {
+  return absl::InvalidArgumentError(
+      absl::StrCat(what, ": too many bytes, more than 2^62 at the largest extents"));
+}
+
+}  // namespace
 
 uint32_t PlanTables::kernel(const std::string& name) {
   auto [it, inserted] = kernel_index_.try_emplace(name, static_cast<uint32_t>(kernels.size()));
@@ -18,18 +35,34 @@ uint32_t PlanTables::variable(const VariableRef& variable) {
   return it->second;
 }
 
+// Whether a maximum that is beyond int64 is still one.
+bool LoweringContext::is_bounded(const Dim& dim) const {
+  const std::vector<std::string> symbols = dim.symbols();
+  return std::all_of(symbols.begin(), symbols.end(), [&](const std::string& symbol) {
+    const auto known = ranges.find(symbol);
+    return known != ranges.end() && known->second.max != DimRange::kUnbounded;
+  });
+}
+
 absl::StatusOr<int64_t> LoweringContext::max_bytes(const Dim& bytes) {
-  if (bytes.is_static()) return bytes.value();
+  if (bytes.range(ranges).max > kMaxBytes && is_bounded(bytes)) {
+    return too_many_bytes(bytes.to_string());
+  }
   MODELLIB_ASSIGN_OR_RETURN(const fb::Scalar scalar, slots.scalar(bytes));
+  if (scalar.value() > kMaxBytes) return too_many_bytes(bytes.to_string());
   return scalar.value();
 }
 
 absl::StatusOr<int64_t> LoweringContext::max_bytes(const TensorType& type) {
-  const Dim bytes = byte_size(type);
-  const DimRange range = bytes.range(ranges);
+  // Less extents of 0: recipes multiply those beside them all the same.
+  TensorType walked = type;
+  std::erase(walked.shape, Dim(0));
+  const Dim bytes = byte_size(walked);
+  const int64_t most = bytes.range(ranges).max;
   // Without a maximum: the slot's error says so.
-  if (range.max == DimRange::kUnbounded) return slots.scalar(bytes).status();
-  return range.max;
+  if (most == DimRange::kUnbounded && !is_bounded(bytes)) return slots.scalar(bytes).status();
+  if (most > kMaxBytes) return too_many_bytes(to_string(type));
+  return walked.shape.size() == type.shape.size() ? most : 0;
 }
 
 int LoweringContext::buffer_of_constant(int index) {

@@ -46,7 +46,8 @@ class LoweringContext {
   std::vector<std::string> unsupported;  // a line for each node that the backend refused
   int sequences = 0;                     // made so far
 
-  // At the largest extents. InvalidArgument for what has no maximum, naming the symbol.
+  // At the largest extents. InvalidArgument for what has no maximum, naming the symbol, and for
+  // more than a plan can name.
   absl::StatusOr<int64_t> max_bytes(const Dim& bytes);
   absl::StatusOr<int64_t> max_bytes(const TensorType& type);
 
@@ -56,6 +57,7 @@ class LoweringContext {
                                     const std::string& name);
 
  private:
+  bool is_bounded(const Dim& dim) const;
   int buffer_of_constant(int index);
   absl::flat_hash_map<int, int> constant_buffers_;  // by index in the pool
 };

@@ -125,6 +125,10 @@ absl::StatusOr<bool> SequenceLowering::make_parts(const Graph::Node& node) {
 }
 
 absl::Status SequenceLowering::lower_by_recipe(const Graph::Node& node, size_t number) {
+  // Ahead of the recipe, whose arithmetic relies on it.
+  for (int i = 0; i < node.num_outputs; ++i) {
+    MODELLIB_RETURN_IF_ERROR(context_.max_bytes(graph_.type(node.output(i))).status());
+  }
   absl::StatusOr<NodeRecipe> recipe =
       context_.backend.recipe(RecipeSite{graph_, node, context_.ranges});
   if (recipe.ok()) return add_node(node, *std::move(recipe));
