@@ -117,10 +117,12 @@ Value GraphBuilder::variable(const Variable& variable) {
 }
 
 void GraphBuilder::assign(const Variable& variable, Value value) {
-  if (value.is_null() || value.is_poisoned()) {
-    if (value.is_null()) poison(absl::InvalidArgumentError("assignment of a null value"));
+  if (value.is_null()) {
+    poison(absl::InvalidArgumentError("assignment of a null value"));
     return;
   }
+  value = captured(value);
+  if (value.is_poisoned()) return;
   if (parent_ != nullptr) {
     poison(absl::InvalidArgumentError(absl::StrCat(
         "variable '", variable.name, "' is assigned inside a region; return its value instead")));
@@ -132,9 +134,8 @@ void GraphBuilder::assign(const Variable& variable, Value value) {
                                                    to_string(value.type()))));
     return;
   }
-  value = captured(value);
   Graph::VariableUse* const use = use_of(variable);
-  if (value.is_poisoned() || use == nullptr) return;
+  if (use == nullptr) return;
   use->assigned = value.id();
   assigned_[variable.name].push_back(value.id());
 }
@@ -232,8 +233,11 @@ void GraphBuilder::add_constraint(const Dim& left, const Dim& right, std::string
 
 // A value of a parent, seen from inside a region, is an input of the region.
 Value GraphBuilder::captured(Value outer) {
-  if (outer.builder() == this || outer.is_null()) return outer;
-  if (outer.is_poisoned()) return Value(this, kNoValue);
+  if (outer.is_null()) return outer;
+  if (outer.builder() == this) {
+    if (outer.id_ < 0 || !outer.is_poisoned()) return outer;
+    return poison(absl::InvalidArgumentError("a value is used after its graph was built"));
+  }
   if (parent_ == nullptr) {
     return poison(absl::InvalidArgumentError("a value of another graph is used here"));
   }
@@ -400,24 +404,29 @@ GraphBuilder::Region GraphBuilder::region(absl::string_view name,
 }
 
 GraphBuilder::Scope::Scope(GraphBuilder& builder, absl::string_view name)
-    : builder_(builder), previous_(builder.scope_) {
+    : builder_(builder), previous_(builder.scope_), generation_(builder.generation_) {
   const absl::string_view outer = builder.current_scope();
   builder.scope_ =
       builder.enter_scope(outer.empty() ? std::string(name) : absl::StrCat(outer, ".", name));
 }
-GraphBuilder::Scope::~Scope() { builder_.scope_ = previous_; }
+GraphBuilder::Scope::~Scope() { builder_.leave_scope(previous_, generation_); }
 
 GraphBuilder::ScopeOf::ScopeOf(GraphBuilder& builder, absl::string_view path)
-    : builder_(builder), previous_(builder.scope_) {
+    : builder_(builder), previous_(builder.scope_), generation_(builder.generation_) {
   builder.scope_ = builder.enter_scope(path);
 }
-GraphBuilder::ScopeOf::~ScopeOf() { builder_.scope_ = previous_; }
+GraphBuilder::ScopeOf::~ScopeOf() { builder_.leave_scope(previous_, generation_); }
 
 int GraphBuilder::enter_scope(absl::string_view path) {
   auto [it, inserted] =
       scope_index_.try_emplace(std::string(path), static_cast<int>(graph_.scopes_.size()));
   if (inserted) graph_.scopes_.emplace_back(path);
   return it->second;
+}
+
+// The scopes of a graph that was built meanwhile are gone.
+void GraphBuilder::leave_scope(int previous, uint32_t generation) {
+  if (generation == generation_) scope_ = previous;
 }
 
 absl::string_view GraphBuilder::current_scope() const {
@@ -442,6 +451,7 @@ absl::StatusOr<GraphRef> GraphBuilder::build() {
   auto graph = std::make_shared<Graph>(Graph());
   std::swap(*graph, graph_);
   graph_.name_ = graph->name_;
+  ++generation_;
   scope_ = 0;
   scope_index_ = {{"", 0}};
   random_calls_.clear();

@@ -33,13 +33,14 @@ class GraphBuilder;
 class OpRegistry;
 
 // A handle to a value of a graph under construction; two words, copied freely. A
-// default-constructed one is null: "absent" as an optional operand. Valid as long as its builder.
+// default-constructed one is null: "absent" as an optional operand. Valid as long as its builder,
+// until build(): from then on it is poisoned, and a mistake in whatever it is used for.
 class Value {
  public:
   Value() = default;
 
   bool is_null() const { return builder_ == nullptr; }
-  bool is_poisoned() const { return id_ < 0 && builder_ != nullptr; }
+  bool is_poisoned() const;
   GraphBuilder* builder() const { return builder_; }
   ValueId id() const { return id_; }
 
@@ -63,9 +64,10 @@ class Value {
 
  private:
   friend class GraphBuilder;
-  Value(GraphBuilder* builder, ValueId id) : builder_(builder), id_(id) {}
+  Value(GraphBuilder* builder, ValueId id);
   GraphBuilder* builder_ = nullptr;
   ValueId id_ = kNoValue;
+  uint32_t generation_ = 0;  // which of the builder's graphs it is of
 };
 
 class GraphBuilder {
@@ -151,7 +153,8 @@ class GraphBuilder {
 
    private:
     GraphBuilder& builder_;
-    int previous_;
+    const int previous_;
+    const uint32_t generation_;
   };
   Scope scope(absl::string_view name) { return Scope(*this, name); }
   // "encoder.layer0"
@@ -166,7 +169,8 @@ class GraphBuilder {
 
    private:
     GraphBuilder& builder_;
-    int previous_;
+    const int previous_;
+    const uint32_t generation_;
   };
 
   // A name for people, shown in the text form.
@@ -190,6 +194,7 @@ class GraphBuilder {
   // Where the variable stands in this graph; null, and the build poisoned, if it cannot.
   Graph::VariableUse* use_of(const Variable& variable);
   int enter_scope(absl::string_view path);
+  void leave_scope(int previous, uint32_t generation);
   void add_constraint(const Dim& left, const Dim& right, std::string reason);
   absl::Status in_context(const absl::Status& status, absl::string_view op) const;
   std::vector<Value> poisoned_outputs(int count);
@@ -199,6 +204,7 @@ class GraphBuilder {
   std::vector<Value>* captures_ = nullptr;  // outer values, of a region under construction
   std::vector<Value> capture_inputs_;       // the inputs that stand for them
   Graph graph_;
+  uint32_t generation_ = 0;  // graphs built before this one
   absl::Status status_;
   int scope_ = 0;
   absl::flat_hash_map<std::string, int> scope_index_;
@@ -212,6 +218,13 @@ class GraphBuilder {
   absl::flat_hash_set<std::string> output_names_;
   absl::flat_hash_set<std::pair<Dim, Dim>> constrained_;  // each pair in both orders
 };
+
+inline Value::Value(GraphBuilder* builder, ValueId id)
+    : builder_(builder), id_(id), generation_(builder->generation_) {}
+
+inline bool Value::is_poisoned() const {
+  return builder_ != nullptr && (id_ < 0 || generation_ != builder_->generation_);
+}
 
 }  // namespace modellib
 

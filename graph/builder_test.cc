@@ -280,6 +280,42 @@ TEST(Builder, RefusesAVariableOfAFreeDimensionEachTime) {
   EXPECT_THAT(std::string(c.status().message()), HasSubstr("has a free dimension"));
 }
 
+TEST(Builder, RefusesValuesOfAGraphThatWasBuilt) {
+  using B = GraphBuilder;
+  void (*const kUses[])(B&, Value) = {
+      [](B& b, Value old) { b.output("z", old); }, [](B&, Value old) { relu(old); },
+      [](B& b, Value old) { b.assign(weight(), old); },
+      [](B& b, Value old) {
+        b.region("body", {},
+                 [&](B& inner, auto) { return std::vector<Value>{inner.captured(old)}; });
+      }};
+  for (const auto use : kUses) {
+    GraphBuilder b(testing::ops());
+    const Value x = b.input("x", f32({4})), y = relu(x);
+    b.output("y", y);
+    ASSERT_TRUE(b.build().ok());
+    EXPECT_TRUE(y.is_poisoned());
+    EXPECT_EQ(y.dtype(), DType::kInvalid);
+    EXPECT_EQ(y.dim(0), Dim(0));
+    const Value next = b.input("x", f32({4}));
+    EXPECT_FALSE(next.is_poisoned());
+    EXPECT_NE(next, x) << "though it has the same number";
+    use(b, y);
+    EXPECT_THAT(std::string(b.build().status().message()), HasSubstr("after its graph was built"));
+  }
+}
+
+TEST(Builder, LeavesTheScopesOfAGraphWithIt) {
+  GraphBuilder b(testing::ops());
+  const auto outer = b.scope("outer");
+  {
+    const auto inner = b.scope("inner");
+    b.output("y", b.input("x", f32({4})));
+    ASSERT_TRUE(b.build().ok());
+  }
+  EXPECT_EQ(b.current_scope(), "");
+}
+
 TEST(Builder, CapturesOuterValuesInARegion) {
   GraphBuilder b(testing::ops());
   const Value x = b.input("x", f32({4})), y = b.input("y", f32({4}));
