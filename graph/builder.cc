@@ -390,7 +390,9 @@ GraphBuilder::Region GraphBuilder::region(absl::string_view name,
   inner.captures_ = &result.captured;
   std::vector<Value> arguments;
   for (size_t i = 0; i < inputs.size(); ++i) {
-    arguments.push_back(inner.input(absl::StrCat("in", i), inputs[i]));
+    arguments.push_back(inputs[i].dtype == DType::kInvalid
+                            ? Value(&inner, kNoValue)
+                            : inner.input(absl::StrCat("in", i), inputs[i]));
   }
   const std::vector<Value> outputs = body(inner, arguments);
   for (size_t i = 0; i < outputs.size(); ++i) inner.output(absl::StrCat("out", i), outputs[i]);

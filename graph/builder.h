@@ -129,7 +129,8 @@ class GraphBuilder {
 
   // A region for control flow: `body` gets a builder and the region's inputs, and returns its
   // outputs. Values of this builder (or of its parents) that the body uses are captured: they
-  // become further inputs of the region, after `inputs`, and are returned in `captured`.
+  // become further inputs of the region, after `inputs`, and are returned in `captured`. An input
+  // of no type, which is that of a poisoned value, is poisoned.
   struct Region {
     GraphRef graph;  // null if the body was poisoned
     std::vector<Value> captured;

@@ -1,4 +1,7 @@
 // cond: one of two regions.
+#include <algorithm>
+#include <vector>
+
 #include "absl/strings/str_cat.h"
 #include "modellib/graph/status_macros.h"
 #include "modellib/ops/control.h"
@@ -135,11 +138,19 @@ std::vector<OpDef> cond_ops() {
 
 std::vector<Value> cond(GraphBuilder& builder, Value predicate, const BranchBody& then_body,
                         const BranchBody& else_body) {
+  size_t count = 0;
   const auto region = [&](const char* name, const BranchBody& body) {
-    return builder.region(name, {},
-                          [&](GraphBuilder& b, absl::Span<const Value>) { return body(b); });
+    return builder.region(name, {}, [&](GraphBuilder& b, absl::Span<const Value>) {
+      std::vector<Value> outputs = body(b);
+      count = std::max(count, outputs.size());
+      return outputs;
+    });
   };
-  return emit_cond(builder, predicate, region("then", then_body), region("else", else_body));
+  const GraphBuilder::Region yes = region("then", then_body), no = region("else", else_body);
+  std::vector<Value> outputs = emit_cond(builder, predicate, yes, no);
+  // After a mistake: as many poisoned values.
+  while (outputs.size() < count) outputs.push_back(builder.value(kNoValue));
+  return outputs;
 }
 
 }  // namespace modellib

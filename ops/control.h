@@ -32,7 +32,8 @@ struct CondAttributes {
   }
 };
 using BranchBody = std::function<std::vector<Value>(GraphBuilder& builder)>;
-// predicate: a bool scalar. Both branches return as many values, of the same types.
+// predicate: a bool scalar. Both branches return as many values, of the same types. After a mistake
+// there are as many poisoned values as the branches return, as with scan and while_loop.
 std::vector<Value> cond(GraphBuilder& builder, Value predicate, const BranchBody& then_body,
                         const BranchBody& else_body);
 

@@ -1,4 +1,7 @@
 // scan: a loop with a known number of trips.
+#include <algorithm>
+#include <vector>
+
 #include "absl/strings/str_cat.h"
 #include "modellib/graph/status_macros.h"
 #include "modellib/ops/control.h"
@@ -134,6 +137,12 @@ std::vector<Value> gradient(OpCall& c, absl::Span<const Value> g) {
   const auto& a = c.attributes.as<ScanAttributes>();
   const Parts parts = parts_of(c, a);
   const std::vector<Value> before = carries_before(c, a, parts);
+  // The body below counts on gradients of all that is real.
+  const auto is_poisoned = [](const Value& v) { return v.is_poisoned(); };
+  if (std::any_of(g.begin(), g.end(), is_poisoned) ||
+      std::any_of(before.begin(), before.end(), is_poisoned)) {
+    return std::vector<Value>(c.inputs.size(), c.builder.value(kNoValue));
+  }
   const auto carries = static_cast<size_t>(a.carries), xs = static_cast<size_t>(a.xs);
 
   std::vector<Value> initial, stacked = parts.xs;
@@ -232,16 +241,18 @@ ScanValues scan(GraphBuilder& builder, Dim trips, absl::Span<const Value> carrie
   ScanValues result;
   std::vector<TensorType> types = {i64({})};
   for (const Value& v : carries) types.push_back(v.type());
+  bool sound = true;
   for (const Value& v : xs) {
     if (v.rank() < 1) {
-      builder.poison(absl::InvalidArgumentError(
-          absl::StrCat("scan over a value of type ", to_string(v.type()), ": no axis of trips")));
-      result.carries.assign(carries.size(), builder.poison(builder.status()));
-      return result;
+      sound = false;
+      if (!builder.captured(v).is_poisoned()) {
+        builder.poison(absl::InvalidArgumentError(
+            absl::StrCat("scan over a value of type ", to_string(v.type()), ": no axis of trips")));
+      }
     }
-    types.push_back(slice_type(v.type()));
+    types.push_back(v.rank() < 1 ? TensorType() : slice_type(v.type()));
   }
-  size_t slices = 0;
+  size_t slices = 0;  // of the body, which runs after a mistake too: it says how many there are
   const GraphBuilder::Region region =
       builder.region("scan", types, [&](GraphBuilder& b, absl::Span<const Value> inputs) {
         ScanValues out = body(b, inputs[0], inputs.subspan(1, carries.size()),
@@ -255,7 +266,7 @@ ScanValues scan(GraphBuilder& builder, Dim trips, absl::Span<const Value> carrie
         return out.carries;
       });
   std::vector<Value> outputs;
-  if (region.graph != nullptr) {
+  if (sound && region.graph != nullptr) {
     std::vector<Value> operands(carries.begin(), carries.end());
     operands.insert(operands.end(), xs.begin(), xs.end());
     operands.insert(operands.end(), region.captured.begin(), region.captured.end());

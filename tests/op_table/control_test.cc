@@ -95,6 +95,58 @@ TEST(Cond, RefusesBranchesOfDifferentTypes) {
   EXPECT_THAT(std::string(b.build().status().message()), HasSubstr("output 0 of else_branch"));
 }
 
+void expect_poisoned(const std::vector<Value>& values, size_t count) {
+  EXPECT_EQ(values.size(), count);
+  for (const Value& v : values) EXPECT_TRUE(v.is_poisoned());
+}
+
+TEST(Cond, GivesAsManyValuesAfterAMistake) {
+  const auto check = [](const BranchBody& yes, const BranchBody& no, bool sound) {
+    GraphBuilder b(builtin_ops());
+    const Value p = sound ? b.input("p", {DType::kBool, {}}) : b.emit_one("none such", {});
+    expect_poisoned(cond(b, p, yes, no), 2);
+    EXPECT_FALSE(b.status().ok());
+  };
+  const auto scalars = [](GraphBuilder& b) { return std::vector{b.scalar(1), b.scalar(2)}; };
+  const auto vectors = [](GraphBuilder& b) {
+    return std::vector{b.scalar(1), iota(b, {4}, {.dtype = DType::kF32})};
+  };
+  const auto one = [](GraphBuilder& b) { return std::vector{b.scalar(1)}; };
+  const auto bad = [](GraphBuilder& b) {
+    return std::vector{b.scalar(1), b.emit_one("none such", {})};
+  };
+  check(scalars, scalars, false);
+  check(scalars, vectors, true);
+  check(scalars, one, true);
+  check(one, scalars, true);
+  check(scalars, bad, true);
+}
+
+TEST(Scan, GivesAsManyValuesAfterAMistake) {
+  const auto check = [](const ScanBody& body, bool sound, Shape xs, const char* message) {
+    GraphBuilder b(builtin_ops());
+    const Value x = sound ? b.input("xs", f64(std::move(xs))) : b.emit_one("none such", {});
+    const ScanValues out = scan(b, 3, {b.scalar(0, DType::kF64)}, {x}, body);
+    expect_poisoned(out.carries, 1);
+    expect_poisoned(out.ys, 2);
+    EXPECT_THAT(std::string(b.build().status().message()), HasSubstr(message));
+  };
+  const auto sums = [](GraphBuilder&, Value i, auto carries, auto x) {
+    return ScanValues{{carries[0] + x[0]}, {x[0], i}};
+  };
+  const auto no_carry = [](GraphBuilder&, Value i, auto, auto x) {
+    return ScanValues{{}, {x[0], i}};
+  };
+  const auto other_carry = [](GraphBuilder&, Value i, auto, auto x) {
+    return ScanValues{{i}, {x[0], i}};
+  };
+  check(sums, false, {}, "none such");
+  check(sums, true, {}, "no axis of trips");
+  check(sums, true, {4}, "trips and axis 0");
+  check(no_carry, true, {3}, "0 carries for 1");
+  check(other_carry, true, {3}, "carry 0 after a trip");
+}
+
 TEST(Scan, AccumulatesWithIndexCarryAndSlices) {
   for (bool reverse : {false, true}) {
     GraphBuilder b(builtin_ops());
