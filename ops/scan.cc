@@ -23,8 +23,11 @@ TensorType slice_type(const TensorType& stacked) {
 absl::Status infer(InferenceContext& c) {
   const auto& a = c.attributes.as<ScanAttributes>();
   if (a.trips.size() != 1) return absl::InvalidArgumentError("trips must be one extent");
+  if (a.trips[0].is_static() && a.trips[0].value() < 0) {
+    return absl::InvalidArgumentError(absl::StrCat(a.trips[0].to_string(), " trips"));
+  }
   const auto given = static_cast<int64_t>(c.inputs.size());
-  if (a.carries < 0 || a.xs < 0 || a.carries + a.xs > given) {
+  if (a.carries < 0 || a.xs < 0 || a.carries > given || a.xs > given - a.carries) {
     return absl::InvalidArgumentError(
         absl::StrCat(a.carries, " carries and ", a.xs, " xs of ", given, " operands"));
   }

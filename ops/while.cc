@@ -40,13 +40,17 @@ absl::Status infer(InferenceContext& c) {
     if (t == nullptr) return absl::InvalidArgumentError("an operand is absent");
     types.push_back(*t);
   }
-  if (a.carries < 0 || a.condition_captures < 0 ||
-      a.carries + a.condition_captures > static_cast<int64_t>(types.size())) {
+  const auto given = static_cast<int64_t>(types.size());
+  if (a.carries < 0 || a.condition_captures < 0 || a.carries > given ||
+      a.condition_captures > given - a.carries) {
     return absl::InvalidArgumentError(absl::StrCat(a.carries, " carries and ", a.condition_captures,
-                                                   " captured values of ", types.size(),
-                                                   " operands"));
+                                                   " captured values of ", given, " operands"));
   }
   if (a.max_trips.size() > 1) return absl::InvalidArgumentError("max_trips must be one extent");
+  if (!a.max_trips.empty() && a.max_trips[0].is_static() && a.max_trips[0].value() < 0) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("max_trips is ", a.max_trips[0].to_string(), ", below 0"));
+  }
   const auto p = parts_of(absl::MakeConstSpan(types), a);
   MODELLIB_RETURN_IF_ERROR(require_region(
       c, a.condition, "condition", joined(p.carries, absl::MakeConstSpan(p.condition_captured))));
