@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "modellib/executors/cpu/backend/cpu_backend.h"
 #include "modellib/executors/cpu/kernels/registry.h"
 #include "modellib/executors/reference/reference_executor.h"
 #include "modellib/executors/runtime/session.h"
@@ -33,6 +34,7 @@
 #include "modellib/ops/registry.h"
 #include "modellib/ops/shape.h"
 #include "modellib/ops/softmax.h"
+#include "modellib/passes/compile.h"
 #include "modellib/tests/op_table/samples.h"
 #include "modellib/tests/support/cpu_program.h"
 
@@ -650,6 +652,26 @@ TEST(CpuPlans, AnUpdateOfNoRowsIsNothing) {
                                   *Tensor::zeros(DType::kF32, {0, 1, 4}),
                                   Tensor::scalar<int64_t>(1), *Tensor::zeros(DType::kI64, {0})});
   EXPECT_TRUE(got.ok()) << got.status();
+}
+
+// The work of a row is more than a number can say.
+TEST(CpuPlans, AHugeProductIsCutIntoRows) {
+  const auto graph = parse_graph(R"(graph "g" (a: f64[m,3*p], b: f64[2*q,n]) {
+    dim m in 1..4
+    dim n in 1..137438953472
+    dim p in 1..562949953421312
+    dim q in 1..524288
+    return matmul(a, b)
+  })",
+                                 builtin_ops());
+  ASSERT_TRUE(graph.ok()) << graph.status();
+  Program program;
+  program.entries.push_back({"main", *graph});
+  const auto compiled = compile(program, builtin_ops(), cpu::cpu_backend());
+  ASSERT_TRUE(compiled.ok()) << compiled.status();
+  const auto& steps = compiled->lowered.plan.entries[0]->sequences[0]->steps;
+  ASSERT_EQ(steps.size(), 1u);
+  EXPECT_EQ(steps[0]->scalars.back().value(), 1) << "rows_per_chunk";
 }
 
 TEST(CpuPlans, AConvolutionOfNoChannelsIsRefused) {

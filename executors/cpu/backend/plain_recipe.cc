@@ -6,6 +6,7 @@
 #include "modellib/executors/cpu/backend/matmul_problem.h"
 #include "modellib/executors/cpu/backend/recipes.h"
 #include "modellib/executors/cpu/backend/scalar_fields.h"
+#include "modellib/executors/cpu/kernels/checked.h"
 #include "modellib/executors/cpu/kernels/plain.h"
 #include "modellib/graph/op_def.h"
 #include "modellib/ops/index.h"
@@ -16,7 +17,7 @@ absl::StatusOr<NodeRecipe> plain_matmul_recipe(const RecipeSite& site, const Mat
   if (bits_of(site.out(0).dtype) % 8 != 0) return no_kernel(site, "packed elements");
   PlainMatmulScalars scalars;
   scalars.dtype = static_cast<int64_t>(site.out(0).dtype);
-  const int64_t work = std::max<int64_t>(1, site.max(p.n) * site.max(p.k));
+  const int64_t work = std::max<int64_t>(1, checked_product(site.max(p.n), site.max(p.k)));
   scalars.rows_per_chunk = std::max<int64_t>(1, (int64_t{1} << 18) / work);
   ScalarFields<PlainMatmulScalars> fields(scalars);
   fields.set(&PlainMatmulScalars::m, p.m);
@@ -69,7 +70,8 @@ absl::StatusOr<NodeRecipe> sort_recipe(const RecipeSite& site) {
   Dim outer = 1, inner = 1;
   for (size_t i = 0; i < at; ++i) outer = outer * x.shape[i];
   for (size_t i = at + 1; i < x.shape.size(); ++i) inner = inner * x.shape[i];
-  const int64_t longest = std::max<int64_t>(1, site.max(x.shape[at]));
+  // No more than the kernel takes.
+  const int64_t longest = std::clamp<int64_t>(site.max(x.shape[at]), 1, kMaxElements);
   scalars.lines_per_chunk = std::max<int64_t>(1, 8192 / longest);
   ScalarFields<PlainSortScalars> fields(scalars);
   fields.set(&PlainSortScalars::outer, outer);
