@@ -189,9 +189,9 @@ int64_t pool_units(const PoolScalars& s) {
 }
 
 void choose_pool_grain(PoolScalars& s) {
-  const int64_t taps = s.kernel[0] * s.kernel[1] * s.kernel[2];
   const int64_t units = std::max<int64_t>(1, pool_units(s));
-  const int64_t work = s.outer * s.inner * s.out[0] * s.out[1] * s.out[2] * taps;
+  int64_t work = checked_product(s.outer, s.inner);
+  for (int d = 0; d < 3; ++d) work = checked_product(checked_product(work, s.out[d]), s.kernel[d]);
   s.units_per_chunk = std::clamp<int64_t>(65536 / std::max<int64_t>(1, work / units), 1, units);
 }
 

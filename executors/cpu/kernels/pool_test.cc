@@ -137,6 +137,15 @@ TEST(Pool, EveryKindOnRandomWindows) {
   }
 }
 
+// The largest windows have more taps than a number can say.
+TEST(Pool, CutsWhatIsMoreWorkThanANumberCanSay) {
+  PoolScalars s;
+  s.outer = 1000;
+  for (int64_t& kernel : s.kernel) kernel = int64_t{1} << 24;
+  choose_pool_grain(s);
+  EXPECT_EQ(s.units_per_chunk, 1);
+}
+
 TEST(Pool, RefusesWrongSteps) {
   PoolScalars s;
   s.dtype = static_cast<int64_t>(DType::kF32);
