@@ -194,7 +194,10 @@ absl::Status infer_slice(InferenceContext& c) {
   TensorType out{c.input(0).dtype, {}};
   for (size_t d = 0; d < in.size(); ++d) {
     const SliceAxis s = slice_of(a, d);
-    if (s.step == 0) return absl::InvalidArgumentError(absl::StrCat("step 0 of axis ", d));
+    // The least number has no size.
+    if (s.step == 0 || s.step == std::numeric_limits<int64_t>::min()) {
+      return absl::InvalidArgumentError(absl::StrCat("step ", s.step, " of axis ", d));
+    }
     const Dim span = s.step > 0 ? s.limit - s.start : s.start - s.limit;
     out.shape.push_back(ceil_div(span, std::abs(s.step)));
     if (!s.start.is_static() || !s.limit.is_static() || !in[d].is_static()) {
@@ -375,6 +378,10 @@ absl::Status infer_pad(InferenceContext& c) {
   TensorType out{c.input(0).dtype, {}};
   for (size_t d = 0; d < in.size(); ++d) {
     const int64_t least = std::min(a.low[d], a.high[d]), most = std::max(a.low[d], a.high[d]);
+    if (least < -kMaxTensorElements || most > kMaxTensorElements) {
+      return absl::InvalidArgumentError(absl::StrCat("pad ", a.low[d], ", ", a.high[d], " of axis ",
+                                                     d, " is more than any extent"));
+    }
     const Dim extent = in[d] + a.low[d] + a.high[d];
     const bool negative = constant ? extent.is_static() && extent.value() < 0 : least < 0;
     const bool too_far =

@@ -21,6 +21,9 @@ absl::Status Window::complete(size_t spatial_axes) {
       if (n < least) {
         return absl::InvalidArgumentError(absl::StrCat(name, " has ", n, ", below ", least));
       }
+      if (n > kMost) {
+        return absl::InvalidArgumentError(absl::StrCat(name, " has ", n, ", above ", kMost));
+      }
     }
     return absl::OkStatus();
   };

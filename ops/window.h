@@ -13,6 +13,9 @@
 namespace modellib {
 
 struct Window {
+  // What an entry may be at most: what is computed with extents and two of them lies in an int64.
+  static constexpr int64_t kMost = int64_t{1} << 24;
+
   // One entry for each spatial axis.
   std::vector<int64_t> kernel, strides, padding_low, padding_high, dilations;
   std::string layout = "NCHW";

@@ -15,7 +15,7 @@ namespace {
 using ::testing::HasSubstr;
 
 struct Extreme {
-  const char* op;
+  const char* name;
   const char* inputs;
   const char* statement;
   const char* message;
@@ -50,9 +50,35 @@ const Extreme kExtremes[] = {
     {"scan_trips", "x: f32[]",
      "scan(x) {body: graph \"b\" (i: i64[], a: f32[]) {return a}, trips: [-1], carries: 1}",
      "-1 trips"},
+    {"pool_kernel", "x: f32[1,1,4,4]", "max_pool(x) {kernel: [1099511627776,1]}",
+     "kernel has 1099511627776, above 16777216"},
+    {"pool_dilations", "x: f32[1,1,4,4]",
+     "avg_pool(x) {kernel: [2,2], dilations: [9223372036854775807,1]}",
+     "dilations has 9223372036854775807"},
+    {"pool_strides", "x: f32[1,1,4,n]",
+     "avg_pool(x) {kernel: [2,2], strides: [1,9223372036854775807], ceil_mode: true}",
+     "strides has 9223372036854775807"},
+    {"conv_padding", "x: f32[1,1,4,4], w: f32[1,1,2,2]",
+     "conv(x, w) {padding_low: [9223372036854775807,0], padding_high: [9223372036854775807,0]}",
+     "padding_low has 9223372036854775807"},
+    {"conv_kernel", "x: f32[1,1,n,4], w: f32[1,1,33554432,1]", "conv(x, w)", "kernel has 33554432"},
+    {"pad_reflect", "x: f32[n]",
+     "pad(x) {low: [9223372036854775807], high: [0], mode: \"reflect\"}",
+     "pad 9223372036854775807, 0 of axis 0"},
+    {"pad_crop", "x: f32[n]", "pad(x) {low: [-9223372036854775808], high: [0]}",
+     "pad -9223372036854775808, 0 of axis 0"},
+    {"slice_step", "x: f32[4]",
+     "slice(x) {starts: [3], limits: [-1], steps: [-9223372036854775808]}",
+     "step -9223372036854775808 of axis 0"},
+    {"broadcast", "x: f32[]", "broadcast_to(x) {shape: [2,-4]}", "output 0: extent -4 of [2,-4]"},
+    {"broadcast_far", "x: f32[]", "broadcast_to(x) {shape: [4294967296,4294967296]}",
+     "has too many elements"},
+    {"iota", "", "iota() {shape: [-4]}", "output 0: extent -4 of [-4]"},
+    {"random", "key: i64[]", "random_uniform(key) {shape: [-4], stream: 0}",
+     "output 0: extent -4 of [-4]"},
 };
 INSTANTIATE_TEST_SUITE_P(Table, ExtremeAttributes, ::testing::ValuesIn(kExtremes),
-                         [](const auto& info) { return std::string(info.param.op); });
+                         [](const auto& info) { return std::string(info.param.name); });
 
 }  // namespace
 }  // namespace modellib
