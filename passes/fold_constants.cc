@@ -1,15 +1,25 @@
 #include "modellib/passes/fold_constants.h"
 
 #include <algorithm>
+#include <string>
+#include <utility>
+#include <vector>
 
+#include "absl/types/span.h"
 #include "modellib/graph/constant.h"
 #include "modellib/graph/op_def.h"
+#include "modellib/ops/conv.h"
+#include "modellib/ops/matmul.h"
+#include "modellib/ops/pool.h"
 #include "modellib/passes/rebuild.h"
 
 namespace modellib {
 namespace {
 
 constexpr int64_t kMaxGrowth = int64_t{1} << 20;
+// Multiplications, or taps of windows, in one graph: each takes a reference kernel some
+// nanoseconds.
+constexpr double kMaxWork = 0x1p29;
 
 bool has_region(const Attributes& attributes) {
   for (const auto& [name, value] : attributes.list(/*all=*/true)) {
@@ -18,8 +28,40 @@ bool has_region(const Attributes& attributes) {
   return false;
 }
 
-// The node's results, or nothing if it can't or should not be computed now.
-std::vector<Tensor> compute(const RebuildSite& site) {
+using Extents = std::vector<int64_t>;
+
+double product_of(absl::Span<const int64_t> extents) {
+  double product = 1;
+  for (const int64_t e : extents) product *= static_cast<double>(e);
+  return product;
+}
+
+// What the node takes of the work where that is more than a few steps for each element.
+double work_of(const Graph::Node& node, absl::Span<const Tensor> inputs, const Extents& output) {
+  const std::string& op = node.op->name;
+  if (node.attributes.is<MatmulAttributes>()) {
+    const Extents& a = inputs[0].shape();
+    const bool transposed = node.attributes.as<MatmulAttributes>().transpose_a;
+    return product_of(output) * static_cast<double>(a[a.size() - (transposed ? 2 : 1)]);
+  }
+  if (node.attributes.is<ConvAttributes>()) {
+    const Extents& filter = op == "conv_filter_gradient" ? output : inputs[1].shape();
+    const Extents& y = op == "conv"                   ? output
+                       : op == "conv_filter_gradient" ? inputs[1].shape()
+                                                      : inputs[0].shape();
+    return product_of(y) * product_of(absl::MakeConstSpan(filter).subspan(1));
+  }
+  if (node.attributes.is<PoolAttributes>()) {
+    const Extents& y = op == "max_pool_gradient"   ? inputs[1].shape()
+                       : op == "avg_pool_gradient" ? inputs[0].shape()
+                                                   : output;
+    return product_of(y) * product_of(node.attributes.as<PoolAttributes>().kernel);
+  }
+  return 0;
+}
+
+// The node's results, or nothing if it can't or should not be computed now. Takes of `work_left`.
+std::vector<Tensor> compute(const RebuildSite& site, double& work_left) {
   const OpDef& op = *site.node.op;
   // Without operands only what is small is worth it: extents as numbers, no random bits, no iotas.
   const bool computable = !site.inputs.empty() || op.name == "dim_value";
@@ -46,6 +88,11 @@ std::vector<Tensor> compute(const RebuildSite& site) {
     if (!elements.ok()) return {};
     output_bytes += bytes_of(type.dtype, *elements);
     if (output_bytes > std::max(kMaxGrowth, input_bytes)) return {};
+    if (i == 0) {
+      const double work = work_of(site.node, inputs, *extents);
+      if (work > work_left) return {};
+      work_left -= work;
+    }
     absl::StatusOr<Tensor> tensor = Tensor::zeros(type.dtype, *extents);
     if (!tensor.ok()) return {};
     outputs.push_back(*std::move(tensor));
@@ -60,9 +107,10 @@ std::vector<Tensor> compute(const RebuildSite& site) {
 }  // namespace
 
 absl::StatusOr<GraphRef> fold_constants(const GraphRef& graph, PassContext& context) {
+  double work_left = kMaxWork;
   return rebuild(*graph, context.registry(),
                  [&](RebuildSite& site) -> std::optional<std::vector<Value>> {
-                   std::vector<Tensor> results = compute(site);
+                   std::vector<Tensor> results = compute(site, work_left);
                    if (results.empty() || !context.may_rewrite()) return std::nullopt;
                    std::vector<Value> values;
                    for (Tensor& t : results) values.push_back(site.builder.constant(std::move(t)));

@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include "modellib/graph/builder.h"
+#include "modellib/ops/matmul.h"
+#include "modellib/ops/registry.h"
 #include "modellib/passes/pass_test_util.h"
 
 namespace modellib {
@@ -70,6 +73,22 @@ TEST(FoldConstants, DoesNotGrowAPlanWithoutBounds) {
                        R"(graph "g" () {
       return y = constant() {value: f32[4] [1, 1, 1, 1]}
     })");
+}
+
+// A window of four billion taps, all but one of them padding.
+TEST(FoldConstants, LeavesWhatTakesLong) {
+  testing::expect_unchanged("fold-constants", R"(graph "g" () {
+      c = constant() {value: f32[1,1,1,1] [1]}
+      return y = max_pool(c) {kernel: [65536,65536], padding_low: [65535,65535]}
+    })");
+  GraphBuilder b(builtin_ops(), "product");
+  const Value c = b.constant(*Tensor::zeros(DType::kF32, {1024, 1024}));
+  b.output("y", matmul(c, c));
+  const absl::StatusOr<GraphRef> product = b.build();
+  ASSERT_TRUE(product.ok()) << product.status();
+  const GraphRef folded = testing::after({"fold-constants"}, *product);
+  ASSERT_NE(folded, nullptr);
+  EXPECT_TRUE(structurally_equal(*folded, **product));
 }
 
 // What fails stays, and fails when it runs.
