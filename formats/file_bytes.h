@@ -10,7 +10,8 @@
 
 namespace modellib {
 
-// NotFound, PermissionDenied or Unknown, with the path and what the system says.
+// NotFound, PermissionDenied or Unknown, with the path and what the system says; ResourceExhausted
+// for more than memory holds.
 absl::StatusOr<std::string> read_file(const std::string& path);
 // As output_file.h does: nobody sees half a file, links stay, pipes and devices are written to.
 absl::Status write_file(const std::string& path, absl::string_view bytes);
