@@ -1,5 +1,7 @@
 #include "modellib/passes/specialization_cache.h"
 
+#include <xxhash.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -11,6 +13,13 @@ namespace modellib {
 namespace {
 
 constexpr size_t kMaxEvents = 64;
+constexpr size_t kMaxPlanned = 4096;
+
+uint64_t key_of(const DimBinding& binding) {
+  std::string text;
+  for (const auto& [symbol, extent] : binding) absl::StrAppend(&text, symbol, "=", extent, ",");
+  return XXH3_64bits(text.data(), text.size());
+}
 
 }  // namespace
 
@@ -37,6 +46,7 @@ absl::StatusOr<std::shared_ptr<const CompileResult>> SpecializationCache::get(
                             compile(program_, registry_, backend_, options));
   if (events_.size() == kMaxEvents) events_.erase(events_.begin());
   events_.push_back({binding, reason_for(binding)});
+  remember(binding);
   ++compilations_;
   items_.push_front({binding, std::make_shared<const CompileResult>(std::move(compiled))});
   if (items_.size() > capacity_) items_.pop_back();
@@ -45,9 +55,9 @@ absl::StatusOr<std::shared_ptr<const CompileResult>> SpecializationCache::get(
 
 std::string SpecializationCache::reason_for(const DimBinding& binding) const {
   if (events_.empty()) return "first plan";
-  const bool before = std::any_of(events_.begin(), events_.end(),
-                                  [&](const Event& e) { return e.binding == binding; });
-  if (before) return "planned before, evicted since";
+  if (std::find(planned_.begin(), planned_.end(), key_of(binding)) != planned_.end()) {
+    return "planned before, evicted since";
+  }
   // What differs from the plan used last.
   std::vector<std::string> differences;
   const DimBinding& last = items_.empty() ? events_.back().binding : items_.front().binding;
@@ -64,6 +74,14 @@ std::string SpecializationCache::reason_for(const DimBinding& binding) const {
       differences.push_back(absl::StrCat(symbol, " is free, was ", extent));
   }
   return absl::StrJoin(differences, "; ");
+}
+
+void SpecializationCache::remember(const DimBinding& binding) {
+  const uint64_t hash = key_of(binding);
+  const auto known = std::find(planned_.begin(), planned_.end(), hash);
+  if (known != planned_.end()) planned_.erase(known);
+  planned_.push_back(hash);
+  if (planned_.size() > kMaxPlanned) planned_.pop_front();
 }
 
 std::vector<SpecializationCache::Event> SpecializationCache::events() const {

@@ -4,6 +4,7 @@
 #define MODELLIB_PASSES_SPECIALIZATION_CACHE_H_
 
 #include <cstdint>
+#include <deque>
 #include <list>
 #include <memory>
 #include <mutex>
@@ -31,7 +32,8 @@ class SpecializationCache {
     std::string
         reason;  // "first plan", "batch is 16, planned for 8", "planned before, evicted since"
   };
-  // Every time it planned, oldest first; the last 64 are kept.
+  // Every time it planned, oldest first; the last 64 are kept. That a binding was planned before is
+  // known of the last 4096.
   std::vector<Event> events() const;
   int64_t compilations() const;
 
@@ -41,6 +43,7 @@ class SpecializationCache {
     std::shared_ptr<const CompileResult> result;
   };
   std::string reason_for(const DimBinding& binding) const;
+  void remember(const DimBinding& binding);
 
   const Program program_;
   const OpRegistry& registry_;
@@ -51,6 +54,7 @@ class SpecializationCache {
   mutable std::mutex mutex_;
   std::list<Item> items_;  // most recently used first
   std::vector<Event> events_;
+  std::deque<uint64_t> planned_;  // hashes of bindings, oldest first, each once
   int64_t compilations_ = 0;
 };
 

@@ -208,6 +208,9 @@ TEST_F(BoundsProbe, EventsAreBoundedToo) {
   EXPECT_EQ(cache.compilations(), 70);
   ASSERT_EQ(cache.events().size(), 64u);
   EXPECT_EQ(cache.events().back().reason, "batch is 70, planned for 69");
+  // What it planned is known for longer.
+  ASSERT_TRUE(cache.get({{"batch", 1}}).ok());
+  EXPECT_EQ(cache.events().back().reason, "planned before, evicted since");
 }
 
 // What a graph requires of its symbols is checked when the plan is made, or when inputs are bound.
