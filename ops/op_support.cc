@@ -74,16 +74,6 @@ absl::Status require_rank(const InferenceContext& c, int operand, int rank) {
                                          : expected(c, operand, absl::StrCat("of rank ", rank));
 }
 
-absl::Status require_extents(absl::Span<const Dim> shape) {
-  for (const Dim& d : shape) {
-    if (d.is_static() && d.value() < 0) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("shape ", to_string(shape), " has a negative extent"));
-    }
-  }
-  return absl::OkStatus();
-}
-
 absl::StatusOr<int> normal_axis(int64_t axis, int rank) {
   if (axis < -rank || axis >= rank) {
     return absl::InvalidArgumentError(absl::StrCat("axis ", axis, " of a tensor of rank ", rank));

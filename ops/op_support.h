@@ -40,8 +40,6 @@ absl::Status require_dtype(const InferenceContext& c, int operand, DType dtype);
 absl::Status require_integer(const InferenceContext& c, int operand);
 absl::Status require_same_dtype(const InferenceContext& c, int a, int b);
 absl::Status require_rank(const InferenceContext& c, int operand, int rank);
-// InvalidArgument if an extent is known and negative. For shapes that attributes give.
-absl::Status require_extents(absl::Span<const Dim> shape);
 
 // Axis counted from the front; InvalidArgument unless -rank <= axis < rank.
 absl::StatusOr<int> normal_axis(int64_t axis, int rank);

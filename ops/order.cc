@@ -140,7 +140,6 @@ std::vector<OpSample> samples_top_k() {
 absl::Status infer_iota(InferenceContext& c) {
   const auto& a = c.attributes.as<IotaAttributes>();
   MODELLIB_RETURN_IF_ERROR(normal_axis(a.axis, static_cast<int>(a.shape.size())).status());
-  MODELLIB_RETURN_IF_ERROR(require_extents(a.shape));
   if (!is_number(a.dtype)) {
     return absl::InvalidArgumentError(
         absl::StrCat("dtype must be a number type, is ", to_string(a.dtype)));

@@ -13,7 +13,6 @@ namespace {
 absl::Status infer_random(InferenceContext& c, DType dtype) {
   const auto& a = c.attributes.as<RandomAttributes>();
   MODELLIB_RETURN_IF_ERROR(require_key(c, 0));
-  MODELLIB_RETURN_IF_ERROR(require_extents(a.shape));
   if (a.stream < 0) {
     return absl::InvalidArgumentError(absl::StrCat("stream must not be negative, is ", a.stream));
   }

@@ -82,12 +82,15 @@ TEST(Refusals, NegativeExtents) {
   const auto of = [](const std::function<Value(GraphBuilder&)>& call) {
     return mistake({}, [&](Value x) { call(*x.builder()); });
   };
-  EXPECT_THAT(of([](GraphBuilder& b) { return iota(b, {2, -3}); }), HasSubstr("shape [2,-3]"));
+  EXPECT_THAT(of([](GraphBuilder& b) {
+                return iota(b, {2, -3});
+              }),
+              HasSubstr("extent -3 of [2,-3] is negative"));
   EXPECT_THAT(
       of([](GraphBuilder& b) { return random_uniform(b.scalar(1, DType::kI64), {.shape = {-1}}); }),
-      HasSubstr("shape [-1]"));
+      HasSubstr("extent -1 of [-1] is negative"));
   EXPECT_THAT(of([](GraphBuilder& b) { return one_hot(b.scalar(1, DType::kI64), -2); }),
-              HasSubstr("shape [-2]"));
+              HasSubstr("extent -2 of [-2] is negative"));
 }
 
 TEST(Refusals, NegativeCounts) {
