@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <limits>
 #include <system_error>
+#include <utility>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
@@ -13,6 +15,9 @@ namespace modellib::onnx {
 namespace {
 
 namespace fs = std::filesystem;
+
+// Tensors that overlap are rare, and models in which many do are made up.
+constexpr int64_t kMostTimes = 4;
 
 absl::StatusOr<int64_t> number(absl::string_view key, const std::string& text) {
   int64_t n;
@@ -62,9 +67,9 @@ absl::StatusOr<ExternalLocation> external_location(const onnx_proto::TensorProto
   return result;
 }
 
-absl::StatusOr<Tensor> read_external(const std::string& folder, const ExternalLocation& location,
-                                     DType dtype, absl::Span<const int64_t> shape) {
-  MODELLIB_ASSIGN_OR_RETURN(const fs::path file, confined(folder, location.location));
+absl::StatusOr<Tensor> ExternalData::read(const ExternalLocation& location, DType dtype,
+                                          absl::Span<const int64_t> shape) {
+  MODELLIB_ASSIGN_OR_RETURN(const fs::path file, confined(folder_, location.location));
   MODELLIB_ASSIGN_OR_RETURN(const int64_t elements, checked_elements(dtype, shape));
   const int64_t bytes = bytes_of(dtype, elements);
   const auto refuse = [&](absl::string_view why) {
@@ -80,6 +85,16 @@ absl::StatusOr<Tensor> read_external(const std::string& folder, const ExternalLo
   if (location.offset > size || bytes > size - location.offset) {
     return refuse(absl::StrCat(bytes, " bytes from ", location.offset, " on; the file has ", size));
   }
+  Part part(file.string(), location.offset, dtype,
+            std::vector<int64_t>(shape.begin(), shape.end()));
+  if (const auto it = tensors_.find(part); it != tensors_.end()) return it->second;
+  const int64_t most =
+      kMostTimes * std::min(size, std::numeric_limits<int64_t>::max() / kMostTimes);
+  int64_t& taken = taken_[file.string()];
+  if (bytes > most - taken) {
+    return refuse(
+        absl::StrCat("more than ", kMostTimes, " times its ", size, " bytes are asked for"));
+  }
   MODELLIB_ASSIGN_OR_RETURN(Tensor tensor, Tensor::zeros(dtype, shape));
   std::ifstream stream(file, std::ios::binary);
   stream.seekg(location.offset);
@@ -91,6 +106,8 @@ absl::StatusOr<Tensor> read_external(const std::string& folder, const ExternalLo
       b = static_cast<std::byte>(b != std::byte{0});
     }
   }
+  taken += bytes;
+  tensors_.emplace(std::move(part), tensor);
   return tensor;
 }
 

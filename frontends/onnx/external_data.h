@@ -1,14 +1,20 @@
 // Tensors whose bytes lie in files beside the model.
 //
 // A model is untrusted: its files must lie inside its own folder, whatever links and dots the path
-// has, and be as long as the tensor needs.
+// has, and be as long as the tensor needs. Nor can a small model fill the memory: tensors that are
+// the same part of a file share its bytes, and all that is taken from a file comes to a few times
+// what it has.
 #ifndef MODELLIB_FRONTENDS_ONNX_EXTERNAL_DATA_H_
 #define MODELLIB_FRONTENDS_ONNX_EXTERNAL_DATA_H_
 
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <tuple>
+#include <utility>
+#include <vector>
 
+#include "absl/container/flat_hash_map.h"
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
 #include "modellib/graph/tensor.h"
@@ -23,10 +29,25 @@ struct ExternalLocation {
 };
 absl::StatusOr<ExternalLocation> external_location(const onnx_proto::TensorProto& proto);
 
-// Reads the bytes, all InvalidArgument: a path that leaves `folder`, no regular file, one that is
-// too short, a length that is not that of the shape.
-absl::StatusOr<Tensor> read_external(const std::string& folder, const ExternalLocation& location,
-                                     DType dtype, absl::Span<const int64_t> shape);
+// The files of one model.
+class ExternalData {
+ public:
+  // `folder`: the model's; empty: it may have no files.
+  explicit ExternalData(std::string folder) : folder_(std::move(folder)) {}
+
+  // Reads the bytes, all InvalidArgument: a path that leaves the folder, no regular file, one that
+  // is too short or was read too often, a length that is not that of the shape.
+  absl::StatusOr<Tensor> read(const ExternalLocation& location, DType dtype,
+                              absl::Span<const int64_t> shape);
+
+ private:
+  // The file, where it begins, and what it is.
+  using Part = std::tuple<std::string, int64_t, DType, std::vector<int64_t>>;
+
+  const std::string folder_;
+  absl::flat_hash_map<Part, Tensor> tensors_;
+  absl::flat_hash_map<std::string, int64_t> taken_;  // bytes, by file
+};
 
 }  // namespace modellib::onnx
 

@@ -13,7 +13,6 @@
 #include "modellib/frontends/onnx/numbers.h"
 #include "modellib/frontends/onnx/op_table.h"
 #include "modellib/frontends/onnx/scopes.h"
-#include "modellib/frontends/onnx/sparse_tensor.h"
 #include "modellib/frontends/onnx/tensor_store.h"
 #include "modellib/frontends/onnx/unsupported.h"
 #include "modellib/graph/builder.h"
@@ -88,6 +87,9 @@ class GraphImporter final : public ImportContext {
 
   Contents& contents() override { return contents_; }
   absl::StatusOr<Tensor> tensor(const onnx_proto::TensorProto& proto) override {
+    return tensors_.take(proto);
+  }
+  absl::StatusOr<Tensor> tensor(const onnx_proto::SparseTensorProto& proto) override {
     return tensors_.take(proto);
   }
   absl::StatusOr<Items> body(const GraphProto& graph, GraphBuilder& builder,
@@ -183,9 +185,8 @@ absl::Status GraphImporter::add_initializers(const GraphProto& graph, Scope& sco
     const auto& proto = graph.sparse_initializer(i);
     const std::string& name = proto.values().name();
     if (is_overridden(graph, name)) continue;
-    MODELLIB_RETURN_IF_ERROR(add_constant(
-        proto, label("sparse initializer", i, name), name,
-        dense_of(proto, [&](const auto& part) { return tensors_.take(part); }), scope));
+    MODELLIB_RETURN_IF_ERROR(add_constant(proto, label("sparse initializer", i, name), name,
+                                          tensors_.take(proto), scope));
   }
   return absl::OkStatus();
 }

@@ -39,6 +39,7 @@ class ImportContext {
   virtual ~ImportContext() = default;
   virtual Contents& contents() = 0;
   virtual absl::StatusOr<Tensor> tensor(const onnx_proto::TensorProto& proto) = 0;
+  virtual absl::StatusOr<Tensor> tensor(const onnx_proto::SparseTensorProto& proto) = 0;
   // The outputs of a subgraph, in `builder`: that of the node or of a region in it. `inputs` are
   // for the subgraph's own inputs. Cancelled if something inside it is not supported, which the
   // importer knows.

@@ -6,7 +6,6 @@
 #include "modellib/frontends/onnx/conversions.h"
 #include "modellib/frontends/onnx/element_types.h"
 #include "modellib/frontends/onnx/op_table.h"
-#include "modellib/frontends/onnx/sparse_tensor.h"
 #include "modellib/ops/index.h"
 #include "modellib/ops/op_support.h"
 #include "modellib/ops/pointwise.h"
@@ -58,9 +57,7 @@ absl::StatusOr<Values> constant(NodeView& n) {
     return Values{b.constant(std::move(tensor))};
   }
   if (const auto* proto = n.sparse_tensor_proto("sparse_value")) {
-    MODELLIB_ASSIGN_OR_RETURN(Tensor tensor, dense_of(*proto, [&](const auto& part) {
-                                return n.context().tensor(part);
-                              }));
+    MODELLIB_ASSIGN_OR_RETURN(Tensor tensor, n.context().tensor(*proto));
     return Values{b.constant(std::move(tensor))};
   }
   for (const char* other : {"value_string", "value_strings"}) {

@@ -10,8 +10,6 @@
 namespace modellib::onnx {
 namespace {
 
-constexpr int64_t kMostBytes = int64_t{256} << 20;
-
 // The place of element `i` in the dense tensor; InvalidArgument if it lies outside.
 absl::StatusOr<int64_t> place(const Tensor& indices, int64_t i, const std::vector<int64_t>& shape,
                               int64_t elements) {
@@ -36,18 +34,14 @@ absl::StatusOr<int64_t> place(const Tensor& indices, int64_t i, const std::vecto
 
 }  // namespace
 
-absl::StatusOr<Tensor> dense_of(
-    const onnx_proto::SparseTensorProto& proto,
-    const std::function<absl::StatusOr<Tensor>(const onnx_proto::TensorProto&)>& content) {
-  MODELLIB_ASSIGN_OR_RETURN(const Tensor values, content(proto.values()));
-  MODELLIB_ASSIGN_OR_RETURN(const Tensor indices, content(proto.indices()));
-  const std::vector<int64_t> shape(proto.dims().begin(), proto.dims().end());
+absl::StatusOr<Tensor> dense_of(const Tensor& values, const Tensor& indices,
+                                const std::vector<int64_t>& shape, int64_t most_bytes) {
   const auto counted = checked_elements(values.dtype(), shape);
   if (!counted.ok()) return absl::InvalidArgumentError(counted.status().message());
-  if (bytes_of(values.dtype(), *counted) > kMostBytes) {
-    return absl::UnimplementedError(
-        absl::StrCat("a sparse tensor that takes ", bytes_of(values.dtype(), *counted),
-                     " bytes when dense; supported are up to ", kMostBytes));
+  if (bytes_of(values.dtype(), *counted) > most_bytes) {
+    return absl::UnimplementedError(absl::StrCat(
+        "a sparse tensor that takes ", bytes_of(values.dtype(), *counted), " bytes when dense; ",
+        most_bytes, " are left of those that all of a model may take"));
   }
   const int64_t count = values.elements();
   const bool linear = indices.rank() == 1 && indices.elements() == count;

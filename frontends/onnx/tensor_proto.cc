@@ -98,7 +98,7 @@ bool holds_tensors(const SequenceProto& sequence) {
 absl::StatusOr<std::vector<Tensor>> tensors_of(const SequenceProto& sequence) {
   std::vector<Tensor> tensors;
   for (int i = 0; i < sequence.tensor_values_size(); ++i) {
-    auto tensor = tensor_of(sequence.tensor_values(i), "");
+    auto tensor = tensor_of(sequence.tensor_values(i), nullptr);
     if (!tensor.ok()) {
       return absl::Status(tensor.status().code(),
                           absl::StrCat("tensor ", i, ": ", tensor.status().message()));
@@ -116,7 +116,7 @@ absl::StatusOr<std::vector<Tensor>> read_as_tensors(const std::string& bytes) {
     const absl::Status where = check_wire(bytes, WireMessage::kTensor);
     return where.ok() ? absl::InvalidArgumentError("no TensorProto") : where;
   }
-  auto tensor = tensor_of(proto, "");
+  auto tensor = tensor_of(proto, nullptr);
   if (tensor.ok()) return std::vector<Tensor>{*std::move(tensor)};
   SequenceProto sequence;
   if (!parse(sequence, bytes)) return tensor.status();
@@ -145,7 +145,7 @@ absl::StatusOr<std::vector<Tensor>> tensors_of_bytes(const std::string& bytes) {
 
 }  // namespace
 
-absl::StatusOr<Tensor> tensor_of(const TensorProto& proto, const std::string& folder) {
+absl::StatusOr<Tensor> tensor_of(const TensorProto& proto, ExternalData* external) {
   MODELLIB_ASSIGN_OR_RETURN(const DType dtype, dtype_of_onnx(proto.data_type()));
   const std::vector<int64_t> shape(proto.dims().begin(), proto.dims().end());
   constexpr size_t kMaxRank = 64;
@@ -159,7 +159,11 @@ absl::StatusOr<Tensor> tensor_of(const TensorProto& proto, const std::string& fo
 
   if (proto.data_location() == TensorProto::EXTERNAL) {
     MODELLIB_ASSIGN_OR_RETURN(const ExternalLocation location, external_location(proto));
-    return read_external(folder, location, dtype, shape);
+    if (external == nullptr) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "external data '", location.location, "' cannot be found: the tensor is in no model"));
+    }
+    return external->read(location, dtype, shape);
   }
   if (proto.has_raw_data()) {
     const std::string& raw = proto.raw_data();

@@ -9,16 +9,17 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
+#include "modellib/frontends/onnx/external_data.h"
 #include "modellib/graph/tensor.h"
 #include "modellib/third_party/onnx/onnx_generated.h"
 
 namespace modellib::onnx {
 
 // InvalidArgument for extents, data or a location that do not fit: data must be as much as the
-// shape says, a file of external data lie inside `folder` (empty: there may be none). Unimplemented
-// for element types that we do not have. A size that the shape claims is compared to the data
-// before memory is taken.
-absl::StatusOr<Tensor> tensor_of(const onnx_proto::TensorProto& proto, const std::string& folder);
+// shape says. Unimplemented for element types that we do not have. A size that the shape claims is
+// compared to the data before memory is taken. `external`: the files of the model; null: there may
+// be none.
+absl::StatusOr<Tensor> tensor_of(const onnx_proto::TensorProto& proto, ExternalData* external);
 
 // The content as raw bytes.
 onnx_proto::TensorProto proto_of(const Tensor& tensor, absl::string_view name);

@@ -1,5 +1,8 @@
 #include "modellib/frontends/onnx/tensor_store.h"
 
+#include <vector>
+
+#include "modellib/frontends/onnx/sparse_tensor.h"
 #include "modellib/frontends/onnx/tensor_proto.h"
 #include "modellib/graph/status_macros.h"
 
@@ -8,7 +11,7 @@ namespace modellib::onnx {
 absl::StatusOr<Tensor> TensorStore::take(const onnx_proto::TensorProto& proto) {
   const auto it = tensors_.find(&proto);
   if (it != tensors_.end()) return it->second;
-  MODELLIB_ASSIGN_OR_RETURN(Tensor tensor, tensor_of(proto, folder_));
+  MODELLIB_ASSIGN_OR_RETURN(Tensor tensor, tensor_of(proto, &external_));
   tensors_.emplace(&proto, tensor);
   // Everybody else only reads messages, and of these bytes nobody wants to read any more.
   auto& spent = const_cast<onnx_proto::TensorProto&>(proto);
@@ -18,6 +21,18 @@ absl::StatusOr<Tensor> TensorStore::take(const onnx_proto::TensorProto& proto) {
   google::protobuf::RepeatedField<int32_t>().Swap(spent.mutable_int32_data());
   google::protobuf::RepeatedField<int64_t>().Swap(spent.mutable_int64_data());
   google::protobuf::RepeatedField<uint64_t>().Swap(spent.mutable_uint64_data());
+  return tensor;
+}
+
+absl::StatusOr<Tensor> TensorStore::take(const onnx_proto::SparseTensorProto& proto) {
+  const auto it = dense_.find(&proto);
+  if (it != dense_.end()) return it->second;
+  MODELLIB_ASSIGN_OR_RETURN(const Tensor values, take(proto.values()));
+  MODELLIB_ASSIGN_OR_RETURN(const Tensor indices, take(proto.indices()));
+  const std::vector<int64_t> shape(proto.dims().begin(), proto.dims().end());
+  MODELLIB_ASSIGN_OR_RETURN(Tensor tensor, dense_of(values, indices, shape, dense_left_));
+  dense_left_ -= tensor.bytes();
+  dense_.emplace(&proto, tensor);
   return tensor;
 }
 

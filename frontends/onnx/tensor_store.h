@@ -2,11 +2,13 @@
 #ifndef MODELLIB_FRONTENDS_ONNX_TENSOR_STORE_H_
 #define MODELLIB_FRONTENDS_ONNX_TENSOR_STORE_H_
 
+#include <cstdint>
 #include <string>
 #include <utility>
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/statusor.h"
+#include "modellib/frontends/onnx/external_data.h"
 #include "modellib/graph/tensor.h"
 #include "modellib/third_party/onnx/onnx_generated.h"
 
@@ -18,15 +20,21 @@ namespace modellib::onnx {
 class TensorStore {
  public:
   // `folder`: of external data; empty: there may be none.
-  explicit TensorStore(std::string folder) : folder_(std::move(folder)) {}
+  explicit TensorStore(std::string folder) : external_(std::move(folder)) {}
 
   // The content of a tensor of the model, which must be a mutable object that outlives the store.
   // Errors as tensor_of().
   absl::StatusOr<Tensor> take(const onnx_proto::TensorProto& proto);
+  // The same as a dense tensor: nothing here computes on sparse ones. Errors also as dense_of(),
+  // and Unimplemented where all of them come to more than 256 MiB: a few bytes can ask for any
+  // amount.
+  absl::StatusOr<Tensor> take(const onnx_proto::SparseTensorProto& proto);
 
  private:
-  const std::string folder_;
+  ExternalData external_;
   absl::flat_hash_map<const onnx_proto::TensorProto*, Tensor> tensors_;
+  absl::flat_hash_map<const onnx_proto::SparseTensorProto*, Tensor> dense_;
+  int64_t dense_left_ = int64_t{256} << 20;  // bytes
 };
 
 }  // namespace modellib::onnx
