@@ -28,24 +28,43 @@ absl::StatusOr<int64_t> number(absl::string_view key, const std::string& text) {
   return n;
 }
 
-// The file, after links are followed, if it lies inside the folder.
-absl::StatusOr<fs::path> confined(const std::string& folder, const std::string& location) {
+bool lies_in(const fs::path& file, const fs::path& folder) {
+  return std::mismatch(folder.begin(), folder.end(), file.begin(), file.end()).first ==
+         folder.end();
+}
+
+// The file, after links are followed, if it lies inside one of the folders.
+absl::StatusOr<fs::path> confined(const std::vector<std::string>& folders,
+                                  const std::string& location) {
   const auto refuse = [&](absl::string_view why) {
     return absl::InvalidArgumentError(absl::StrCat("external data '", location, "' ", why));
   };
-  if (folder.empty()) return refuse("cannot be found: the model lies in no folder");
+  if (folders.empty()) return refuse("cannot be found: the model lies in no folder");
   const fs::path relative(location);
   if (location.empty() || relative.is_absolute()) return refuse("is no relative path");
   std::error_code error;
-  const fs::path root = fs::canonical(folder, error);
-  if (error) return refuse(absl::StrCat("cannot be found: ", error.message()));
-  const fs::path file = fs::weakly_canonical(root / relative, error);
-  if (error) return refuse(absl::StrCat("cannot be found: ", error.message()));
-  if (std::mismatch(root.begin(), root.end(), file.begin(), file.end()).first != root.end()) {
-    return refuse("leaves the model's folder");
+  std::vector<fs::path> roots;
+  for (const std::string& folder : folders) {
+    roots.push_back(fs::canonical(folder, error));
+    if (error) return refuse(absl::StrCat("cannot be found: ", error.message()));
   }
-  if (!fs::is_regular_file(file, error)) return refuse("is no file");
-  return file;
+  std::string why;  // for the first of the folders
+  for (const fs::path& root : roots) {
+    const fs::path file = fs::weakly_canonical(root / relative, error);
+    std::string problem;
+    if (error) {
+      problem = absl::StrCat("cannot be found: ", error.message());
+    } else if (std::none_of(roots.begin(), roots.end(),
+                            [&](const fs::path& folder) { return lies_in(file, folder); })) {
+      problem = "leaves the model's folder";
+    } else if (!fs::is_regular_file(file, error)) {
+      problem = "is no file";
+    } else {
+      return file;
+    }
+    if (why.empty()) why = std::move(problem);
+  }
+  return refuse(why);
 }
 
 }  // namespace
@@ -67,9 +86,19 @@ absl::StatusOr<ExternalLocation> external_location(const onnx_proto::TensorProto
   return result;
 }
 
+std::vector<std::string> folders_of(const std::string& path) {
+  const std::string own = fs::path(path).parent_path().string();
+  std::vector<std::string> folders = {own.empty() ? "." : own};
+  std::error_code error;
+  // Caches that name files by their content have links with the names that models know.
+  const fs::path file = fs::canonical(path, error);
+  if (!error) folders.push_back(file.parent_path().string());
+  return folders;
+}
+
 absl::StatusOr<Tensor> ExternalData::read(const ExternalLocation& location, DType dtype,
                                           absl::Span<const int64_t> shape) {
-  MODELLIB_ASSIGN_OR_RETURN(const fs::path file, confined(folder_, location.location));
+  MODELLIB_ASSIGN_OR_RETURN(const fs::path file, confined(folders_, location.location));
   MODELLIB_ASSIGN_OR_RETURN(const int64_t elements, checked_elements(dtype, shape));
   const int64_t bytes = bytes_of(dtype, elements);
   const auto refuse = [&](absl::string_view why) {

@@ -1,14 +1,15 @@
 #include "modellib/frontends/onnx/importer.h"
 
 #include <algorithm>
-#include <filesystem>
 #include <utility>
 
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
+#include "modellib/frontends/onnx/external_data.h"
 #include "modellib/frontends/onnx/graph_importer.h"
 #include "modellib/frontends/onnx/input_types.h"
 #include "modellib/frontends/onnx/model_file.h"
+#include "modellib/frontends/onnx/tensor_store.h"
 #include "modellib/graph/status_macros.h"
 #include "modellib/ops/registry.h"
 
@@ -33,9 +34,11 @@ bool add_implied_bounds(const Graph& graph, DimRanges& ranges) {
   return added;
 }
 
+// `folders`: of external data.
 absl::StatusOr<Model> import_proto(const onnx_proto::ModelProto& proto,
-                                   const ImportOptions& options, Signature* signature) {
-  TensorStore tensors(options.folder);
+                                   std::vector<std::string> folders, const ImportOptions& options,
+                                   Signature* signature) {
+  TensorStore tensors(std::move(folders));
   const OpRegistry& registry = options.registry == nullptr ? builtin_ops() : *options.registry;
   // Knowing a bound makes simpler expressions, from which another may follow.
   constexpr int kMostRounds = 4;
@@ -61,10 +64,7 @@ absl::StatusOr<Model> import_model(const std::string& path, const ImportOptions&
                                    Signature* signature) {
   const auto proto = read_model_proto(path);
   if (!proto.ok()) return in_file(path, proto.status());
-  ImportOptions here = options;
-  here.folder = std::filesystem::path(path).parent_path().string();
-  if (here.folder.empty()) here.folder = ".";
-  auto model = import_proto(**proto, here, signature);
+  auto model = import_proto(**proto, folders_of(path), options, signature);
   if (!model.ok()) return in_file(path, model.status());
   return model;
 }
@@ -96,7 +96,9 @@ absl::StatusOr<std::map<std::string, std::string>> model_metadata(const std::str
 absl::StatusOr<Model> import_model_bytes(absl::string_view bytes, const ImportOptions& options,
                                          Signature* signature) {
   MODELLIB_ASSIGN_OR_RETURN(const auto proto, parse_model_proto(bytes));
-  return import_proto(*proto, options, signature);
+  std::vector<std::string> folders;
+  if (!options.folder.empty()) folders.push_back(options.folder);
+  return import_proto(*proto, std::move(folders), options, signature);
 }
 
 }  // namespace modellib::onnx

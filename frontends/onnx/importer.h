@@ -30,7 +30,8 @@ namespace modellib::onnx {
 struct ImportOptions {
   // Null: the built-in ops. Must outlive the model.
   const OpRegistry* registry = nullptr;
-  // Where a model in memory has its external data; empty: it has none. A file's is its own folder.
+  // Where a model in memory has its external data; empty: it has none. A file's is its own folder,
+  // and that of the file which it is a link to.
   std::string folder;
   // What inputs hold, by name, where that decides shapes (the axes of a reduction, the sizes of a
   // resize). The graph keeps such an input and computes with this content instead: it is right for

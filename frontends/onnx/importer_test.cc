@@ -287,12 +287,29 @@ TEST(Importer, ReadsMetadata) {
 
 TEST(TensorStore, MovesBytesOutOfTheirMessage) {
   TensorProto proto = make_tensor("w", {8}, std::vector<float>(8, 1.0F));
-  TensorStore store("");
+  TensorStore store({});
   const auto first = store.take(proto), second = store.take(proto);
   ASSERT_TRUE(first.ok() && second.ok()) << first.status() << second.status();
   EXPECT_EQ(first->data(), second->data());
   EXPECT_EQ(reinterpret_cast<uintptr_t>(first->data()) % 64, 0u);
   EXPECT_FALSE(proto.has_raw_data());
+}
+
+// y = w, three numbers of a file.
+TestModel with_external_data(const std::string& location, const std::string& offset) {
+  TestModel m;
+  TensorProto& w = *m.graph().add_initializer();
+  w = make_tensor("w", {3}, {});
+  w.clear_raw_data();
+  w.set_data_location(TensorProto::EXTERNAL);
+  for (const auto& [key, value] : {std::pair("location", location), std::pair("offset", offset)}) {
+    auto& entry = *w.add_external_data();
+    entry.set_key(key);
+    entry.set_value(value);
+  }
+  m.node("Identity", {"w"}, {"y"});
+  m.output("y");
+  return m;
 }
 
 TEST(Importer, ReadsExternalDataInsideTheFolderOnly) {
@@ -308,20 +325,8 @@ TEST(Importer, ReadsExternalDataInsideTheFolderOnly) {
   fs::remove(folder / "link.bin");
   fs::create_symlink(fs::path(testing::TempDir()) / "w.bin", folder / "link.bin");
   const auto import_with = [&](const std::string& location, const std::string& offset) {
-    TestModel m;
-    TensorProto& w = *m.graph().add_initializer();
-    w = make_tensor("w", {3}, {});
-    w.clear_raw_data();
-    w.set_data_location(TensorProto::EXTERNAL);
-    for (const auto& [key, value] :
-         {std::pair("location", location), std::pair("offset", offset)}) {
-      auto& entry = *w.add_external_data();
-      entry.set_key(key);
-      entry.set_value(value);
-    }
-    m.node("Identity", {"w"}, {"y"});
-    m.output("y");
-    std::ofstream(folder / "model.onnx", std::ios::binary) << m.bytes();
+    std::ofstream(folder / "model.onnx", std::ios::binary)
+        << with_external_data(location, offset).bytes();
     return import_model((folder / "model.onnx").string());
   };
   const auto model = import_with("sub/w.bin", "4");
@@ -334,6 +339,34 @@ TEST(Importer, ReadsExternalDataInsideTheFolderOnly) {
   }
   EXPECT_FALSE(import_with("sub/w.bin", "5").ok());
   EXPECT_FALSE(import_with("sub/w.bin", "-1").ok());
+}
+
+// As in caches that name files by their content: the model and its data are links, or the model is.
+TEST(Importer, ReadsExternalDataBesideTheFileThatTheModelIsALinkTo) {
+  namespace fs = std::filesystem;
+  const fs::path cache = fs::path(testing::TempDir()) / "cache";
+  const fs::path blobs = cache / "blobs", snapshot = cache / "snapshot";
+  const std::vector<float> values = {1, 2, 3};
+  for (const char* location : {"w.bin", "content"}) {
+    fs::remove_all(cache);
+    fs::create_directories(blobs);
+    fs::create_directories(snapshot);
+    std::ofstream(blobs / "model", std::ios::binary) << with_external_data(location, "0").bytes();
+    for (const fs::path& path : {blobs / "content", cache / "elsewhere"}) {
+      std::ofstream(path, std::ios::binary).write(reinterpret_cast<const char*>(values.data()), 12);
+    }
+    fs::create_symlink("../blobs/model", snapshot / "model.onnx");
+    fs::create_symlink("../blobs/content", snapshot / "w.bin");
+    const auto model = import_model((snapshot / "model.onnx").string());
+    ASSERT_TRUE(model.ok()) << model.status();
+    const auto result = run_reference(model->program.entries[0].graph, {});
+    ASSERT_TRUE(result.ok()) << result.status();
+    EXPECT_THAT(result->outputs[0].as<float>(), ElementsAre(1, 2, 3));
+  }
+  fs::remove(blobs / "content");
+  fs::create_symlink("../elsewhere", blobs / "content");
+  EXPECT_EQ(import_model((snapshot / "model.onnx").string()).status().code(),
+            absl::StatusCode::kInvalidArgument);
 }
 
 }  // namespace

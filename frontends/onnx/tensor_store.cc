@@ -1,7 +1,5 @@
 #include "modellib/frontends/onnx/tensor_store.h"
 
-#include <vector>
-
 #include "modellib/frontends/onnx/sparse_tensor.h"
 #include "modellib/frontends/onnx/tensor_proto.h"
 #include "modellib/graph/status_macros.h"

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/statusor.h"
@@ -19,8 +20,8 @@ namespace modellib::onnx {
 // twice.
 class TensorStore {
  public:
-  // `folder`: of external data; empty: there may be none.
-  explicit TensorStore(std::string folder) : external_(std::move(folder)) {}
+  // `folders`: of external data; none: there may be none.
+  explicit TensorStore(std::vector<std::string> folders) : external_(std::move(folders)) {}
 
   // The content of a tensor of the model, which must be a mutable object that outlives the store.
   // Errors as tensor_of().

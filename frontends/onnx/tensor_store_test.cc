@@ -43,7 +43,7 @@ TensorProto external(const std::vector<int64_t>& dims, const std::string& locati
 }
 
 TEST(TensorStore, SharesThePartsOfFiles) {
-  TensorStore store(folder());
+  TensorStore store({folder()});
   std::vector<TensorProto> protos(10, external({10, 100}));
   protos.push_back(external({10, 100}, "./w.bin"));
   const auto first = store.take(protos[0]);
@@ -57,7 +57,7 @@ TEST(TensorStore, SharesThePartsOfFiles) {
 }
 
 TEST(TensorStore, TakesFourTimesWhatAFileHas) {
-  TensorStore store(folder());
+  TensorStore store({folder()});
   std::vector<TensorProto> protos;
   for (const int64_t rows : {1, 2, 4, 5, 8}) protos.push_back(external({rows, kFileBytes / rows}));
   for (size_t i = 0; i < 4; ++i) EXPECT_TRUE(store.take(protos[i]).ok()) << i;
@@ -77,7 +77,7 @@ SparseTensorProto large_and_empty() {
 }
 
 TEST(TensorStore, MakesOnlySoMuchDense) {
-  TensorStore store("");
+  TensorStore store({});
   SparseTensorProto a = large_and_empty(), b = a;
   const auto first = store.take(a);
   ASSERT_TRUE(first.ok()) << first.status();
