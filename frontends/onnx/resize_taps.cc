@@ -23,7 +23,18 @@ double nearest_place(double x, const std::string& mode) {
   return std::ceil(x - 0.5);  // round_prefer_floor
 }
 
+// A filter that shrinks looks at all the elements that come together.
+double stretch_of(const ResizeAxis& axis, const ResizeMode& mode) {
+  return mode.antialias && axis.scale < 1 ? static_cast<double>(axis.scale) : 1.0;
+}
+
 }  // namespace
+
+int64_t tap_count(const ResizeAxis& axis, const ResizeMode& mode) {
+  if (mode.interpolation == "nearest") return 1;
+  const double radius = mode.interpolation == "cubic" ? 2 : 1;
+  return 2 * static_cast<int64_t>(std::ceil(radius / stretch_of(axis, mode)));
+}
 
 float resize_coordinate(float at, const ResizeAxis& axis, const std::string& coordinates) {
   const auto in = static_cast<float>(axis.in), out = static_cast<float>(axis.out);
@@ -51,11 +62,8 @@ ResizeTaps resize_taps(const ResizeAxis& axis, const ResizeMode& mode) {
   ResizeTaps taps;
   taps.outside.assign(count, false);
   const bool nearest = mode.interpolation == "nearest";
-  const double radius = mode.interpolation == "cubic" ? 2 : 1;
-  // A filter that shrinks looks at all the elements that come together.
-  const double stretch = mode.antialias && axis.scale < 1 ? axis.scale : 1;
-  const int64_t reach = nearest ? 0 : static_cast<int64_t>(std::ceil(radius / stretch));
-  const auto width = static_cast<size_t>(nearest ? 1 : 2 * reach);
+  const double stretch = stretch_of(axis, mode);
+  const auto width = static_cast<size_t>(tap_count(axis, mode));
   taps.indices.assign(width, std::vector<int64_t>(count, 0));
   if (!nearest) taps.weights.assign(width, std::vector<double>(count, 0));
   for (size_t i = 0; i < count; ++i) {
@@ -69,7 +77,7 @@ ResizeTaps resize_taps(const ResizeAxis& axis, const ResizeMode& mode) {
       taps.indices[0][i] = clamped(nearest_place(x, mode.nearest));
       continue;
     }
-    const double first = std::floor(x) - static_cast<double>(reach - 1);
+    const double first = std::floor(x) - static_cast<double>(width / 2) + 1;
     double sum = 0;
     for (size_t t = 0; t < width; ++t) {
       const double place = first + static_cast<double>(t);

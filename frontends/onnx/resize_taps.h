@@ -37,6 +37,9 @@ struct ResizeTaps {
   std::vector<bool> outside;
 };
 
+// How many taps each element has: 2 or 4, or as many more as antialias stretches the filter.
+int64_t tap_count(const ResizeAxis& axis, const ResizeMode& mode);
+
 // Formulas: the standard's text on Resize; weights of "cubic": Keys, "Cubic Convolution
 // Interpolation for Digital Image Processing", 1981; antialias stretches the filter by 1 / scale.
 ResizeTaps resize_taps(const ResizeAxis& axis, const ResizeMode& mode);

@@ -46,6 +46,16 @@ TEST(ResizeTaps, CubicWeightsSumToOne) {
   }
 }
 
+TEST(ResizeTaps, AreCountedAhead) {
+  const ResizeAxis fifth{.in = 10, .out = 2, .scale = 0.2f};
+  EXPECT_EQ(tap_count(fifth, {}), 1);
+  EXPECT_EQ(tap_count(fifth, {.interpolation = "linear"}), 2);
+  EXPECT_EQ(tap_count(fifth, {.interpolation = "cubic"}), 4);
+  EXPECT_EQ(tap_count({.in = 1 << 26, .out = 1, .scale = 0x1p-26f},
+                      {.interpolation = "linear", .antialias = true}),
+            int64_t{1} << 27);
+}
+
 TEST(ResizeTaps, CropsMayLeaveTheOperand) {
   const ResizeTaps taps =
       resize_taps({.in = 4, .out = 3, .scale = 0.75, .roi_start = 0, .roi_end = 1.5},

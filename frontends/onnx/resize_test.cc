@@ -182,5 +182,21 @@ TEST(Resize, OfVersion10RoundsUpWhereItShrinks) {
   }
 }
 
+// One element of 2^26, each with a weight of its own.
+TEST(Resize, IsRefusedWhereItNeedsTooManyWeights) {
+  TestModel m(18);
+  m.input("x", {"67108864"});
+  m.constant("none", {0}, {});
+  m.integers("sizes", {1});
+  auto& node = m.node("Resize", {"x", "none", "none", "sizes"}, {"y"});
+  set_attribute(node, "mode", "linear");
+  set_attribute(node, "antialias", 1);
+  m.output("y");
+  const absl::Status status = graph_of(m).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnimplemented) << status;
+  EXPECT_THAT(std::string(status.message()),
+              HasSubstr("an axis of 67108864 resized to 1 from 134217728 elements each"));
+}
+
 }  // namespace
 }  // namespace modellib::onnx
