@@ -53,8 +53,9 @@ std::optional<Dim> scaled_by_fraction(const Dim& in, float scale) {
   return std::nullopt;
 }
 
-// With the exact value p / q of the scale: the f32 of a product between 2^b and 2^(b + 1) is
-// rounded up to a whole number that is at most 2^(b - 24) above it, half of its last place.
+// With the exact value p / q of the scale, q being a power of 2: the f32 of a product between 2^b
+// and 2^(b + 1) is rounded up to a whole number that is at most 2^(b - 24) above it, half of its
+// last place. Below 1, b is -1.
 Dim scaled_exactly(const Dim& in, float scale) {
   constexpr int kBits = std::numeric_limits<float>::digits;
   int exponent = 0;
@@ -69,7 +70,8 @@ Dim scaled_exactly(const Dim& in, float scale) {
     const int b = std::ilogb(static_cast<double>(n) * p / q);
     const auto half = static_cast<int64_t>(std::ldexp(static_cast<double>(q), b - kBits));
     // From the first extent of this b on; before it, the term is too small to count.
-    const int64_t first = ((int64_t{1} << b) * q + p - 1) / p;
+    const int64_t power = b < 0 ? q >> -b : q << b;  // 2^b q
+    const int64_t first = (power + p - 1) / p;
     out = max(out, (in * p + half) / q - max(Dim(first) - in, 0));
     while (n < kMostFree && std::ilogb(static_cast<double>(n + 1) * p / q) == b) ++n;
   }

@@ -113,7 +113,7 @@ TEST(Resize, ComputesWithTheScaleInF32) {
 
 // Those that are no fraction of small numbers too.
 TEST(Resize, ScalesFreeExtentsByAnyNumber) {
-  for (const float scale : {1.3f, 0.7f, 0.123456f, 2.718f, 1 / 3.0f, 0.999f, 17.77f}) {
+  for (const float scale : {1.3f, 0.7f, 0.123456f, 2.718f, 1 / 3.0f, 0.999f, 17.77f, 0.01f}) {
     TestModel m;
     m.input("x", {"n"});
     m.constant("none", {0}, {});
