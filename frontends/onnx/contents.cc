@@ -18,6 +18,9 @@ namespace modellib::onnx {
 namespace {
 
 constexpr int64_t kMostElements = 1024;
+// Of all the numbers that are kept, in parts of their expressions: some hundred MiB. Models compute
+// shapes of few numbers; functions that call functions can say more in a few bytes.
+constexpr size_t kMostKept = size_t{1} << 22;
 
 // One node whose operands are small.
 struct Site {
@@ -229,6 +232,35 @@ std::optional<std::vector<int64_t>> small_shape(const TensorType& type) {
   return shape;
 }
 
+// The node that gives a small value from small ones; null for all other values.
+const Graph::Node* small_node(const Graph& graph, ValueId id) {
+  const Graph::ValueInfo& info = graph.value(id);
+  if (info.producer < 0 || info.output_index != 0 || !small_shape(info.type).has_value()) {
+    return nullptr;
+  }
+  const Graph::Node& node = graph.node(info.producer);
+  for (ValueId in : node.inputs) {
+    if (in == kNoValue || !small_shape(graph.type(in)).has_value()) return nullptr;
+  }
+  return &node;
+}
+
+// What is known of the value that the node gives, if anything is.
+std::optional<Numbers> followed(const Site& site) {
+  Numbers numbers = evaluate(site);
+  int64_t count = 1;
+  for (int64_t extent : site.shape) count *= extent;
+  if (static_cast<int64_t>(numbers.size()) != count) return std::nullopt;
+  bool any = count == 0;
+  for (Number& n : numbers) {
+    // A model may multiply expressions until they fill the memory.
+    if (!is_modest(n.integer)) n = Number();
+    any = any || n.known();
+  }
+  if (!any) return std::nullopt;
+  return numbers;
+}
+
 }  // namespace
 
 std::optional<double> Number::constant() const {
@@ -237,51 +269,69 @@ std::optional<double> Number::constant() const {
   return std::nullopt;
 }
 
-void Contents::follow(GraphBuilder& builder, Known& known) {
-  const Graph& graph = builder.so_far();
-  for (; known.nodes < graph.nodes().size(); ++known.nodes) {
-    const Graph::Node& node = graph.nodes()[known.nodes];
-    const auto shape = small_shape(graph.type(node.first_output));
-    if (!shape.has_value()) continue;
-    Site site{graph, node, {}, *shape};
-    bool small = true;
-    for (ValueId in : node.inputs) {
-      small = small && in != kNoValue && small_shape(graph.type(in)).has_value();
-      const auto it = known.values.find(in);
-      site.operands.push_back(it == known.values.end() ? nullptr : &it->second);
+Value Contents::origin(Value value) const {
+  while (true) {
+    const auto known = builders_.find(value.builder());
+    if (known == builders_.end()) return value;
+    const auto outer = known->second.outer.find(value.id());
+    if (outer == known->second.outer.end()) return value;
+    value = outer->second;
+  }
+}
+
+const std::optional<Contents::Numbers>* Contents::find(Value value) const {
+  const auto known = builders_.find(value.builder());
+  if (known == builders_.end()) return nullptr;
+  const auto it = known->second.values.find(value.id());
+  return it == known->second.values.end() ? nullptr : &it->second;
+}
+
+void Contents::look_at(Value value) {
+  // Operands come first; chains of nodes may be longer than calls can nest.
+  std::vector<Value> open = {value};
+  while (!open.empty()) {
+    const Value at = open.back();
+    if (find(at) != nullptr) {
+      open.pop_back();
+      continue;
     }
-    if (!small) continue;
-    Numbers numbers = evaluate(site);
-    int64_t count = 1;
-    for (int64_t extent : *shape) count *= extent;
-    bool any = count == 0;
-    for (Number& n : numbers) {
-      // A model may multiply expressions until they fill the memory.
-      if (n.kind == Number::Kind::kInteger && !n.integer.is_static() && !is_modest(n.integer)) {
-        n = Number();
+    GraphBuilder& builder = *at.builder();
+    const Graph& graph = builder.so_far();
+    std::optional<Numbers> numbers;
+    const Graph::Node* node = kept_ < kMostKept ? small_node(graph, at.id()) : nullptr;
+    if (node != nullptr) {
+      Site site{graph, *node, {}, *small_shape(graph.type(at.id()))};
+      const size_t looked_at = open.size();
+      for (ValueId in : node->inputs) {
+        const Value operand = origin(builder.value(in));
+        const std::optional<Numbers>* known = find(operand);
+        if (known == nullptr) {
+          open.push_back(operand);
+        } else {
+          site.operands.push_back(known->has_value() ? &**known : nullptr);
+        }
       }
-      any = any || n.known();
+      if (open.size() > looked_at) continue;
+      numbers = followed(site);
     }
-    if (any && static_cast<int64_t>(numbers.size()) == count) {
-      known.values[node.first_output] = std::move(numbers);
+    if (numbers.has_value()) {
+      for (const Number& n : *numbers) kept_ += size_of(n.integer);
     }
+    builders_[&builder].values.emplace(at.id(), std::move(numbers));
   }
 }
 
 const std::vector<Number>* Contents::of(Value value) {
   if (value.is_null() || value.is_poisoned()) return nullptr;
-  Known& known = builders_[value.builder()];
-  follow(*value.builder(), known);
-  const auto it = known.values.find(value.id());
-  return it == known.values.end() ? nullptr : &it->second;
+  value = origin(value);
+  look_at(value);
+  const std::optional<Numbers>* numbers = find(value);
+  return numbers->has_value() ? &**numbers : nullptr;
 }
 
 void Contents::alias(Value inner, Value outer) {
-  if (inner.is_null() || inner.is_poisoned() || inner == outer) return;
-  const std::vector<Number>* numbers = of(outer);
-  if (numbers == nullptr) return;
-  std::vector<Number> copy = *numbers;
-  builders_[inner.builder()].values[inner.id()] = std::move(copy);
+  if (inner.is_null() || inner.is_poisoned() || outer.is_null() || inner == outer) return;
+  builders_[inner.builder()].outer.emplace(inner.id(), outer);
 }
 
 void Contents::forget(const GraphBuilder& builder) { builders_.erase(&builder); }

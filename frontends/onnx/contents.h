@@ -4,8 +4,8 @@
 // here: such nodes become nodes of the graph like all others. Where an op needs numbers ahead (the
 // shape of a reshape, the bounds of a slice), Contents says what a value holds: integers as
 // expressions over the symbols of the graph, other numbers when they are constant. It follows small
-// values through the ops that shape arithmetic is made of; the nodes that nobody needs any more
-// vanish later.
+// values through the ops that shape arithmetic is made of, back from the one that is asked for; the
+// nodes that nobody needs any more vanish later.
 #ifndef MODELLIB_FRONTENDS_ONNX_CONTENTS_H_
 #define MODELLIB_FRONTENDS_ONNX_CONTENTS_H_
 
@@ -43,13 +43,19 @@ class Contents {
   void forget(const GraphBuilder& builder);
 
  private:
+  using Numbers = std::vector<Number>;
   struct Known {
-    size_t nodes = 0;  // that were looked at
-    absl::flat_hash_map<ValueId, std::vector<Number>> values;
+    // Of the values that were asked for, and those that they are computed from. Nothing: unknown.
+    absl::flat_hash_map<ValueId, std::optional<Numbers>> values;
+    absl::flat_hash_map<ValueId, Value> outer;  // what inputs stand for
   };
-  void follow(GraphBuilder& builder, Known& known);
+  Value origin(Value value) const;
+  // Null if the value was not looked at yet.
+  const std::optional<Numbers>* find(Value value) const;
+  void look_at(Value value);
 
   absl::flat_hash_map<const GraphBuilder*, Known> builders_;
+  size_t kept_ = 0;  // parts of all the numbers that were ever known
 };
 
 }  // namespace modellib::onnx

@@ -106,7 +106,9 @@ Number reals(absl::string_view op, double a, double b, DType dtype) {
 
 }  // namespace
 
-bool is_modest(const Dim& dim) { return dim.is_static() || dim.to_postfix().size() <= 256; }
+size_t size_of(const Dim& dim) { return dim.is_static() ? 1 : dim.to_postfix().size(); }
+
+bool is_modest(const Dim& dim) { return size_of(dim) <= 256; }
 
 Number unary_number(absl::string_view op, const Number& x, DType dtype) {
   if (!x.known()) return {};

@@ -2,6 +2,8 @@
 #ifndef MODELLIB_FRONTENDS_ONNX_NUMBERS_H_
 #define MODELLIB_FRONTENDS_ONNX_NUMBERS_H_
 
+#include <cstddef>
+
 #include "absl/strings/string_view.h"
 #include "modellib/frontends/onnx/contents.h"
 #include "modellib/graph/dtype.h"
@@ -15,6 +17,8 @@ Number binary_number(absl::string_view op, const Number& a, const Number& b, DTy
 Number cast_number(const Number& x, DType from, DType to);
 Number choose_number(const Number& condition, const Number& a, const Number& b);
 
+// How many parts an expression has; a number has one.
+size_t size_of(const Dim& dim);
 // False for expressions so large that arithmetic with them would take noticeable time.
 bool is_modest(const Dim& dim);
 
