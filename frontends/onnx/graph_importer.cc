@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <utility>
+#include <vector>
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/container/flat_hash_set.h"
@@ -124,6 +125,7 @@ class GraphImporter final : public ImportContext {
   absl::StatusOr<Items> call(const FunctionProto& function, const NodeProto& node,
                              const Items& operands, const Scope& caller);
   Outcome report(const google::protobuf::MessageLite& part, absl::string_view why);
+  // Reads it: what is missing then is not supported.
   absl::StatusOr<Item> item_of(const std::string& name, Scope& scope);
   // The items of these names, as outputs of the graph or function that `scope` is of.
   template <class Names>
@@ -283,8 +285,12 @@ void GraphImporter::add_output(const std::string& name, const Item& item) {
 
 absl::StatusOr<Item> GraphImporter::item_of(const std::string& name, Scope& scope) {
   const Item* item = scope.find(name, contents_);
-  if (item != nullptr) return *item;
-  return absl::InvalidArgumentError(absl::StrCat("nothing before it gives the value '", name, "'"));
+  if (item == nullptr) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("nothing before it gives the value '", name, "'"));
+  }
+  if (item->giver() != nullptr) report(*item->giver(), absl::StrCat("its output ", item->output()));
+  return *item;
 }
 
 absl::Status GraphImporter::count(const Items& items) {
@@ -370,8 +376,7 @@ absl::StatusOr<GraphImporter::Outcome> GraphImporter::add_node(const NodeProto& 
     if (node.output(i).empty()) continue;
     const bool given =
         static_cast<size_t>(i) < results->size() && (*results)[static_cast<size_t>(i)].is_known();
-    if (!given) return report(node, absl::StrCat("its output ", i));
-    const Item& item = (*results)[static_cast<size_t>(i)];
+    const Item item = given ? (*results)[static_cast<size_t>(i)] : Item::missing(node, i);
     if (!item.tensor().is_null()) scope.builder().set_name(item.tensor(), node.output(i));
     if (!scope.define(node.output(i), item)) {
       return absl::InvalidArgumentError(
@@ -503,10 +508,12 @@ absl::StatusOr<ImportedGraph> GraphImporter::run() {
   MODELLIB_RETURN_IF_ERROR(add_initializers(graph, scope));
   MODELLIB_RETURN_IF_ERROR(add_inputs(graph, scope));
   MODELLIB_RETURN_IF_ERROR(add_nodes(graph.node(), scope));
+  std::vector<absl::StatusOr<Item>> outputs;
+  for (const auto& output : graph.output()) outputs.push_back(item_of(output.name(), scope));
   if (!unsupported_.empty()) return unsupported_.listed(*model_, functions_, opsets);
   for (int i = 0; i < graph.output_size(); ++i) {
     const std::string where = label("output", i, graph.output(i).name());
-    auto item = item_of(graph.output(i).name(), scope);
+    const absl::StatusOr<Item>& item = outputs[static_cast<size_t>(i)];
     if (!item.ok()) return at(where, item.status());
     if (absl::Status s = check_output_type(graph.output(i), *item); !s.ok()) return at(where, s);
     add_output(graph.output(i).name(), *item);

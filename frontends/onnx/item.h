@@ -13,6 +13,7 @@
 #include "absl/types/span.h"
 #include "modellib/graph/builder.h"
 #include "modellib/graph/dtype.h"
+#include "modellib/third_party/onnx/onnx_generated.h"
 
 namespace modellib::onnx {
 
@@ -37,12 +38,23 @@ class Item {
     item.nothing_ = true;
     return item;
   }
+  // Not known, which is no matter until something reads it: an output that the node names, and is
+  // not supported to give.
+  static Item missing(const onnx_proto::NodeProto& node, int output) {
+    Item item;
+    item.giver_ = &node;
+    item.output_ = output;
+    return item;
+  }
 
   bool is_known() const { return nothing_ || sequence_ != nullptr || !tensor_.is_null(); }
   bool is_nothing() const { return nothing_; }
   // Null if it is none.
   const Value& tensor() const { return tensor_; }
   const Sequence* sequence() const { return sequence_.get(); }
+  // Of what is missing, the node that should give it as this output; else null.
+  const onnx_proto::NodeProto* giver() const { return giver_; }
+  int output() const { return output_; }
   // One, those of a sequence, or none.
   absl::Span<const Value> tensors() const {
     if (sequence_ != nullptr) return sequence_->tensors;
@@ -53,6 +65,8 @@ class Item {
   Value tensor_;
   std::shared_ptr<const Sequence> sequence_;
   bool nothing_ = false;
+  const onnx_proto::NodeProto* giver_ = nullptr;
+  int output_ = 0;
 };
 
 using Items = std::vector<Item>;

@@ -48,7 +48,8 @@ struct OpEntry {
   int min_inputs;
   int max_inputs;  // kMany: no limit
   Takes takes;
-  // As many values as the op has outputs, or fewer if those at the end are not supported.
+  // As many values as the op has outputs, or fewer if those at the end are not supported; these may
+  // have a name that nothing reads.
   absl::StatusOr<Values> (*import)(NodeView&);
   absl::string_view domain = "";  // "": ai.onnx
 };

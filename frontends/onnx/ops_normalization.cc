@@ -21,6 +21,10 @@ absl::StatusOr<Values> batch_norm(NodeView& n) {
   const Value x = n.in(0), scale = n.in(1), bias = n.in(2), mean = n.in(3), var = n.in(4);
   const BatchNormAttributes a{.eps = n.real("epsilon", 1e-5)};
   if (!n.flag("spatial", true)) return absl::UnimplementedError("spatial = 0");
+  constexpr int kAttributeSince = 14;
+  for (int i = 1; i < n.outputs() && n.version() < kAttributeSince; ++i) {
+    if (n.wants(i)) return absl::UnimplementedError("training, which a second output stands for");
+  }
   if (!n.flag("training_mode", false)) {
     return Values{batch_norm_inference(x, as_dtype(mean, scale.dtype()),
                                        as_dtype(var, scale.dtype()), scale, bias, a)};

@@ -114,6 +114,46 @@ TEST(Unsupported, IsNotTheIfThatReadsIt) {
                                        StartsWith("  node #0 'Wat_q' (Wat): ")));
 }
 
+// y and the places of its elements in x, of which there are none.
+TestModel with_places() {
+  TestModel m;
+  m.input("x", {"1", "1", "4"});
+  m.input("c", {}, TensorProto::BOOL);
+  set_attribute(m.node("MaxPool", {"x"}, {"y", "places"}), "kernel_shape", std::vector<int64_t>{2});
+  m.output("y");
+  return m;
+}
+
+TEST(Unsupported, IsNoOutputThatNothingReads) {
+  EXPECT_TRUE(status_of(with_places()).ok()) << status_of(with_places());
+}
+
+TEST(Unsupported, IsAnOutputThatANodeOrAGraphReads) {
+  TestModel by_node = with_places(), by_graph = with_places(), by_branch = with_places();
+  by_node.node("Identity", {"places"}, {"z"});
+  by_graph.output("places");
+  NodeProto& node = by_branch.node("If", {"c"}, {"z"});
+  fill(add_graph(node, "then_branch"), "Relu", "x");
+  fill(add_graph(node, "else_branch"), "Neg", "places");
+  for (const TestModel* m : {&by_node, &by_graph, &by_branch}) {
+    EXPECT_THAT(lines_of(*m), ElementsAre(StartsWith("1 of "),
+                                          "  node #0 'MaxPool_y' (MaxPool): ai.onnx MaxPool, "
+                                          "opset 17: its output 1"));
+  }
+}
+
+// Until version 14 they mean that statistics are those of the batch.
+TEST(Unsupported, AreFurtherOutputsOfABatchNormalization) {
+  for (const int version : {9, 15}) {
+    TestModel m(version);
+    m.input("x", {"2", "1", "4"});
+    for (const char* name : {"scale", "bias", "mean", "var"}) m.constant(name, {1}, {1});
+    m.node("BatchNormalization", {"x", "scale", "bias", "mean", "var"}, {"y", "m", "v"});
+    m.output("y");
+    EXPECT_EQ(status_of(m).ok(), version == 15) << status_of(m);
+  }
+}
+
 TEST(Unsupported, ListsBodiesOfLoops) {
   TestModel m;
   m.input("x", {"n", "3"});
