@@ -192,6 +192,9 @@ Value triangle(Value x, int64_t diagonal, bool lower) {
     return x.builder()->poison(absl::InvalidArgumentError(
         absl::StrCat("no diagonal in a value of type ", to_string(x.type()))));
   }
+  // Behind the last element of any matrix, where a sum with its row does not overflow yet.
+  constexpr int64_t kBehind = int64_t{1} << 52;
+  diagonal = std::clamp(diagonal, -kBehind, kBehind);
   const Value row = iota(*x.builder(), {x.dim(-2), 1}, {.axis = 0});
   const Value column = iota(*x.builder(), {1, x.dim(-1)}, {.axis = 1});
   const Value limit = row + static_cast<double>(diagonal);

@@ -33,6 +33,9 @@ constexpr int kDeepest = 64;
 // Likewise of sequences, which are copied and read at import: tensors in all that nodes take and
 // give.
 constexpr int64_t kMostInSequences = 4'000'000;
+// Products of extents and of what else a node says are far from overflow, whether a tensor has such
+// an extent or it is only declared: no memory holds so many elements.
+constexpr int64_t kMostExtent = int64_t{1} << 48;
 
 // What comes out of a part that is not supported. The part itself has been listed.
 absl::Status inside_is_unsupported() {
@@ -46,6 +49,23 @@ std::string attribute_of(const NodeProto& node, const GraphProto& graph) {
     if (attribute.has_g() && &attribute.g() == &graph) return label(attribute);
   }
   return absl::StrCat("graph '", graph.name(), "'");
+}
+
+// What no conversion needs to look at again.
+absl::Status check_extents(const Shape& shape) {
+  for (const Dim& d : shape) {
+    if (!is_modest(d)) return absl::UnimplementedError("the extents are too complicated");
+    if (!d.is_static()) continue;
+    if (d.value() < 0) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("its result would have the shape ", to_string(shape)));
+    }
+    if (d.value() > kMostExtent) {
+      return absl::UnimplementedError(
+          absl::StrCat("an extent of ", d.value(), "; supported are those up to ", kMostExtent));
+    }
+  }
+  return absl::OkStatus();
 }
 
 // The name among the graph's of one tensor of a sequence.
@@ -197,12 +217,16 @@ absl::Status GraphImporter::add_constant(const google::protobuf::MessageLite& pa
                                          const std::string& where, const std::string& name,
                                          absl::StatusOr<Tensor> content, Scope& scope) {
   Value value;
-  if (content.ok()) {
+  absl::Status status = content.status();
+  if (status.ok()) {
+    status = check_extents(Shape(content->shape().begin(), content->shape().end()));
+  }
+  if (status.ok()) {
     value = scope.builder().constant(*std::move(content));
-  } else if (absl::IsUnimplemented(content.status())) {
-    report(part, content.status().message());
+  } else if (absl::IsUnimplemented(status)) {
+    report(part, status.message());
   } else {
-    return at(where, content.status());
+    return at(where, status);
   }
   if (scope.define(name, value)) return absl::OkStatus();
   return absl::InvalidArgumentError(absl::StrCat(where, ": the name is taken"));
@@ -250,11 +274,13 @@ absl::StatusOr<Item> GraphImporter::input_of(const onnx_proto::ValueInfoProto& i
     const bool open = !declared.shape.has_value() && types != nullptr;
     MODELLIB_ASSIGN_OR_RETURN(TensorType type,
                               tensor_type(declared, open ? &types->front() : nullptr));
+    MODELLIB_RETURN_IF_ERROR(check_extents(type.shape));
     return Item(add_input(info.name(), std::move(type)));
   }
   Sequence sequence{declared.dtype, {}};
   for (size_t i = 0; i < tensors; ++i) {
     MODELLIB_ASSIGN_OR_RETURN(TensorType type, tensor_type(declared, &(*types)[i]));
+    MODELLIB_RETURN_IF_ERROR(check_extents(type.shape));
     sequence.tensors.push_back(add_input(element_name(info.name(), i), std::move(type)));
   }
   return Item(std::move(sequence));
@@ -409,15 +435,7 @@ absl::StatusOr<Items> GraphImporter::convert(const OpEntry& entry, const NodePro
   MODELLIB_RETURN_IF_ERROR(scope.builder().status());
   Items results = view.given().value_or(Items(values->begin(), values->end()));
   for (const Item& item : results) {
-    for (const Value& v : item.tensors()) {
-      for (const Dim& d : v.shape()) {
-        if (!is_modest(d)) return absl::UnimplementedError("the extents are too complicated");
-        if (d.is_static() && d.value() < 0) {
-          return absl::InvalidArgumentError(
-              absl::StrCat("its result would have the shape ", to_string(v.shape())));
-        }
-      }
-    }
+    for (const Value& v : item.tensors()) MODELLIB_RETURN_IF_ERROR(check_extents(v.shape()));
   }
   return results;
 }

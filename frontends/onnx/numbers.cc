@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 namespace modellib::onnx {
 namespace {
@@ -82,7 +83,10 @@ Number integers(absl::string_view op, const Dim& a, const Dim& b) {
   // Divisors of expressions must be positive.
   const bool positive = b.range({}).min > 0;
   if (op == "floor_div" && positive) return Number::of(a / b);
-  if (op == "mod" && positive) return Number::of(a % b);
+  // The multiple below must be a number as well.
+  constexpr int64_t kLeast = std::numeric_limits<int64_t>::min();
+  const bool far = positive && a.is_static() && b.is_static() && a.value() < kLeast + b.value();
+  if (op == "mod" && positive && !far) return Number::of(a % b);
   return {};
 }
 

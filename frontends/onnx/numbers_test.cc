@@ -30,6 +30,8 @@ TEST(Numbers, AreUnknownWhereTheTypeDoesNotHoldThem) {
   EXPECT_EQ(of("abs", kLeast, DType::kI32), std::nullopt);
   EXPECT_EQ(of("abs", kLeast + 1, DType::kI32), 0x1p31 - 1);
   EXPECT_EQ(of("less", 200, 100, DType::kU8), 0);
+  EXPECT_EQ(of("mod", std::numeric_limits<int64_t>::min() + 1, 5, DType::kI64), std::nullopt);
+  EXPECT_EQ(of("mod", -7, 5, DType::kI64), 3);
 }
 
 TEST(Numbers, OfExpressionsAreTakenToFit) {

@@ -1,6 +1,10 @@
 // Convolutions and pooling.
 #include <algorithm>
+#include <cstdint>
+#include <initializer_list>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/algorithm/container.h"
 #include "modellib/frontends/onnx/conversions.h"
@@ -27,6 +31,26 @@ absl::Status check_list(absl::string_view name, std::vector<int64_t>& list, size
   if (list.size() == length) return absl::OkStatus();
   return absl::InvalidArgumentError(
       absl::StrCat(name, " has ", list.size(), " entries, expected ", length));
+}
+
+// What windows come to is far from overflow.
+constexpr int64_t kMost = int64_t{1} << 31;
+
+absl::Status check_windows(std::initializer_list<const std::vector<int64_t>*> lists) {
+  for (const std::vector<int64_t>* list : lists) {
+    for (int64_t v : *list) {
+      if (v < 1 || v > kMost) return absl::InvalidArgumentError(absl::StrCat("a window with ", v));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status check_pads(const std::vector<int64_t>& pads) {
+  for (int64_t v : pads) {
+    if (v < -kMost || v > kMost) return absl::InvalidArgumentError(absl::StrCat("a pad of ", v));
+    if (v < 0) return absl::UnimplementedError(absl::StrCat("a pad of ", v));
+  }
+  return absl::OkStatus();
 }
 
 // `kernel`: of the filter; empty: an attribute says it. Padding as auto_pad wants it needs to know
@@ -56,16 +80,8 @@ absl::StatusOr<Windows> windows_of(NodeView& n, std::vector<int64_t> kernel) {
   MODELLIB_RETURN_IF_ERROR(check_list("strides", w.strides, spatial, 1));
   MODELLIB_RETURN_IF_ERROR(check_list("dilations", w.dilations, spatial, 1));
   MODELLIB_RETURN_IF_ERROR(check_list("pads", pads, 2 * spatial, 0));
-  constexpr int64_t kMost = int64_t{1} << 31;
-  for (const auto* list : {&w.kernel, &w.strides, &w.dilations}) {
-    for (int64_t v : *list) {
-      if (v < 1 || v > kMost) return absl::InvalidArgumentError(absl::StrCat("a window with ", v));
-    }
-  }
-  for (int64_t v : pads) {
-    if (v < -kMost || v > kMost) return absl::InvalidArgumentError(absl::StrCat("a pad of ", v));
-    if (v < 0) return absl::UnimplementedError(absl::StrCat("a pad of ", v));
-  }
+  MODELLIB_RETURN_IF_ERROR(check_windows({&w.kernel, &w.strides, &w.dilations}));
+  MODELLIB_RETURN_IF_ERROR(check_pads(pads));
   w.low.assign(pads.begin(), pads.begin() + static_cast<int64_t>(spatial));
   w.high.assign(pads.begin() + static_cast<int64_t>(spatial), pads.end());
 
@@ -143,7 +159,18 @@ absl::StatusOr<Values> transposed_convolution(NodeView& n) {
   MODELLIB_RETURN_IF_ERROR(check_list("pads", pads, 2 * spatial, 0));
   MODELLIB_RETURN_IF_ERROR(check_list("output_padding", extra, spatial, 0));
   std::vector<int64_t> wanted = n.integers("output_shape");
+  MODELLIB_RETURN_IF_ERROR(check_windows({&kernel, &a.strides, &a.dilations}));
+  for (const std::vector<int64_t>* list : {&extra, &wanted}) {
+    for (int64_t v : *list) {
+      if (v >= 0 && v <= kMost) continue;
+      return absl::InvalidArgumentError(
+          absl::StrCat(list == &extra ? "output_padding" : "output_shape", " with ", v));
+    }
+  }
   const bool same = mode == "SAME_UPPER" || mode == "SAME_LOWER";
+  if (!same && mode != "VALID" && mode != "NOTSET" && !mode.empty()) {
+    return absl::InvalidArgumentError(absl::StrCat("auto_pad '", mode, "'"));
+  }
   if (mode == "VALID") pads.assign(2 * spatial, 0);
   // The padding that gives the shape which is asked for.
   if (!wanted.empty() || same) {
@@ -161,7 +188,9 @@ absl::StatusOr<Values> transposed_convolution(NodeView& n) {
         if (!x.shape()[i + 2].is_static()) {
           return absl::UnimplementedError("output_shape over a free extent");
         }
-        total = (x.shape()[i + 2].value() - 1) * a.strides[i] + reach + extra[i] - wanted[i];
+        // As an extent, which does not overflow.
+        const Dim whole = (x.shape()[i + 2] - 1) * a.strides[i] + reach + extra[i];
+        total = (whole - wanted[i]).value();
       }
       if (total < 0) {  // what is missing is added at the end
         extra[i] -= total;
@@ -171,9 +200,7 @@ absl::StatusOr<Values> transposed_convolution(NodeView& n) {
       pads[i + spatial] = total - pads[i];
     }
   }
-  for (int64_t p : pads) {
-    if (p < 0) return absl::UnimplementedError(absl::StrCat("a pad of ", p));
-  }
+  MODELLIB_RETURN_IF_ERROR(check_pads(pads));
   a.padding_low.assign(pads.begin(), pads.begin() + static_cast<int64_t>(spatial));
   a.padding_high.assign(pads.begin() + static_cast<int64_t>(spatial), pads.end());
   return Values{with_bias(conv_transpose(x, n.in(1), std::move(a), std::move(extra)), n.in(2))};

@@ -144,7 +144,8 @@ absl::StatusOr<Values> top_by_operand(NodeView& n) {
 absl::StatusOr<Values> reverse_sequence(NodeView& n) {
   const Value x = n.in(0);
   const int64_t time = n.integer("time_axis", 0), batch = n.integer("batch_axis", 1);
-  if (x.rank() < 2 || time + batch != 1 || time * batch != 0) {
+  const bool in_turn = (time == 0 && batch == 1) || (time == 1 && batch == 0);
+  if (x.rank() < 2 || !in_turn) {
     return absl::InvalidArgumentError("time_axis and batch_axis must be 0 and 1");
   }
   Shape steps(x.shape().size(), 1), rows = steps;

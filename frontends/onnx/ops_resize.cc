@@ -372,6 +372,12 @@ absl::StatusOr<Values> resize(NodeView& n) {
       Target& target = targets[static_cast<size_t>(axes[i])];
       target.roi_start = static_cast<float>(roi[i]);
       target.roi_end = static_cast<float>(roi[axes.size() + i]);
+      for (const float end : {target.roi_start, target.roi_end}) {
+        constexpr float kMost = 1e6f;
+        if (!(std::fabs(end) <= kMost)) {
+          return absl::InvalidArgumentError(absl::StrCat("a roi with ", end));
+        }
+      }
     }
   }
   return resize_axes(n, targets, mode);

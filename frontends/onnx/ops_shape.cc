@@ -276,6 +276,13 @@ absl::StatusOr<Values> range(NodeView& n) {
   MODELLIB_ASSIGN_OR_RETURN(const Dim limit, known_whole_number(n, 1));
   MODELLIB_ASSIGN_OR_RETURN(const Dim step, known_whole_number(n, 2));
   if (!step.is_static()) return absl::UnimplementedError("operand 2 must be constant");
+  // Beyond, a double does not hold every integer.
+  constexpr int64_t kFarthest = int64_t{1} << 53;
+  for (const Dim* d : {&start, &limit, &step}) {
+    if (d->is_static() && (d->value() < -kFarthest || d->value() > kFarthest)) {
+      return absl::UnimplementedError(absl::StrCat("a range with ", d->value()));
+    }
+  }
   const int64_t delta = step.value();
   if (delta == 0) return absl::InvalidArgumentError("an endless range");
   Dim count =
@@ -309,11 +316,12 @@ absl::StatusOr<Values> eye_like(NodeView& n) {
   return Values{cast(equal(column - row, static_cast<double>(n.integer("k", 0))), dtype)};
 }
 
-// [batch, channels, height, width], blocks of `size` to the channels or from them.
+// [batch, channels, height, width], blocks of `size` to the channels or from them. The size is an
+// extent, whose products do not overflow.
 absl::StatusOr<Values> depth_to_space(NodeView& n) {
   const Value x = n.in(0);
-  const int64_t size = n.integer("blocksize", 0);
-  if (x.rank() != 4 || size < 1) {
+  const Dim size = n.integer("blocksize", 0);
+  if (x.rank() != 4 || size.value() < 1) {
     return absl::InvalidArgumentError("it takes rank 4 and a positive blocksize");
   }
   const std::string mode = n.text("mode", "DCR");
@@ -330,8 +338,8 @@ absl::StatusOr<Values> depth_to_space(NodeView& n) {
 
 absl::StatusOr<Values> space_to_depth(NodeView& n) {
   const Value x = n.in(0);
-  const int64_t size = n.integer("blocksize", 0);
-  if (x.rank() != 4 || size < 1) {
+  const Dim size = n.integer("blocksize", 0);
+  if (x.rank() != 4 || size.value() < 1) {
     return absl::InvalidArgumentError("it takes rank 4 and a positive blocksize");
   }
   const std::string mode = n.text("mode", "DCR");
