@@ -104,6 +104,31 @@ TEST(If, BranchesOfOtherRanksAreNotSupported) {
   expect_unsupported(m, "f32[1,n,3] in then_branch and f32[n,3] in else_branch");
 }
 
+// "Squeeze if the extent is 1": that it is 1 is supported.
+TEST(If, OfBranchesOfOtherRanksSaysWhichIsSupported) {
+  TestModel m;
+  m.input("x", {"n", "3"});
+  m.integers("zero", {0});
+  m.integers("one", {1});
+  m.node("Shape", {"x"}, {"shape"});
+  m.node("Gather", {"shape", "zero"}, {"extent"});
+  m.node("Equal", {"extent", "one"}, {"condition"});
+  NodeProto& node = m.node("If", {"condition"}, {"y"});
+  GraphProto& then = add_graph(node, "then_branch");
+  *then.add_node() = make_node("Squeeze", {"x", "zero"}, {"z"});
+  then.add_output()->set_name("z");
+  GraphProto& otherwise = add_graph(node, "else_branch");
+  *otherwise.add_node() = identity("x");
+  otherwise.add_output()->set_name("z");
+  m.output("y");
+  const auto one = run(m, {floats({1, 3}, {0, 1, 2})});
+  ASSERT_TRUE(one.ok()) << one.status();
+  EXPECT_THAT(*one, ElementsAre(0, 1, 2));
+  const auto two = run(m, {floats({2, 3}, {0, 1, 2, 3, 4, 5})});
+  EXPECT_THAT(std::string(two.status().message()),
+              HasSubstr("node #3 'If_y' (If): its branches differ in rank, and only"));
+}
+
 TEST(If, BranchesOfOtherElementTypesAreWrong) {
   NodeProto cast = make_node("Cast", {"x"}, {"z"});
   set_attribute(cast, "to", TensorProto::INT64);

@@ -143,12 +143,15 @@ std::optional<size_t> other_rank(const std::vector<TensorType>& a,
 // graph does not fit its inputs (or, inside a region, the run ends with OutOfRange).
 absl::StatusOr<Values> assume_equal(NodeView& n, const ExtentCondition& c,
                                     const onnx_proto::GraphProto& graph) {
+  const bool in_region = n.builder().depth() > 0;
+  // First: a branch that squeezes would say it in other words.
+  if (!in_region) {
+    n.builder().require_equal(
+        c.a, c.b, "its branches differ in rank, and only that for equal extents is supported");
+  }
   MODELLIB_ASSIGN_OR_RETURN(const Items items, n.context().body(graph, n.builder(), {}));
   MODELLIB_ASSIGN_OR_RETURN(Values values, tensors_of(items));
-  if (n.builder().depth() == 0) {
-    n.builder().require_equal(c.a, c.b, "an If has branches of different rank");
-    return values;
-  }
+  if (!in_region) return values;
   for (Value& v : values) v = first_if_equal(unsqueeze(n.builder().captured(v), {0}), c.a, c.b);
   return values;
 }
