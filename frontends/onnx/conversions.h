@@ -62,6 +62,10 @@ Value truncated_quotient(Value a, Value b);
 // axis: its element 0, and the run ends with OutOfRange if a and b differ.
 Value first_if_equal(Value x, const Dim& a, const Dim& b);
 
+// The one element of operand `i`, of whatever type: a number that is whole and not large, or an
+// expression. Unimplemented if it is not known ahead.
+absl::StatusOr<Dim> known_whole_number(NodeView& n, int i);
+
 // The extents of a value as i64 [rank], or of axes of it.
 Value extents_of(GraphBuilder& builder, const Shape& dims);
 

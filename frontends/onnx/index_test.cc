@@ -42,5 +42,17 @@ TEST(GatherElements, MayHaveFewerRowsThanItsOperand) {
   EXPECT_THAT(std::string(status.message()), HasSubstr("node #0 'GatherElements_y'"));
 }
 
+TEST(OneHot, TakesADepthOfAnyType) {
+  TestModel m;
+  m.input("x", {"2"}, TensorProto::INT64);
+  m.constant("depth", {}, {3});
+  m.constant("values", {2}, {0, 5});
+  m.node("OneHot", {"x", "depth", "values"}, {"y"});
+  m.output("y");
+  const auto y = run(m, {integers({2}, {0, -1})});
+  ASSERT_TRUE(y.ok()) << y.status();
+  EXPECT_THAT(*y, ElementsAre(5, 0, 0, 0, 0, 5));
+}
+
 }  // namespace
 }  // namespace modellib::onnx

@@ -114,7 +114,7 @@ absl::StatusOr<Values> place_nd(NodeView& n) {
 }
 
 absl::StatusOr<Values> one_hot_of(NodeView& n) {
-  MODELLIB_ASSIGN_OR_RETURN(const Dim depth, n.known_dim(1));
+  MODELLIB_ASSIGN_OR_RETURN(const Dim depth, known_whole_number(n, 1));
   Value indices = n.in(0);
   const Value values = n.in(2);
   if (values.rank() != 1) return absl::InvalidArgumentError("values must have rank 1");

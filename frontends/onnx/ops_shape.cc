@@ -25,6 +25,16 @@ Value first_if_equal(Value x, const Dim& a, const Dim& b) {
   return gather(slice_axis(x, 0, 0, 1), where(same, zero, 1.0), 0);
 }
 
+absl::StatusOr<Dim> known_whole_number(NodeView& n, int i) {
+  const auto real = n.known_real(i);
+  if (!is_floating(n.in(i).dtype()) || !real.ok()) return n.known_dim(i);
+  if (*real != std::floor(*real) || std::fabs(*real) > 1e9) {
+    return absl::UnimplementedError(
+        absl::StrCat("operand ", i, " must be a whole number, is ", *real));
+  }
+  return Dim(static_cast<int64_t>(*real));
+}
+
 namespace {
 
 absl::StatusOr<Values> identity(NodeView& n) {
@@ -247,17 +257,6 @@ absl::StatusOr<Values> repeat(NodeView& n) {
       reshape(broadcast_to(reshape(x, std::move(apart)), std::move(spread)), std::move(joined))};
 }
 
-// An extent may have been cast to a float, and stands beside floats that are constant.
-absl::StatusOr<Dim> known_whole_number(NodeView& n, int i) {
-  const auto real = n.known_real(i);
-  if (!is_floating(n.in(i).dtype()) || !real.ok()) return n.known_dim(i);
-  if (*real != std::floor(*real) || std::fabs(*real) > 1e9) {
-    return absl::UnimplementedError(
-        absl::StrCat("operand ", i, " must be a whole number beside an extent, is ", *real));
-  }
-  return Dim(static_cast<int64_t>(*real));
-}
-
 absl::StatusOr<Values> range(NodeView& n) {
   GraphBuilder& b = n.builder();
   const DType dtype = n.in(0).dtype();
@@ -272,6 +271,7 @@ absl::StatusOr<Values> range(NodeView& n) {
     const auto length = static_cast<int64_t>(std::max(0.0, count));
     return Values{iota(b, {length}, {.axis = 0, .dtype = dtype}) * delta + start};
   }
+  // An extent may have been cast to a float, and stands beside floats that are constant.
   MODELLIB_ASSIGN_OR_RETURN(const Dim start, known_whole_number(n, 0));
   MODELLIB_ASSIGN_OR_RETURN(const Dim limit, known_whole_number(n, 1));
   MODELLIB_ASSIGN_OR_RETURN(const Dim step, known_whole_number(n, 2));
