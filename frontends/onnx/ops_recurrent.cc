@@ -3,8 +3,11 @@
 // x [steps, batch, features], W [directions, gates · hidden, features], R [directions, gates ·
 // hidden, hidden], B [directions, 2 gates · hidden]. ONNX orders the gates of an LSTM i, o, f, c
 // and those of a GRU z, r, h; our cells, as PyTorch, i, f, c, o and r, z, h.
+#include <string>
 #include <utility>
+#include <vector>
 
+#include "absl/algorithm/container.h"
 #include "modellib/frontends/onnx/conversions.h"
 #include "modellib/frontends/onnx/op_table.h"
 #include "modellib/ops/control.h"
@@ -39,11 +42,17 @@ Value reordered(Value x, const Cell& cell, int64_t hidden) {
   return parts.size() == 1 ? x : concat(parts, 0);
 }
 
+bool is_rectified(NodeView& n, const Cell& cell) {
+  const std::vector<std::string> given = n.texts("activations");
+  return cell.op == "RNN" && !given.empty() &&
+         absl::c_all_of(given, [](const std::string& name) { return name == "Relu"; });
+}
+
 absl::Status check_activations(NodeView& n, const Cell& cell, int64_t directions) {
   std::vector<std::string> expected;
   for (int64_t d = 0; d < directions; ++d) {
     if (cell.op == "RNN") {
-      expected.emplace_back("Tanh");
+      expected.emplace_back(is_rectified(n, cell) ? "Relu" : "Tanh");
     } else {
       expected.insert(expected.end(), {"Sigmoid", "Tanh"});
       if (cell.op == "LSTM") expected.emplace_back("Tanh");
@@ -56,6 +65,12 @@ absl::Status check_activations(NodeView& n, const Cell& cell, int64_t directions
   if (n.has_attribute("clip")) return absl::UnimplementedError("clip");
   if (n.flag("input_forget", false)) return absl::UnimplementedError("input_forget");
   return absl::OkStatus();
+}
+
+// Lengths of sequences that are all of the steps there are say nothing.
+bool have_all_steps(NodeView& n, int lengths, const Dim& steps) {
+  const auto known = n.known_dims(lengths);
+  return known.ok() && absl::c_all_of(*known, [&](const Dim& length) { return length == steps; });
 }
 
 // A GRU whose reset comes before the product with the state.
@@ -81,13 +96,16 @@ struct Step {
   const Cell& cell;
   int64_t hidden;
   bool reset_after;
+  bool rectified;
 
   Values operator()(Value x, absl::Span<const Value> states, const RecurrentWeights& w) const {
     if (cell.op == "LSTM") {
       const LstmState next = lstm_cell(x, {states[0], states[1]}, w);
       return {next.h, next.c};
     }
-    if (cell.op == "RNN") return {rnn_cell(x, states[0], w)};
+    if (cell.op == "RNN") {
+      return {rnn_cell(x, states[0], w, {.nonlinearity = rectified ? "relu" : "tanh"})};
+    }
     return {reset_after ? gru_cell(x, states[0], w) : gru_reset_before(x, states[0], w, hidden)};
   }
 };
@@ -138,13 +156,15 @@ absl::StatusOr<Values> recurrent(NodeView& n, const Cell& cell) {
         absl::StrCat("W and R must have ", directions, " directions"));
   }
   MODELLIB_RETURN_IF_ERROR(check_activations(n, cell, directions));
-  if (n.has(4)) return absl::UnimplementedError("sequence_lens");
   if (n.has(7)) return absl::UnimplementedError("peepholes (P)");
   const int64_t hidden = size.value();
   const bool batch_first = n.integer("layout", 0) == 1;
   if (batch_first) x = transpose(x, {1, 0, 2});
+  if (n.has(4) && !have_all_steps(n, 4, x.dim(0))) {
+    return absl::UnimplementedError("sequence_lens that are not known to be all steps");
+  }
   const Dim batch = x.dim(1);
-  const Step step{cell, hidden, n.flag("linear_before_reset", false)};
+  const Step step{cell, hidden, n.flag("linear_before_reset", false), is_rectified(n, cell)};
 
   Values ys;
   std::vector<Values> last(static_cast<size_t>(cell.states));
