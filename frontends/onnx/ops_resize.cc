@@ -353,6 +353,9 @@ absl::StatusOr<Values> resize(NodeView& n) {
           absl::StrCat(sizes.size(), " sizes for ", axes.size(), " axes"));
     }
     const std::string policy = n.text("keep_aspect_ratio_policy", "stretch");
+    if (policy != "stretch" && policy != "not_larger" && policy != "not_smaller") {
+      return absl::InvalidArgumentError(absl::StrCat("keep_aspect_ratio_policy '", policy, "'"));
+    }
     std::optional<float> common;
     if (policy != "stretch") {
       MODELLIB_ASSIGN_OR_RETURN(common, keep_ratio(x, axes, policy == "not_smaller", sizes));

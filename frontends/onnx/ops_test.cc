@@ -286,6 +286,15 @@ TEST(ConvTranspose, OutputPaddingMayReachTheStride) {
   EXPECT_THAT(result(1, 2), ElementsAre(2, 4, 2, 4, 2, 3, 0));
 }
 
+TEST(ConvTranspose, KnowsItsWaysToPad) {
+  TestModel m;
+  m.input("x", {"1", "1", "3"});
+  m.constant("w", {1, 1, 3}, {1, 1, 1});
+  set_attribute(m.node("ConvTranspose", {"x", "w"}, {"y"}), "auto_pad", "SAME");
+  m.output("y");
+  EXPECT_THAT(message(m), HasSubstr("auto_pad 'SAME'"));
+}
+
 // ---- Types of results
 
 TEST(Losses, HaveTheTypeOfTheScores) {

@@ -168,6 +168,17 @@ TEST(Resize, HasOneScaleWhereThePolicyKeepsTheRatio) {
                                                                  1, 0, 0.75f, 1}));
 }
 
+TEST(Resize, KnowsItsPolicies) {
+  TestModel m(18);
+  m.input("x", {"2", "2"});
+  m.constant("none", {0}, {});
+  m.integers("sizes", {4, 4});
+  auto& node = m.node("Resize", {"x", "none", "none", "sizes"}, {"y"});
+  set_attribute(node, "keep_aspect_ratio_policy", "not_at_all");
+  m.output("y");
+  EXPECT_EQ(graph_of(m).status().code(), absl::StatusCode::kInvalidArgument);
+}
+
 // Coordinates 0, 5/3 and 10/3.
 TEST(Resize, OfVersion10RoundsUpWhereItShrinks) {
   for (const char* extent : {"5", "n"}) {
