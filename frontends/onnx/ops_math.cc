@@ -24,6 +24,18 @@ Value truncated_quotient(Value a, Value b) {
 
 namespace {
 
+bool is_unsigned(DType dtype) { return is_integer(dtype) && !is_signed_integer(dtype); }
+
+absl::StatusOr<Values> magnitude(NodeView& n) {
+  const Value x = n.in(0);
+  return Values{is_unsigned(x.dtype()) ? x : abs(x)};
+}
+
+absl::StatusOr<Values> sign_of(NodeView& n) {
+  const Value x = n.in(0);
+  return Values{is_unsigned(x.dtype()) ? minimum(x, 1) : sign(x)};
+}
+
 absl::StatusOr<Values> divide(NodeView& n) {
   const Value a = n.in(0), b = n.in(1);
   return Values{is_floating(a.dtype()) ? div(a, b) : truncated_quotient(a, b)};
@@ -185,7 +197,7 @@ absl::StatusOr<Values> running_sum(NodeView& n) {
 absl::StatusOr<Values> choose(NodeView& n) { return Values{where(n.in(0), n.in(1), n.in(2))}; }
 
 constexpr OpEntry kEntries[] = {
-    {"Abs", 6, kNow, 1, 1, Takes::kSigned, unary<abs>},
+    {"Abs", 6, kNow, 1, 1, Takes::kNumber, magnitude},
     {"Acosh", 9, kNow, 1, 1, Takes::kReal, area_cosine},
     {"Add", 7, kNow, 2, 2, Takes::kNumber, binary<add>},
     {"And", 7, kNow, 2, 2, Takes::kBool, binary<logical_and>},
@@ -222,7 +234,7 @@ constexpr OpEntry kEntries[] = {
     {"Pow", 7, kNow, 2, 2, Takes::kNumber, power},
     {"Reciprocal", 6, kNow, 1, 1, Takes::kReal, unary<reciprocal>},
     {"Round", 11, kNow, 1, 1, Takes::kReal, unary<round>},
-    {"Sign", 9, kNow, 1, 1, Takes::kSigned, unary<sign>},
+    {"Sign", 9, kNow, 1, 1, Takes::kNumber, sign_of},
     {"Sin", 7, kNow, 1, 1, Takes::kReal, unary<sin>},
     {"Sinh", 9, kNow, 1, 1, Takes::kReal, hyperbolic_sine},
     {"Sqrt", 6, kNow, 1, 1, Takes::kReal, unary<sqrt>},

@@ -73,6 +73,19 @@ TEST(Hyperbolic, FunctionsOverflowNoEarlierThanTheirResults) {
   }
 }
 
+TEST(Unsigned, NumbersHaveAMagnitudeAndASign) {
+  for (const auto& [op, expected] : {std::pair{"Abs", std::vector<int64_t>{0, 1, 255}},
+                                     std::pair{"Sign", std::vector<int64_t>{0, 1, 1}}}) {
+    TestModel m;
+    m.input("x", {"3"}, TensorProto::UINT8);
+    m.node(op, {"x"}, {"y"});
+    m.output("y");
+    const auto y = result_of(m, {integers_of(DType::kU8, {0, 1, 255})});
+    ASSERT_TRUE(y.ok()) << y.status();
+    EXPECT_TRUE(y->identical(integers_of(DType::kU8, expected))) << op;
+  }
+}
+
 // 1001 cubed has more digits than f32.
 TEST(Pow, OfIntegersToAFloatIsExact) {
   TestModel m;
