@@ -36,6 +36,8 @@ constexpr int64_t kMostInSequences = 4'000'000;
 // Products of extents and of what else a node says are far from overflow, whether a tensor has such
 // an extent or it is only declared: no memory holds so many elements.
 constexpr int64_t kMostExtent = int64_t{1} << 48;
+// Numbers in constants that conversions make up.
+constexpr int64_t kMostMadeUp = int64_t{1} << 24;
 
 // What comes out of a part that is not supported. The part itself has been listed.
 absl::Status inside_is_unsupported() {
@@ -116,6 +118,7 @@ class GraphImporter final : public ImportContext {
   absl::StatusOr<Items> body(const GraphProto& graph, GraphBuilder& builder,
                              absl::Span<const Item> inputs) override;
   void leave_out(const GraphProto& graph) override { unsupported_.leave_out(graph); }
+  absl::Status make_room(int64_t numbers) override;
   DimRange range_of(const Dim& dim) override { return dim.range(builder_.so_far().ranges()); }
 
  private:
@@ -164,6 +167,7 @@ class GraphImporter final : public ImportContext {
   Site site_;  // of the node that is converted
   int64_t nodes_ = 0;
   int64_t in_sequences_ = 0;
+  int64_t made_up_ = 0;
   int depth_ = 0;
   Unsupported unsupported_;
   Signature signature_;
@@ -327,6 +331,13 @@ absl::Status GraphImporter::count(const Items& items) {
   if (in_sequences_ <= kMostInSequences) return absl::OkStatus();
   return absl::ResourceExhaustedError(
       absl::StrCat("the sequences of the model come to more than ", kMostInSequences, " tensors"));
+}
+
+absl::Status GraphImporter::make_room(int64_t numbers) {
+  made_up_ += numbers;
+  if (made_up_ <= kMostMadeUp) return absl::OkStatus();
+  return absl::UnimplementedError(absl::StrCat(
+      "its constants are among those that come to more than ", kMostMadeUp, " numbers"));
 }
 
 template <class Nodes>

@@ -109,15 +109,15 @@ Value vector_along(Value like, const std::vector<T>& numbers, int axis, DType dt
   return reshape(v, std::move(shape));
 }
 
-absl::StatusOr<Value> resize_static(Value x, int axis, const ResizeAxis& a,
+absl::StatusOr<Value> resize_static(NodeView& n, Value x, int axis, const ResizeAxis& a,
                                     const ResizeMode& mode) {
-  // A few bytes of a model say how far an axis shrinks, and all taps become constants.
-  constexpr int64_t kMostTaps = 4096, kMostInAll = int64_t{1} << 22;
+  constexpr int64_t kMostTaps = 4096;
   const int64_t count = tap_count(a, mode);
-  if (count > kMostTaps || count * a.out > kMostInAll) {
+  if (count > kMostTaps) {
     return absl::UnimplementedError(absl::StrCat("an axis of ", a.in, " resized to ", a.out,
                                                  " from ", count, " elements each"));
   }
+  MODELLIB_RETURN_IF_ERROR(n.context().make_room(count * a.out));
   const ResizeTaps taps = resize_taps(a, mode);
   Value sum;
   for (size_t t = 0; t < taps.indices.size(); ++t) {
@@ -250,7 +250,7 @@ absl::StatusOr<Values> resize_axes(NodeView& n, const std::vector<Target>& targe
           target.scale_known ? target.scale : static_cast<float>(a.out) / static_cast<float>(a.in);
       a.roi_start = target.roi_start;
       a.roi_end = target.roi_end;
-      MODELLIB_ASSIGN_OR_RETURN(x, resize_static(x, axis, a, mode));
+      MODELLIB_ASSIGN_OR_RETURN(x, resize_static(n, x, axis, a, mode));
     } else {
       MODELLIB_ASSIGN_OR_RETURN(x, resize_free(x, axis, target, mode));
     }

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "modellib/executors/reference/reference_executor.h"
@@ -193,20 +194,23 @@ TEST(Resize, OfVersion10RoundsUpWhereItShrinks) {
   }
 }
 
-// One element of 2^26, each with a weight of its own.
+// Elements that come from 2^27 others each, and 2^13 elements from 2^12.
 TEST(Resize, IsRefusedWhereItNeedsTooManyWeights) {
-  TestModel m(18);
-  m.input("x", {"67108864"});
-  m.constant("none", {0}, {});
-  m.integers("sizes", {1});
-  auto& node = m.node("Resize", {"x", "none", "none", "sizes"}, {"y"});
-  set_attribute(node, "mode", "linear");
-  set_attribute(node, "antialias", 1);
-  m.output("y");
-  const absl::Status status = graph_of(m).status();
-  EXPECT_EQ(status.code(), absl::StatusCode::kUnimplemented) << status;
-  EXPECT_THAT(std::string(status.message()),
-              HasSubstr("an axis of 67108864 resized to 1 from 134217728 elements each"));
+  for (const auto& [in, out, why] :
+       {std::tuple("67108864", 1, "an axis of 67108864 resized to 1 from 134217728 elements each"),
+        std::tuple("16777216", 8192, "come to more than 16777216 numbers")}) {
+    TestModel m(18);
+    m.input("x", {in});
+    m.constant("none", {0}, {});
+    m.integers("sizes", {out});
+    auto& node = m.node("Resize", {"x", "none", "none", "sizes"}, {"y"});
+    set_attribute(node, "mode", "linear");
+    set_attribute(node, "antialias", 1);
+    m.output("y");
+    const absl::Status status = graph_of(m).status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kUnimplemented) << status;
+    EXPECT_THAT(std::string(status.message()), HasSubstr(why));
+  }
 }
 
 }  // namespace
