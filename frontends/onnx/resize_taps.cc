@@ -77,7 +77,7 @@ ResizeTaps resize_taps(const ResizeAxis& axis, const ResizeMode& mode) {
       taps.indices[0][i] = clamped(nearest_place(x, mode.nearest));
       continue;
     }
-    const double first = std::floor(x) - static_cast<double>(width / 2) + 1;
+    const double first = std::floor(x) - std::floor(static_cast<double>(width) / 2) + 1;
     double sum = 0;
     for (size_t t = 0; t < width; ++t) {
       const double place = first + static_cast<double>(t);

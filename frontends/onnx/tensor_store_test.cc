@@ -78,7 +78,7 @@ SparseTensorProto large_and_empty() {
 
 TEST(TensorStore, MakesOnlySoMuchDense) {
   TensorStore store({});
-  SparseTensorProto a = large_and_empty(), b = a;
+  const SparseTensorProto a = large_and_empty(), b = large_and_empty();
   const auto first = store.take(a);
   ASSERT_TRUE(first.ok()) << first.status();
   const absl::Status status = store.take(b).status();
