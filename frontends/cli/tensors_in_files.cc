@@ -92,9 +92,11 @@ absl::StatusOr<std::vector<std::vector<Tensor>>> read_wanted(
   return contents;
 }
 
-absl::Status write_tensor(const std::string& path, const Tensor& tensor, TensorFormat format) {
-  return format == TensorFormat::kNpy ? write_npy(path + ".npy", tensor)
-                                      : onnx::write_tensor_proto(path + ".pb", tensor);
+absl::Status write_message(const std::string& path, absl::Span<const Tensor> tensors,
+                           const onnx::Signature::Part& part) {
+  if (part.optional) return onnx::write_optional_proto(path, tensors, part.sequence);
+  if (part.sequence) return onnx::write_sequence_proto(path, tensors);
+  return onnx::write_tensor_proto(path, tensors[0]);
 }
 
 }  // namespace
@@ -147,13 +149,13 @@ absl::Status write_outputs(absl::Span<const Tensor> outputs, const onnx::Signatu
     const std::string path = absl::StrCat(folder, "/output_", i);
     const absl::Span<const Tensor> tensors = outputs.subspan(0, parts[i].tensors);
     outputs.remove_prefix(tensors.size());
-    if (!parts[i].sequence && tensors.size() == 1) {
-      MODELLIB_RETURN_IF_ERROR(write_tensor(path, tensors[0], format));
-    } else if (format == TensorFormat::kOnnx) {
-      MODELLIB_RETURN_IF_ERROR(onnx::write_sequence_proto(path + ".pb", tensors));
+    if (format == TensorFormat::kOnnx) {
+      MODELLIB_RETURN_IF_ERROR(write_message(path + ".pb", tensors, parts[i]));
+    } else if (!parts[i].sequence && tensors.size() == 1) {
+      MODELLIB_RETURN_IF_ERROR(write_npy(path + ".npy", tensors[0]));
     } else {
       for (size_t t = 0; t < tensors.size(); ++t) {
-        MODELLIB_RETURN_IF_ERROR(write_tensor(absl::StrCat(path, "_", t), tensors[t], format));
+        MODELLIB_RETURN_IF_ERROR(write_npy(absl::StrCat(path, "_", t, ".npy"), tensors[t]));
       }
     }
   }

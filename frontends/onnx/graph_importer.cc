@@ -139,7 +139,7 @@ class GraphImporter final : public ImportContext {
   absl::Status add_inputs(const GraphProto& graph, Scope& scope);
   absl::StatusOr<Item> input_of(const onnx_proto::ValueInfoProto& info, SymbolNames& symbols);
   Value add_input(const std::string& name, TensorType type);
-  void add_output(const std::string& name, const Item& item);
+  void add_output(const onnx_proto::ValueInfoProto& info, const Item& item);
   template <class Nodes>
   absl::Status add_nodes(const Nodes& nodes, Scope& scope);
   absl::StatusOr<Outcome> add_node(const NodeProto& node, Scope& scope);
@@ -304,10 +304,12 @@ Value GraphImporter::add_input(const std::string& name, TensorType type) {
   return known == options_.known_inputs.end() ? value : builder_.constant(known->second);
 }
 
-void GraphImporter::add_output(const std::string& name, const Item& item) {
+void GraphImporter::add_output(const onnx_proto::ValueInfoProto& info, const Item& item) {
+  const std::string& name = info.name();
   const absl::Span<const Value> tensors = item.tensors();
   const bool is_sequence = item.sequence() != nullptr;
-  signature_.outputs.push_back({name, is_sequence, tensors.size()});
+  signature_.outputs.push_back(
+      {name, is_sequence, tensors.size(), info.type().has_optional_type()});
   for (size_t i = 0; i < tensors.size(); ++i) {
     builder_.output(is_sequence ? element_name(name, i) : name, tensors[i]);
   }
@@ -545,7 +547,7 @@ absl::StatusOr<ImportedGraph> GraphImporter::run() {
     const absl::StatusOr<Item>& item = outputs[static_cast<size_t>(i)];
     if (!item.ok()) return at(where, item.status());
     if (absl::Status s = check_output_type(graph.output(i), *item); !s.ok()) return at(where, s);
-    add_output(graph.output(i).name(), *item);
+    add_output(graph.output(i), *item);
   }
   MODELLIB_ASSIGN_OR_RETURN(GraphRef built, builder_.build());
   return ImportedGraph{std::move(built), std::move(signature_)};

@@ -54,7 +54,7 @@ struct Signature {
     std::string name;
     bool sequence = false;
     size_t tensors = 1;
-    bool optional = false;  // inputs that are declared so
+    bool optional = false;  // declared so
   };
   std::vector<Part> inputs, outputs;
 };

@@ -384,6 +384,21 @@ TEST(SequenceFiles, ComeBack) {
   }
 }
 
+TEST(SequenceFiles, AndOptionalsComeBack) {
+  const std::string path = temporary("optional_of.pb");
+  const std::vector<Tensor> all = three();
+  for (const bool sequence : {false, true}) {
+    for (size_t count = 0; count <= (sequence ? 2u : 1u); ++count) {
+      const absl::Span<const Tensor> tensors(all.data(), count);
+      ASSERT_TRUE(write_optional_proto(path, tensors, sequence).ok());
+      const auto read = read_tensor_protos(path);
+      ASSERT_TRUE(read.ok()) << read.status();
+      ASSERT_EQ(read->size(), count);
+      if (count > 0) EXPECT_THAT(read->back().as<float>(), ElementsAre(static_cast<float>(count)));
+    }
+  }
+}
+
 // What other programs write.
 TEST(SequenceFiles, InOptionalsAreRead) {
   const std::string path = temporary("optional.pb");

@@ -73,6 +73,19 @@ absl::Status check_size(const std::string& path, int64_t bytes) {
       absl::StrCat(path, ": ", bytes, " bytes are too many for one message"));
 }
 
+absl::StatusOr<SequenceProto> sequence_of(const std::string& path,
+                                          absl::Span<const Tensor> tensors) {
+  SequenceProto sequence;
+  sequence.set_elem_type(SequenceProto::TENSOR);
+  int64_t bytes = 0;
+  for (const Tensor& tensor : tensors) {
+    bytes += tensor.bytes();
+    MODELLIB_RETURN_IF_ERROR(check_size(path, bytes));
+    *sequence.add_tensor_values() = proto_of(tensor, "");
+  }
+  return sequence;
+}
+
 // What the message holds beside tensors, read as an optional or as a sequence: both have the same
 // fields, and what elem_type says agrees with the field that is there. Empty: nothing of that.
 absl::string_view other_content(const OptionalProto& held) {
@@ -225,15 +238,21 @@ absl::Status write_tensor_proto(const std::string& path, const Tensor& tensor) {
 }
 
 absl::Status write_sequence_proto(const std::string& path, absl::Span<const Tensor> tensors) {
-  SequenceProto sequence;
-  sequence.set_elem_type(SequenceProto::TENSOR);
-  int64_t bytes = 0;
-  for (const Tensor& tensor : tensors) {
-    bytes += tensor.bytes();
-    MODELLIB_RETURN_IF_ERROR(check_size(path, bytes));
-    *sequence.add_tensor_values() = proto_of(tensor, "");
-  }
+  MODELLIB_ASSIGN_OR_RETURN(const SequenceProto sequence, sequence_of(path, tensors));
   return write_file(path, sequence.SerializeAsString());
+}
+
+absl::Status write_optional_proto(const std::string& path, absl::Span<const Tensor> tensors,
+                                  bool sequence) {
+  OptionalProto optional;
+  optional.set_elem_type(sequence ? OptionalProto::SEQUENCE : OptionalProto::TENSOR);
+  MODELLIB_ASSIGN_OR_RETURN(SequenceProto held, sequence_of(path, tensors));
+  if (sequence) {
+    *optional.mutable_sequence_value() = std::move(held);
+  } else if (!tensors.empty()) {
+    *optional.mutable_tensor_value() = std::move(*held.mutable_tensor_values(0));
+  }
+  return write_file(path, optional.SerializeAsString());
 }
 
 }  // namespace modellib::onnx

@@ -30,8 +30,10 @@ onnx_proto::TensorProto proto_of(const Tensor& tensor, absl::string_view name);
 // sequences and optionals of other things. Errors name the path.
 absl::StatusOr<std::vector<Tensor>> read_tensor_protos(const std::string& path);
 absl::Status write_tensor_proto(const std::string& path, const Tensor& tensor);
-// A SequenceProto of tensors; without one, an empty OptionalProto of a tensor is the same.
 absl::Status write_sequence_proto(const std::string& path, absl::Span<const Tensor> tensors);
+// Of a tensor, which is not there if there are none, or of a sequence.
+absl::Status write_optional_proto(const std::string& path, absl::Span<const Tensor> tensors,
+                                  bool sequence);
 
 }  // namespace modellib::onnx
 
