@@ -1,5 +1,6 @@
 #include "modellib/frontends/cli/load_with_inputs.h"
 
+#include <optional>
 #include <set>
 #include <utility>
 
@@ -32,13 +33,15 @@ bool has_optionals(const LoadedFile& file) {
 
 // The types of all inputs, and what small ones hold.
 onnx::ImportOptions what_is_known(const std::vector<onnx::ModelInput>& inputs,
-                                  const std::vector<std::vector<Tensor>>& contents) {
+                                  const std::vector<std::optional<std::vector<Tensor>>>& contents) {
   constexpr int64_t kSmall = 256;
   onnx::ImportOptions known;
   for (size_t i = 0; i < inputs.size(); ++i) {
-    std::vector<TensorType>& types = known.input_types[inputs[i].name];
-    for (const Tensor& t : contents[i]) {
-      types.push_back({t.dtype(), Shape(t.shape().begin(), t.shape().end())});
+    auto& types = known.input_types[inputs[i].name];
+    if (!contents[i].has_value()) continue;
+    types.emplace();
+    for (const Tensor& t : *contents[i]) {
+      types->push_back({t.dtype(), Shape(t.shape().begin(), t.shape().end())});
       if (inputs[i].sequence || t.rank() > 1 || t.elements() > kSmall) continue;
       known.known_inputs.emplace(inputs[i].name, t);
     }

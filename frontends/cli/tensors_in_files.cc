@@ -20,16 +20,20 @@ struct Wanted {
   std::string name;
   std::optional<DType> dtype;     // of each tensor
   std::optional<size_t> tensors;  // how many; nothing: any number
-  bool required = true;
+  onnx::Declaration declared;
 };
 
-absl::StatusOr<std::vector<Tensor>> read_tensors(const std::string& path) {
+using Content = std::optional<std::vector<Tensor>>;
+
+absl::StatusOr<Content> read_tensors(const std::string& path, onnx::Declaration declared) {
   MODELLIB_ASSIGN_OR_RETURN(const FileFormat format, detect_file_format(path));
   if (format == FileFormat::kNumpy) {
     MODELLIB_ASSIGN_OR_RETURN(Tensor tensor, read_npy(path));
     return std::vector<Tensor>{std::move(tensor)};
   }
-  if (std::filesystem::path(path).extension() == ".pb") return onnx::read_tensor_protos(path);
+  if (std::filesystem::path(path).extension() == ".pb") {
+    return onnx::read_tensor_protos(path, declared);
+  }
   return absl::InvalidArgumentError(absl::StrCat(path, " is neither a .npy nor a .pb file"));
 }
 
@@ -37,8 +41,8 @@ std::string count_of(size_t tensors) {
   return tensors == 1 ? "one tensor" : absl::StrCat("a sequence of ", tensors, " tensors");
 }
 
-absl::Status check(const std::vector<Tensor>& tensors, const Wanted& wanted,
-                   const std::string& path) {
+absl::Status check(const Content& content, const Wanted& wanted, const std::string& path) {
+  const std::vector<Tensor> tensors = content.value_or(std::vector<Tensor>());
   if (wanted.tensors.has_value() && tensors.size() != *wanted.tensors) {
     return absl::InvalidArgumentError(absl::StrCat(
         "input '", wanted.name, "' takes ", count_of(*wanted.tensors), ", ", path, " holds ",
@@ -54,9 +58,9 @@ absl::Status check(const std::vector<Tensor>& tensors, const Wanted& wanted,
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::vector<std::vector<Tensor>>> read_wanted(
-    absl::Span<const std::string> arguments, const std::vector<Wanted>& wanted) {
-  std::vector<std::vector<Tensor>> contents(wanted.size());
+absl::StatusOr<std::vector<Content>> read_wanted(absl::Span<const std::string> arguments,
+                                                 const std::vector<Wanted>& wanted) {
+  std::vector<Content> contents(wanted.size());
   std::vector<bool> given(wanted.size(), false);
   for (const std::string& argument : arguments) {
     // A name may hold "=" itself, as may a path: what begins with an input's name and "=" is named.
@@ -81,11 +85,13 @@ absl::StatusOr<std::vector<std::vector<Tensor>>> read_wanted(
           absl::StrCat("input '", wanted[at].name, "' is given twice"));
     }
     given[at] = true;
-    MODELLIB_ASSIGN_OR_RETURN(contents[at], read_tensors(path));
+    MODELLIB_ASSIGN_OR_RETURN(contents[at], read_tensors(path, wanted[at].declared));
     MODELLIB_RETURN_IF_ERROR(check(contents[at], wanted[at], path));
   }
   for (size_t i = 0; i < wanted.size(); ++i) {
-    if (!given[i] && wanted[i].required) {
+    const bool required =
+        wanted[i].tensors.has_value() ? *wanted[i].tensors > 0 : !wanted[i].declared.optional;
+    if (!given[i] && required) {
       return absl::InvalidArgumentError(absl::StrCat("input '", wanted[i].name, "' is missing"));
     }
   }
@@ -94,7 +100,8 @@ absl::StatusOr<std::vector<std::vector<Tensor>>> read_wanted(
 
 absl::Status write_message(const std::string& path, absl::Span<const Tensor> tensors,
                            const onnx::Signature::Part& part) {
-  if (part.optional) return onnx::write_optional_proto(path, tensors, part.sequence);
+  const bool is_empty = !part.sequence && tensors.empty();
+  if (part.optional || is_empty) return onnx::write_optional_proto(path, tensors, part.sequence);
   if (part.sequence) return onnx::write_sequence_proto(path, tensors);
   return onnx::write_tensor_proto(path, tensors[0]);
 }
@@ -110,27 +117,27 @@ absl::StatusOr<std::vector<Tensor>> read_inputs(absl::Span<const std::string> ar
   }
   size_t next = 0;
   for (const onnx::Signature::Part& part : signature.inputs) {
-    Wanted input{part.name, std::nullopt, part.tensors, part.tensors != 0};
+    Wanted input{part.name, std::nullopt, part.tensors, {part.optional, part.sequence}};
     if (part.tensors != 0 && next < slots.size()) input.dtype = slots[next].dtype;
     next += part.tensors;
     wanted.push_back(std::move(input));
   }
-  MODELLIB_ASSIGN_OR_RETURN(std::vector<std::vector<Tensor>> contents,
-                            read_wanted(arguments, wanted));
+  MODELLIB_ASSIGN_OR_RETURN(std::vector<Content> contents, read_wanted(arguments, wanted));
   std::vector<Tensor> all;
-  for (std::vector<Tensor>& tensors : contents) {
-    for (Tensor& tensor : tensors) all.push_back(std::move(tensor));
+  for (Content& content : contents) {
+    if (!content.has_value()) continue;
+    for (Tensor& tensor : *content) all.push_back(std::move(tensor));
   }
   return all;
 }
 
-absl::StatusOr<std::vector<std::vector<Tensor>>> read_declared_inputs(
+absl::StatusOr<std::vector<std::optional<std::vector<Tensor>>>> read_declared_inputs(
     absl::Span<const std::string> arguments, absl::Span<const onnx::ModelInput> inputs) {
   std::vector<Wanted> wanted;
   for (const onnx::ModelInput& input : inputs) {
     std::optional<size_t> tensors;
     if (!input.optional && !input.sequence) tensors = 1;
-    wanted.push_back({input.name, input.dtype, tensors, !input.optional});
+    wanted.push_back({input.name, input.dtype, tensors, {input.optional, input.sequence}});
   }
   return read_wanted(arguments, wanted);
 }

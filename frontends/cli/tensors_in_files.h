@@ -2,6 +2,7 @@
 #ifndef MODELLIB_FRONTENDS_CLI_TENSORS_IN_FILES_H_
 #define MODELLIB_FRONTENDS_CLI_TENSORS_IN_FILES_H_
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -29,8 +30,8 @@ absl::StatusOr<std::vector<Tensor>> read_inputs(absl::Span<const std::string> ar
                                                 const onnx::Signature& signature);
 
 // The same for a model that is not imported yet: what is in the file of each input, however many
-// tensors. Optionals need no file.
-absl::StatusOr<std::vector<std::vector<Tensor>>> read_declared_inputs(
+// tensors. Nothing for an empty optional, which needs no file.
+absl::StatusOr<std::vector<std::optional<std::vector<Tensor>>>> read_declared_inputs(
     absl::Span<const std::string> arguments, absl::Span<const onnx::ModelInput> inputs);
 
 enum class TensorFormat { kNpy, kOnnx };

@@ -13,6 +13,12 @@
 
 namespace modellib::onnx {
 
+// Products of extents and of what else a node says are far from overflow, whether a tensor has such
+// an extent or it is only declared: no memory holds so many elements.
+inline constexpr int64_t kMostExtent = int64_t{1} << 48;
+// Sizes, strides, dilations and pads of windows.
+inline constexpr int64_t kMostOfWindow = int64_t{1} << 31;
+
 // Ops that are one function of ours.
 template <Value (*kFunction)(Value)>
 absl::StatusOr<Values> unary(NodeView& n) {

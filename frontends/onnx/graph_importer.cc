@@ -7,6 +7,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
+#include "modellib/frontends/onnx/conversions.h"
 #include "modellib/frontends/onnx/input_types.h"
 #include "modellib/frontends/onnx/item.h"
 #include "modellib/frontends/onnx/model_parts.h"
@@ -30,13 +31,9 @@ using onnx_proto::NodeProto;
 // Models with functions can describe graphs that are exponentially larger than they are.
 constexpr int64_t kMostNodes = 1'000'000;
 constexpr int kDeepest = 64;
-// Likewise of sequences, which are copied and read at import: tensors in all that nodes take and
-// give.
+// Likewise of sequences: tensors in all that nodes give.
 constexpr int64_t kMostInSequences = 4'000'000;
-// Products of extents and of what else a node says are far from overflow, whether a tensor has such
-// an extent or it is only declared: no memory holds so many elements.
-constexpr int64_t kMostExtent = int64_t{1} << 48;
-// Numbers in constants that conversions make up.
+// Numbers in constants that conversions make up, and operands that they list.
 constexpr int64_t kMostMadeUp = int64_t{1} << 24;
 
 // What comes out of a part that is not supported. The part itself has been listed.
@@ -150,10 +147,11 @@ class GraphImporter final : public ImportContext {
   Outcome report(const google::protobuf::MessageLite& part, absl::string_view why);
   // Reads it: what is missing then is not supported.
   absl::StatusOr<Item> item_of(const std::string& name, Scope& scope);
-  // The items of these names, as outputs of the graph or function that `scope` is of.
-  template <class Names>
-  absl::StatusOr<Items> outputs_of(const Names& names, Scope& scope);
-  absl::Status count(const Items& items);
+  // The items of these names, as outputs of the graph or function that `scope` is of; nothing for
+  // "".
+  absl::StatusOr<Items> outputs_of(const std::vector<std::string>& names, Scope& scope);
+  // Counts what a node gives.
+  bool has_room_for(const Items& items);
 
   const ModelProto* const model_;
   const Functions functions_;
@@ -260,24 +258,26 @@ absl::StatusOr<Item> GraphImporter::input_of(const onnx_proto::ValueInfoProto& i
                                              SymbolNames& symbols) {
   MODELLIB_ASSIGN_OR_RETURN(const ModelInput declared, declared_input(info, symbols));
   const auto known = options_.input_types.find(info.name());
-  const std::vector<TensorType>* types =
-      known == options_.input_types.end() ? nullptr : &known->second;
-  if (types == nullptr && declared.sequence) {
+  const bool is_given = known != options_.input_types.end();
+  if (is_given && !known->second.has_value()) {
+    signature_.inputs.push_back({info.name(), false, 0, declared.optional});
+    if (declared.optional) return Item::nothing();
+    return absl::InvalidArgumentError("it is no optional, and is to be empty");
+  }
+  if (!is_given && declared.sequence) {
     return absl::UnimplementedError(
         "a sequence can be imported only for tensors whose types are given");
   }
-  const size_t tensors = types == nullptr ? 1 : types->size();
+  const std::vector<TensorType>* types = is_given ? &*known->second : nullptr;
+  const size_t tensors = is_given ? types->size() : 1;
   signature_.inputs.push_back({info.name(), declared.sequence, tensors, declared.optional});
-  if (declared.optional && tensors == 0) return Item::nothing();
   if (!declared.sequence) {
     if (tensors != 1) {
       return absl::InvalidArgumentError(
           absl::StrCat("it holds one tensor, types are given of ", tensors));
     }
-    // The rank is all that a model must say: what it leaves free stays so.
-    const bool open = !declared.shape.has_value() && types != nullptr;
     MODELLIB_ASSIGN_OR_RETURN(TensorType type,
-                              tensor_type(declared, open ? &types->front() : nullptr));
+                              tensor_type(declared, is_given ? &types->front() : nullptr));
     MODELLIB_RETURN_IF_ERROR(check_extents(type.shape));
     return Item(add_input(info.name(), std::move(type)));
   }
@@ -325,21 +325,23 @@ absl::StatusOr<Item> GraphImporter::item_of(const std::string& name, Scope& scop
   return *item;
 }
 
-absl::Status GraphImporter::count(const Items& items) {
+bool GraphImporter::has_room_for(const Items& items) {
+  int64_t count = 0;
   for (const Item& item : items) {
-    if (item.sequence() == nullptr) continue;
-    in_sequences_ += static_cast<int64_t>(item.tensors().size());
+    if (item.sequence() != nullptr) count += static_cast<int64_t>(item.tensors().size());
   }
-  if (in_sequences_ <= kMostInSequences) return absl::OkStatus();
-  return absl::ResourceExhaustedError(
-      absl::StrCat("the sequences of the model come to more than ", kMostInSequences, " tensors"));
+  if (count > kMostInSequences - in_sequences_) return false;
+  in_sequences_ += count;
+  return true;
 }
 
 absl::Status GraphImporter::make_room(int64_t numbers) {
+  if (numbers > kMostMadeUp - made_up_) {
+    return absl::UnimplementedError(absl::StrCat(
+        "what it adds to the graph comes, with that of others, to more than ", kMostMadeUp));
+  }
   made_up_ += numbers;
-  if (made_up_ <= kMostMadeUp) return absl::OkStatus();
-  return absl::UnimplementedError(absl::StrCat(
-      "its constants are among those that come to more than ", kMostMadeUp, " numbers"));
+  return absl::OkStatus();
 }
 
 template <class Nodes>
@@ -391,17 +393,17 @@ absl::StatusOr<GraphImporter::Outcome> GraphImporter::add_node(const NodeProto& 
     if (!name.empty()) {
       MODELLIB_ASSIGN_OR_RETURN(item, item_of(name, scope));
       if (!item.is_known()) return Outcome::kUnsupported;  // so is what it comes from
-      for (const Value& value : item.tensors()) {
-        size_t own = 1;
-        for (const Dim& d : value.shape()) {
+      // Tensors of a sequence count when they are taken out of it.
+      size_t own = 1;
+      if (!item.tensor().is_null()) {
+        for (const Dim& d : item.tensor().shape()) {
           if (!d.is_static()) own = std::min<size_t>(own * d.to_postfix().size(), size_t{1} << 30);
         }
-        cost = std::max(cost, own);
       }
+      cost = std::max(cost, own);
     }
     operands.push_back(std::move(item));
   }
-  MODELLIB_RETURN_IF_ERROR(count(operands));
   constexpr size_t kMostCost = 1 << 20;
   if (cost > kMostCost) return report(node, "the extents are too complicated");
 
@@ -410,7 +412,10 @@ absl::StatusOr<GraphImporter::Outcome> GraphImporter::add_node(const NodeProto& 
   if (absl::IsCancelled(results.status())) return Outcome::kUnsupported;
   if (absl::IsUnimplemented(results.status())) return report(node, results.status().message());
   if (!results.ok()) return results.status();
-  MODELLIB_RETURN_IF_ERROR(count(*results));
+  if (!has_room_for(*results)) {
+    return report(node, absl::StrCat("its sequences are among those that come to more than ",
+                                     kMostInSequences, " tensors"));
+  }
   for (int i = 0; i < node.output_size(); ++i) {
     if (node.output(i).empty()) continue;
     const bool given =
@@ -486,15 +491,24 @@ absl::StatusOr<Items> GraphImporter::call(const FunctionProto& function, const N
   const absl::Status added = add_nodes(function.node(), scope);
   --depth_;
   if (!added.ok()) return at(label(function), added);
-  auto results = outputs_of(function.output(), scope);
+  std::vector<std::string> names;
+  for (int i = 0; i < function.output_size(); ++i) {
+    const bool is_named = i < node.output_size() && !node.output(i).empty();
+    names.push_back(is_named ? function.output(i) : "");
+  }
+  auto results = outputs_of(names, scope);
   if (!results.ok()) return at(label(function), results.status());
   return results;
 }
 
-template <class Names>
-absl::StatusOr<Items> GraphImporter::outputs_of(const Names& names, Scope& scope) {
+absl::StatusOr<Items> GraphImporter::outputs_of(const std::vector<std::string>& names,
+                                                Scope& scope) {
   Items results;
   for (const std::string& name : names) {
+    if (name.empty()) {
+      results.push_back(Item::nothing());
+      continue;
+    }
     MODELLIB_ASSIGN_OR_RETURN(Item item, item_of(name, scope));
     if (!item.is_known()) return inside_is_unsupported();
     results.push_back(std::move(item));

@@ -41,10 +41,11 @@ struct ImportOptions {
   // unless it is named here. Then it becomes an input, which needs content like all others. Names
   // that are no defaults of the model mean nothing.
   std::set<std::string> overridden;
-  // The types of the tensors that inputs hold, by name, for what a model leaves open: a sequence
-  // needs one for each tensor of it, and a tensor whose rank the model does not say needs one. An
-  // optional has none if it is empty; if it is not named here it is taken to hold a tensor.
-  std::map<std::string, std::vector<TensorType>> input_types;
+  // The types of the tensors that inputs hold, by name. A sequence needs one for each tensor of it,
+  // a tensor whose rank the model does not say needs one; for others, what is given here stands in
+  // place of the extents that the model leaves free. Nothing: an optional that is empty; one that
+  // is not named is taken not to be.
+  std::map<std::string, std::optional<std::vector<TensorType>>> input_types;
 };
 
 // How a model's own inputs and outputs stand among the graph's, in order: a tensor is one of them,
@@ -59,7 +60,8 @@ struct Signature {
   std::vector<Part> inputs, outputs;
 };
 
-// Errors: NotFound and the like for the file. InvalidArgument where the model is at fault: it names
+// Errors: NotFound and the like for the file. ResourceExhausted for models of more than a million
+// nodes once their functions are written out. InvalidArgument where the model is at fault: it names
 // the node (its index, name and op), the initializer or the input, or else the byte where the file
 // is no ONNX model. Unimplemented where it is not: the message lists all nodes that are not
 // supported, each with its operator set and the nearest thing that is.

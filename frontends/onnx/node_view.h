@@ -47,8 +47,8 @@ class ImportContext {
                                      absl::Span<const Item> inputs) = 0;
   // A subgraph of a node that never runs: what it needs does not matter.
   virtual void leave_out(const onnx_proto::GraphProto& graph) = 0;
-  // For constants of so many numbers that no file has: a few bytes of a model can ask for any
-  // amount. Unimplemented where all of them are too many.
+  // For constants of so many numbers that no file has, or a node of so many operands: a few bytes
+  // of a model can ask for any amount. Unimplemented where all of them are too many.
   virtual absl::Status make_room(int64_t numbers) = 0;
   // The range that a symbol was declared to lie in.
   virtual DimRange range_of(const Dim& dim) = 0;

@@ -56,7 +56,7 @@ absl::StatusOr<Values> tensors_of(const Items& items) {
   for (const Item& item : items) {
     if (item.tensor().is_null()) {
       return absl::UnimplementedError(
-          "which branch runs depends on data, and what it gives is no tensor");
+          "which branch runs is not known ahead, and what it gives is no tensor");
     }
     tensors.push_back(item.tensor());
   }

@@ -34,12 +34,12 @@ absl::Status check_list(absl::string_view name, std::vector<int64_t>& list, size
 }
 
 // What windows come to is far from overflow.
-constexpr int64_t kMost = int64_t{1} << 31;
 
 absl::Status check_windows(std::initializer_list<const std::vector<int64_t>*> lists) {
   for (const std::vector<int64_t>* list : lists) {
     for (int64_t v : *list) {
-      if (v < 1 || v > kMost) return absl::InvalidArgumentError(absl::StrCat("a window with ", v));
+      if (v < 1 || v > kMostOfWindow)
+        return absl::InvalidArgumentError(absl::StrCat("a window with ", v));
     }
   }
   return absl::OkStatus();
@@ -47,7 +47,8 @@ absl::Status check_windows(std::initializer_list<const std::vector<int64_t>*> li
 
 absl::Status check_pads(const std::vector<int64_t>& pads) {
   for (int64_t v : pads) {
-    if (v < -kMost || v > kMost) return absl::InvalidArgumentError(absl::StrCat("a pad of ", v));
+    if (v < -kMostOfWindow || v > kMostOfWindow)
+      return absl::InvalidArgumentError(absl::StrCat("a pad of ", v));
     if (v < 0) return absl::UnimplementedError(absl::StrCat("a pad of ", v));
   }
   return absl::OkStatus();
@@ -159,10 +160,13 @@ absl::StatusOr<Values> transposed_convolution(NodeView& n) {
   MODELLIB_RETURN_IF_ERROR(check_list("pads", pads, 2 * spatial, 0));
   MODELLIB_RETURN_IF_ERROR(check_list("output_padding", extra, spatial, 0));
   std::vector<int64_t> wanted = n.integers("output_shape");
+  if (wanted.size() > spatial) {  // with batch and channels, which say nothing new
+    wanted.erase(wanted.begin(), wanted.end() - static_cast<int64_t>(spatial));
+  }
   MODELLIB_RETURN_IF_ERROR(check_windows({&kernel, &a.strides, &a.dilations}));
   for (const std::vector<int64_t>* list : {&extra, &wanted}) {
     for (int64_t v : *list) {
-      if (v >= 0 && v <= kMost) continue;
+      if (v >= 0 && v <= kMostOfWindow) continue;
       return absl::InvalidArgumentError(
           absl::StrCat(list == &extra ? "output_padding" : "output_shape", " with ", v));
     }
@@ -174,9 +178,6 @@ absl::StatusOr<Values> transposed_convolution(NodeView& n) {
   if (mode == "VALID") pads.assign(2 * spatial, 0);
   // The padding that gives the shape which is asked for.
   if (!wanted.empty() || same) {
-    if (!wanted.empty() && wanted.size() > spatial) {
-      wanted.erase(wanted.begin(), wanted.end() - static_cast<int64_t>(spatial));
-    }
     if (!wanted.empty() && wanted.size() != spatial) {
       return absl::InvalidArgumentError("output_shape has too few entries");
     }

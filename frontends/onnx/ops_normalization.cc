@@ -100,8 +100,7 @@ absl::StatusOr<Values> by_norm(NodeView& n) {
 absl::StatusOr<Values> local_response(NodeView& n) {
   const Value x = n.in(0);
   const int64_t size = n.integer("size", 0);
-  constexpr int64_t kMost = int64_t{1} << 31;
-  if (x.rank() < 2 || size < 1 || size > kMost) {
+  if (x.rank() < 2 || size < 1 || size > kMostOfWindow) {
     return absl::InvalidArgumentError(absl::StrCat("size is ", size, " for ", to_string(x.type())));
   }
   const absl::Span<const Dim> shape = x.shape();

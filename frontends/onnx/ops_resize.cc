@@ -342,6 +342,10 @@ absl::StatusOr<Values> resize(NodeView& n) {
     return n.has(i) && !(n.in(i).rank() == 1 && n.in(i).dim(0) == Dim(0));
   };
   if (given(2) == given(3)) return absl::InvalidArgumentError("it needs either scales or sizes");
+  const std::string policy = n.text("keep_aspect_ratio_policy", "stretch");
+  if (policy != "stretch" && policy != "not_larger" && policy != "not_smaller") {
+    return absl::InvalidArgumentError(absl::StrCat("keep_aspect_ratio_policy '", policy, "'"));
+  }
   std::vector<Target> targets;
   if (given(2)) {
     MODELLIB_ASSIGN_OR_RETURN(const auto scales, n.known_reals(2));
@@ -351,10 +355,6 @@ absl::StatusOr<Values> resize(NodeView& n) {
     if (sizes.size() != axes.size()) {
       return absl::InvalidArgumentError(
           absl::StrCat(sizes.size(), " sizes for ", axes.size(), " axes"));
-    }
-    const std::string policy = n.text("keep_aspect_ratio_policy", "stretch");
-    if (policy != "stretch" && policy != "not_larger" && policy != "not_smaller") {
-      return absl::InvalidArgumentError(absl::StrCat("keep_aspect_ratio_policy '", policy, "'"));
     }
     std::optional<float> common;
     if (policy != "stretch") {

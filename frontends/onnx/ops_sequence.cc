@@ -105,6 +105,7 @@ absl::StatusOr<Values> join(NodeView& n) {
   Values tensors = item.sequence()->tensors;
   if (tensors.empty()) return absl::InvalidArgumentError("the sequence is empty");
   if (!n.has_attribute("axis")) return absl::InvalidArgumentError("attribute 'axis' is missing");
+  MODELLIB_RETURN_IF_ERROR(n.context().make_room(length_of(*item.sequence())));
   const bool new_axis = n.flag("new_axis", false);
   const int rank = tensors.front().rank() + (new_axis ? 1 : 0);
   MODELLIB_ASSIGN_OR_RETURN(const int64_t axis, n.axis("axis", 0, rank));
@@ -169,8 +170,14 @@ absl::StatusOr<Values> map(NodeView& n) {
           absl::StrCat("sequences of ", count, " and of ", item.tensors().size(), " tensors"));
     }
   }
-  if (count == 0) return absl::UnimplementedError("of an empty sequence");
   std::vector<Sequence> results;
+  if (count == 0) {
+    for (const auto& output : body->output()) {
+      MODELLIB_ASSIGN_OR_RETURN(const DType dtype,
+                                dtype_of_onnx(output.type().tensor_type().elem_type()));
+      results.push_back({dtype, {}});
+    }
+  }
   for (size_t place = 0; place < count; ++place) {
     Items operands;
     for (int i = 0; i < n.inputs(); ++i) {

@@ -186,10 +186,9 @@ absl::StatusOr<Values> padded(NodeView& n, const Pads& pads, double value, bool 
   if (mode != "constant" && mode != "reflect" && mode != "edge" && !(wrap && mode == "wrap")) {
     return absl::InvalidArgumentError(absl::StrCat("mode '", mode, "'"));
   }
-  constexpr int64_t kMost = int64_t{1} << 48;
   for (const Shape* side : {&pads.low, &pads.high}) {
     for (const Dim& p : *side) {
-      if (!p.is_static() || (p.value() >= -kMost && p.value() <= kMost)) continue;
+      if (!p.is_static() || (p.value() >= -kMostExtent && p.value() <= kMostExtent)) continue;
       return absl::InvalidArgumentError(absl::StrCat("a pad of ", p.value()));
     }
   }

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -205,6 +206,22 @@ TEST(Sequences, AreMapped) {
   EXPECT_THAT(*run(m, three()), ElementsAre(2, 4, 6, -2));
 }
 
+TEST(Sequences, OfNothingAreMappedToNothing) {
+  TestModel m;
+  m.input("x", {"1"});
+  m.node("SequenceEmpty", {}, {"s"});
+  NodeProto& node = m.node("SequenceMap", {"s"}, {"t"});
+  GraphProto& body = add_graph(node, "body");
+  body.add_input()->set_name("p");
+  *body.add_node() = make_node("Relu", {"p"}, {"r"});
+  auto& output = *body.add_output();
+  output.set_name("r");
+  output.mutable_type()->mutable_tensor_type()->set_elem_type(TensorProto::FLOAT);
+  m.node("SequenceInsert", {"t", "x"}, {"u"});
+  join(m, "u");
+  EXPECT_THAT(*run(m, {floats({1}, {3})}), ElementsAre(3));
+}
+
 TEST(Sequences, GoIntoFunctionsAndBranchesAndOut) {
   TestModel m = model_of_three();
   auto& f = m.function("all_but_last", {"t"}, {"u"});
@@ -269,10 +286,14 @@ TEST(Sequences, GrowOnlySoFar) {
   many.input("x", {"60000"});
   many.node("SplitToSequence", {"x"}, {"s0"});
   for (int i = 0; i < 100; ++i) {
-    many.node("Identity", {absl::StrCat("s", i)}, {absl::StrCat("s", i + 1)});
+    many.node("SequenceErase", {absl::StrCat("s", i)}, {absl::StrCat("s", i + 1)});
   }
   many.output("s100");
-  EXPECT_EQ(status_of(many).code(), absl::StatusCode::kResourceExhausted) << status_of(many);
+  EXPECT_EQ(status_of(many).code(), absl::StatusCode::kUnimplemented);
+  EXPECT_THAT(std::string(status_of(many).message()), HasSubstr("4000000 tensors"));
+}
+many.output("s100");
+EXPECT_EQ(status_of(many).code(), absl::StatusCode::kResourceExhausted) << status_of(many);
 }
 
 // sums(s, o) = ConcatFromSequence(s) + (o, or 10 if it is empty)
@@ -299,9 +320,9 @@ TestModel model_with_inputs() {
 
 TEST(Sequences, AreInputsAndOutputs) {
   ImportOptions options;
-  options.input_types["s"] = {matrix(1, 2), matrix(2, 2)};
+  options.input_types["s"] = std::vector<TensorType>{matrix(1, 2), matrix(2, 2)};
   for (const bool given : {true, false}) {
-    if (!given) options.input_types["o"] = {};
+    if (!given) options.input_types["o"] = std::nullopt;
     Signature signature;
     const auto model = import_model_bytes(model_with_inputs().bytes(), options, &signature);
     ASSERT_TRUE(model.ok()) << model.status();
@@ -350,6 +371,18 @@ TEST(Sequences, ThatAreInputsNeedTypesThatFit) {
   EXPECT_THAT(std::string(status_of(m).message()), HasSubstr("input #0 's': a sequence"));
 }
 
+TEST(Inputs, TakeTheExtentsThatAreGiven) {
+  TestModel m;
+  m.input("x", {"n"});
+  m.node("SplitToSequence", {"x"}, {"s"});
+  m.output("s");
+  ImportOptions options;
+  options.input_types["x"] = std::vector<TensorType>{{DType::kF32, {Dim(3)}}};
+  const auto model = import_model_bytes(m.bytes(), options);
+  ASSERT_TRUE(model.ok()) << model.status();
+  EXPECT_EQ(model->program.entries[0].graph->outputs().size(), 3u);
+}
+
 TEST(Inputs, WithoutRankTakeWhatIsGiven) {
   TestModel m;
   m.input("x", {});
@@ -358,7 +391,7 @@ TEST(Inputs, WithoutRankTakeWhatIsGiven) {
   m.output("y");
   EXPECT_EQ(status_of(m).code(), absl::StatusCode::kUnimplemented);
   ImportOptions options;
-  options.input_types["x"] = {matrix(1, 2)};
+  options.input_types["x"] = std::vector<TensorType>{matrix(1, 2)};
   const auto model = import_model_bytes(m.bytes(), options);
   ASSERT_TRUE(model.ok()) << model.status();
   const GraphRef graph = model->program.entries[0].graph;
@@ -369,59 +402,101 @@ std::string temporary(const std::string& name) {
   return absl::StrCat(testing::TempDir(), "/", name);
 }
 
+constexpr Declaration kSequence{.sequence = true};
+constexpr Declaration kOptional{.optional = true};
+constexpr Declaration kOptionalSequence{.optional = true, .sequence = true};
+
+// The first element of each tensor in the file; nothing if it is an empty optional.
+std::optional<std::vector<float>> firsts(const std::string& path, Declaration declared) {
+  const auto read = read_tensor_protos(path, declared);
+  EXPECT_TRUE(read.ok()) << read.status();
+  if (!read.ok() || !read->has_value()) return std::nullopt;
+  std::vector<float> firsts;
+  for (const Tensor& t : **read) firsts.push_back(t.as<float>()[0]);
+  return firsts;
+}
+
 TEST(SequenceFiles, ComeBack) {
   const std::string path = temporary("sequence.pb");
+  const std::vector<Tensor> all = three();
   for (size_t count = 0; count <= 3; ++count) {
-    const std::vector<Tensor> all = three();
+    const std::vector<float> wanted({1, 2, 3});
+    const std::vector<float> some(wanted.begin(), wanted.begin() + static_cast<int>(count));
     const absl::Span<const Tensor> tensors(all.data(), count);
     ASSERT_TRUE(write_sequence_proto(path, tensors).ok());
-    const auto read = read_tensor_protos(path);
-    ASSERT_TRUE(read.ok()) << read.status();
-    ASSERT_EQ(read->size(), count);
-    for (size_t i = 0; i < count; ++i) {
-      EXPECT_THAT((*read)[i].as<float>(), ElementsAre(static_cast<float>(i + 1)));
+    for (const Declaration declared : {kSequence, kOptionalSequence, Declaration{}}) {
+      EXPECT_EQ(firsts(path, declared), some);
     }
+    ASSERT_TRUE(write_optional_proto(path, tensors, /*sequence=*/true).ok());
+    EXPECT_EQ(firsts(path, kOptionalSequence), some);
+    EXPECT_EQ(firsts(path, {}), some);
   }
 }
 
 TEST(SequenceFiles, AndOptionalsComeBack) {
-  const std::string path = temporary("optional_of.pb");
+  const std::string path = temporary("optional.pb");
   const std::vector<Tensor> all = three();
-  for (const bool sequence : {false, true}) {
-    for (size_t count = 0; count <= (sequence ? 2u : 1u); ++count) {
-      const absl::Span<const Tensor> tensors(all.data(), count);
-      ASSERT_TRUE(write_optional_proto(path, tensors, sequence).ok());
-      const auto read = read_tensor_protos(path);
-      ASSERT_TRUE(read.ok()) << read.status();
-      ASSERT_EQ(read->size(), count);
-      if (count > 0) EXPECT_THAT(read->back().as<float>(), ElementsAre(static_cast<float>(count)));
-    }
+  ASSERT_TRUE(write_optional_proto(path, absl::MakeConstSpan(all).first(1), false).ok());
+  for (const Declaration declared : {kOptional, kSequence, Declaration{}}) {
+    EXPECT_EQ(firsts(path, declared), std::vector<float>({1}));
+  }
+  // As other programs write an empty one: of an undefined type.
+  ASSERT_TRUE(write_optional_proto(path, {}, false).ok());
+  EXPECT_EQ(*read_file(path), std::string("\x10\0", 2));
+  EXPECT_EQ(firsts(path, kOptional), std::nullopt);
+  EXPECT_EQ(firsts(path, kOptionalSequence), std::nullopt);
+  EXPECT_EQ(firsts(path, {}), std::vector<float>());
+}
+
+TEST(SequenceFiles, MayHaveNames) {
+  for (const char* name : {"x", "name", "\xc3\xa9", "\xe8\xbe\x93\xe5\x85\xa5"}) {
+    onnx_proto::TensorProto seven = make_tensor("", {1, 1}, {7});
+    std::string held;
+    held.append({26, static_cast<char>(seven.ByteSizeLong())});
+    held += seven.SerializeAsString();
+    std::string named;
+    named.append({10, static_cast<char>(std::string(name).size())});
+    named += name;
+    const auto read = parse_tensor_protos(named + "\x10\x01" + held + held, kSequence);
+    ASSERT_TRUE(read.ok()) << read.status();
+    EXPECT_EQ((*read)->size(), 2u);
+    const auto empty = parse_tensor_protos(named + std::string("\x10\0", 2), kOptional);
+    ASSERT_TRUE(empty.ok()) << empty.status();
+    EXPECT_FALSE(empty->has_value());
+    std::string list;
+    list.append({42, static_cast<char>(held.size() + 2)});
+    list += "\x10\x01" + held;
+    const auto inner = parse_tensor_protos(named + "\x10\x03" + list, kOptionalSequence);
+    ASSERT_TRUE(inner.ok()) << inner.status();
+    ASSERT_TRUE(inner->has_value());
+    EXPECT_THAT((*inner)->at(0).as<float>(), ElementsAre(7));
   }
 }
 
-// What other programs write.
-TEST(SequenceFiles, InOptionalsAreRead) {
-  const std::string path = temporary("optional.pb");
-  // OptionalProto {SEQUENCE, SequenceProto {TENSOR, TensorProto {[1,1], FLOAT, raw -1.5}}}: read as
-  // a tensor, its fifth field would be packed numbers of which the last goes on.
+// What is declared otherwise, or not at all.
+TEST(SequenceFiles, AreReadAsWhatTheyHold) {
+  const std::string path = temporary("tensor.pb");
+  ASSERT_TRUE(write_tensor_proto(path, floats({1}, {5})).ok());
+  for (const Declaration declared : {kSequence, kOptional, kOptionalSequence, Declaration{}}) {
+    EXPECT_EQ(firsts(path, declared), std::vector<float>({5}));
+  }
+  // OptionalProto {SEQUENCE, SequenceProto {TENSOR, TensorProto {[1,1], FLOAT, -1.5}}}: read as a
+  // tensor, its fifth field would be packed numbers of which the last goes on.
   const std::string bytes(
       "\x10\x03\x2a\x10\x10\x01\x1a\x0c\x08\x01\x10\x01\x4a\x04\0\0\xc0\xbf\x08\x01", 20);
-  ASSERT_TRUE(write_file(path, bytes).ok());
-  const auto read = read_tensor_protos(path);
+  const auto read = parse_tensor_protos(bytes, {});
   ASSERT_TRUE(read.ok()) << read.status();
-  ASSERT_EQ(read->size(), 1u);
-  EXPECT_THAT((*read)[0].as<float>(), ElementsAre(-1.5F));
-
+  EXPECT_THAT((*read)->at(0).as<float>(), ElementsAre(-1.5F));
   // A sequence of two sequences.
   const std::string sequence("\x2a\x02\x10\x01", 4);
-  ASSERT_TRUE(write_file(path, "\x10\x03" + sequence + sequence).ok());
-  EXPECT_EQ(read_tensor_protos(path).status().code(), absl::StatusCode::kUnimplemented);
-
-  // OptionalProto {"name", TENSOR} without one.
-  ASSERT_TRUE(write_file(path, std::string("\x0a\x04name\x10\x01", 8)).ok());
-  const auto empty = read_tensor_protos(path);
+  for (const Declaration declared : {kSequence, kOptionalSequence, Declaration{}}) {
+    EXPECT_EQ(parse_tensor_protos("\x10\x03" + sequence + sequence, declared).status().code(),
+              absl::StatusCode::kUnimplemented);
+  }
+  // A named sequence or optional that is empty.
+  const auto empty = parse_tensor_protos(std::string("\x0a\x04name\x10\x01", 8), {});
   ASSERT_TRUE(empty.ok()) << empty.status();
-  EXPECT_THAT(*empty, IsEmpty());
+  EXPECT_THAT(**empty, IsEmpty());
 }
 
 }  // namespace

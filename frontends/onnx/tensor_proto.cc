@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 #include <limits>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -141,7 +142,7 @@ absl::StatusOr<std::vector<Tensor>> read_as_tensors(const std::string& bytes) {
 }
 
 // What is no tensor for having other content is told so, and not how it fails to be one.
-absl::StatusOr<std::vector<Tensor>> tensors_of_bytes(const std::string& bytes) {
+absl::StatusOr<std::vector<Tensor>> read_as_any(const std::string& bytes) {
   auto tensors = read_as_tensors(bytes);
   OptionalProto held;
   if (tensors.ok() || !parse(held, bytes)) return tensors;
@@ -224,9 +225,31 @@ TensorProto proto_of(const Tensor& tensor, absl::string_view name) {
   return proto;
 }
 
-absl::StatusOr<std::vector<Tensor>> read_tensor_protos(const std::string& path) {
+absl::StatusOr<std::optional<std::vector<Tensor>>> parse_tensor_protos(const std::string& bytes,
+                                                                       Declaration declared) {
+  OptionalProto optional;
+  SequenceProto sequence;
+  const bool as_declared = (declared.optional || declared.sequence) && parse(optional, bytes) &&
+                           parse(sequence, bytes) && sequence.unknown_fields().empty();
+  if (as_declared && declared.optional && sequence.sequence_values_size() == 1 &&
+      holds_tensors(sequence.sequence_values(0))) {
+    return tensors_of(sequence.sequence_values(0));
+  }
+  if (as_declared && holds_tensors(sequence)) {
+    // A sequence says that it is of tensors, an empty optional that it is of nothing.
+    const bool is_list = declared.sequence && optional.elem_type() == OptionalProto::TENSOR;
+    if (declared.optional && sequence.tensor_values().empty() && !is_list) return std::nullopt;
+    return tensors_of(sequence);
+  }
+  auto tensors = read_as_any(bytes);
+  if (tensors.ok() && tensors->empty() && declared.optional) return std::nullopt;
+  return tensors;
+}
+
+absl::StatusOr<std::optional<std::vector<Tensor>>> read_tensor_protos(const std::string& path,
+                                                                      Declaration declared) {
   MODELLIB_ASSIGN_OR_RETURN(const std::string bytes, read_file(path));
-  auto tensors = tensors_of_bytes(bytes);
+  auto tensors = parse_tensor_protos(bytes, declared);
   if (tensors.ok()) return tensors;
   return absl::Status(tensors.status().code(),
                       absl::StrCat(path, ": ", tensors.status().message()));
@@ -245,7 +268,9 @@ absl::Status write_sequence_proto(const std::string& path, absl::Span<const Tens
 absl::Status write_optional_proto(const std::string& path, absl::Span<const Tensor> tensors,
                                   bool sequence) {
   OptionalProto optional;
-  optional.set_elem_type(sequence ? OptionalProto::SEQUENCE : OptionalProto::TENSOR);
+  optional.set_elem_type(sequence          ? OptionalProto::SEQUENCE
+                         : tensors.empty() ? OptionalProto::UNDEFINED
+                                           : OptionalProto::TENSOR);
   MODELLIB_ASSIGN_OR_RETURN(SequenceProto held, sequence_of(path, tensors));
   if (sequence) {
     *optional.mutable_sequence_value() = std::move(held);

@@ -2,6 +2,7 @@
 #ifndef MODELLIB_FRONTENDS_ONNX_TENSOR_PROTO_H_
 #define MODELLIB_FRONTENDS_ONNX_TENSOR_PROTO_H_
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -24,14 +25,22 @@ absl::StatusOr<Tensor> tensor_of(const onnx_proto::TensorProto& proto, ExternalD
 // The content as raw bytes.
 onnx_proto::TensorProto proto_of(const Tensor& tensor, absl::string_view name);
 
-// A .pb file that holds tensors: a TensorProto, a SequenceProto of tensors, or an OptionalProto of
-// one of these; nothing for an empty sequence or optional. Which message it is the file does not
-// say, and of a tensor, an optional of it and a sequence of it alone need not. Unimplemented for
-// sequences and optionals of other things. Errors name the path.
-absl::StatusOr<std::vector<Tensor>> read_tensor_protos(const std::string& path);
+// What a .pb file is to hold. The file itself does not say which message it is.
+struct Declaration {
+  bool optional = false;
+  bool sequence = false;
+};
+// The tensors in a .pb file: a TensorProto, a SequenceProto of tensors, or an OptionalProto of one
+// of these. Nothing for an empty optional. What looks like the message that is declared is read as
+// such; other content is read, too, if it holds tensors. Unimplemented for sequences and optionals
+// of other things. Errors name the path.
+absl::StatusOr<std::optional<std::vector<Tensor>>> read_tensor_protos(const std::string& path,
+                                                                      Declaration declared);
+absl::StatusOr<std::optional<std::vector<Tensor>>> parse_tensor_protos(const std::string& bytes,
+                                                                       Declaration declared);
 absl::Status write_tensor_proto(const std::string& path, const Tensor& tensor);
 absl::Status write_sequence_proto(const std::string& path, absl::Span<const Tensor> tensors);
-// Of a tensor, which is not there if there are none, or of a sequence.
+// Of a tensor, of a sequence, or empty: without tensors, and no sequence.
 absl::Status write_optional_proto(const std::string& path, absl::Span<const Tensor> tensors,
                                   bool sequence);
 

@@ -204,9 +204,9 @@ absl::StatusOr<GraphRef> train_graph(nn::Module& model, const Optimizer& optimiz
         optimizer.update(back.values[i], state, back.gradients[i], step);
     if (!b.status().ok()) return b.status();
     if (next.size() != slots.size() + 1) {
-      return absl::InvalidArgumentError(absl::StrCat("the optimizer gives ", next.size(),
-                                                     " values for a parameter and ", slots.size(),
-                                                     " slots"));
+      return absl::InvalidArgumentError(absl::StrCat("the optimizer must give the new value of '",
+                                                     p.name(), "' and of its ", slots.size(),
+                                                     " slots, gives ", next.size(), " values"));
     }
     b.assign(p.variable(), next[0]);
     for (size_t s = 0; s < slots.size(); ++s) b.assign(slot_variable(p, slots[s]), next[s + 1]);
