@@ -198,7 +198,7 @@ TEST(Resize, OfVersion10RoundsUpWhereItShrinks) {
 TEST(Resize, IsRefusedWhereItNeedsTooManyWeights) {
   for (const auto& [in, out, why] :
        {std::tuple("67108864", 1, "an axis of 67108864 resized to 1 from 134217728 elements each"),
-        std::tuple("16777216", 8192, "come to more than 16777216 numbers")}) {
+        std::tuple("16777216", 8192, "to more than 16777216")}) {
     TestModel m(18);
     m.input("x", {in});
     m.constant("none", {0}, {});
