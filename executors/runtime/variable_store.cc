@@ -143,14 +143,14 @@ absl::Status VariableStore::run_initialize(const std::shared_ptr<const Executabl
   session_options.allocator = options.allocator;
   MODELLIB_ASSIGN_OR_RETURN(auto session,
                             Session::create(executable, self, std::move(session_options)));
-  const size_t inputs = executable->info(entry).inputs.size();
-  if (inputs > 1 || (inputs == 1 && executable->info(entry).inputs[0].dtype != DType::kI64)) {
-    return absl::InvalidArgumentError("the entry 'initialize' takes one input, the seed, an i64");
+  const std::vector<TensorInfo>& inputs = executable->info(entry).inputs;
+  const auto is_seed = [](const TensorInfo& input) {
+    return input.dtype == DType::kI64 && input.max_shape.empty();
+  };
+  if (inputs.size() > 1 || !std::all_of(inputs.begin(), inputs.end(), is_seed)) {
+    return absl::InvalidArgumentError("the entry 'initialize' takes one input, the seed, an i64[]");
   }
-  if (inputs == 1) {
-    MODELLIB_RETURN_IF_ERROR(
-        session->bind_input(entry, 0, &options.seed, executable->info(entry).inputs[0].max_shape));
-  }
+  if (!inputs.empty()) MODELLIB_RETURN_IF_ERROR(session->bind_input(entry, 0, &options.seed, {}));
   return session->run(entry, options.run);
 }
 

@@ -75,6 +75,18 @@ PlanMaker reading_plan(int64_t n) {
   return maker;
 }
 
+// The seed is one number: a plan that asks for more must not read on behind it.
+TEST(VariableStoreTest, GivesNoMoreThanTheSeed) {
+  PlanMaker maker;
+  const uint32_t w = maker.variable("w", 4);
+  EntryMaker initialize = maker.entry("initialize");
+  initialize.input("seed", fb::DType::I64, {number(1024)});
+  initialize.uses(w, false, true);
+  initialize.step("test.fill", {in(kVariable, w, 16)}, {}, {number(4), real(1), number(1)});
+  const auto store = VariableStore::create(maker.load(), {.seed = 3});
+  EXPECT_EQ(store.status().code(), absl::StatusCode::kInvalidArgument) << store.status();
+}
+
 TEST(VariableStoreTest, InitialisesTrainsAndReads) {
   const auto executable = training_plan(4).load();
   auto store = VariableStore::create(executable, {.seed = 3});
