@@ -38,10 +38,9 @@ struct OpArgs {
   size_t dst_row_step;
 };
 
-// Whether a source has one value for all that is computed.
-inline bool has_one(const OpArgs& o, int s) {
-  return o.step[s] == 0 && (o.rows == 1 || o.row_step[s] == 0);
-}
+// Whether a source has one value for all rows. One with a value for each row has not, even where
+// the tile is of one row: bits must not depend on where the tiles are cut.
+inline bool is_uniform(const OpArgs& o, int s) { return o.step[s] == 0 && o.row_step[s] == 0; }
 
 using F32 = hwy::HWY_NAMESPACE::ScalableTag<float>;
 using S32 = hwy::HWY_NAMESPACE::ScalableTag<int32_t>;

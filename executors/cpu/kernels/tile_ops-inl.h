@@ -128,10 +128,10 @@ inline HWY_NOINLINE void run_f32(TileOp op, const OpArgs& o) {
       return binary_f32(o, [](F32, VF a, VF b) { return nan_max(a, b); });
     case TileOp::kPow:
       // Squares and cubes are common (gelu, norms) and need no logarithm.
-      if (has_one(o, 1) && *static_cast<const float*>(o.src[1]) == 2.0f) {
+      if (is_uniform(o, 1) && *static_cast<const float*>(o.src[1]) == 2.0f) {
         return unary_f32(o, [](F32, VF a) { return hn::Mul(a, a); });
       }
-      if (has_one(o, 1) && *static_cast<const float*>(o.src[1]) == 3.0f) {
+      if (is_uniform(o, 1) && *static_cast<const float*>(o.src[1]) == 3.0f) {
         return unary_f32(o, [](F32, VF a) { return hn::Mul(hn::Mul(a, a), a); });
       }
       return binary_plain<float>(o, [](float a, float b) { return std::pow(a, b); });
