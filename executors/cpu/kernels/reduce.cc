@@ -327,6 +327,12 @@ void run_reduce(const runtime::KernelArgs& args, int64_t chunk) {
   HWY_DYNAMIC_DISPATCH(reduce_chunk)(args, chunk);
 }
 void run_arg_reduce(const runtime::KernelArgs& args, int64_t chunk) {
+  const auto& s = scalars_of<ArgReduceScalars>(args);
+  if (s.reduce == 0) {
+    // Nothing among nothing.
+    if (s.outer * s.inner > 0) args.fault->report(runtime::Fault::kIndexOutOfRange, 0, 0);
+    return;
+  }
   HWY_DYNAMIC_DISPATCH(arg_reduce_chunk)(args, chunk);
 }
 void run_cumsum(const runtime::KernelArgs& args, int64_t chunk) {

@@ -24,11 +24,10 @@ absl::Status check_type(const char* kernel, const char* what, runtime::StepView:
 
 // The extents that the three kernels share, and that the walk over them cannot overflow.
 absl::Status check_extents(const char* kernel, const runtime::StepView& step, size_t outer,
-                           size_t axis, size_t inner, size_t units_per_chunk, int64_t axis_low) {
+                           size_t axis, size_t inner, size_t units_per_chunk) {
   for (const size_t i : {outer, axis, inner}) {
-    const int64_t low = i == axis ? axis_low : 0;
-    if (!in_range(step.scalars[i], low, kMaxElements)) {
-      return range_error(kernel, "extent", step.scalars[i], low, kMaxElements);
+    if (!in_range(step.scalars[i], 0, kMaxElements)) {
+      return range_error(kernel, "extent", step.scalars[i], 0, kMaxElements);
     }
   }
   const auto at_least_1 = [&](size_t i) { return std::max<int64_t>(1, step.scalars[i].max); };
@@ -126,7 +125,7 @@ absl::Status validate_reduce(const runtime::StepView& step) {
   }
   MODELLIB_RETURN_IF_ERROR(check_extents(kName, step, MODELLIB_SCALAR(S, outer),
                                          MODELLIB_SCALAR(S, reduce), MODELLIB_SCALAR(S, inner),
-                                         MODELLIB_SCALAR(S, units_per_chunk), 0));
+                                         MODELLIB_SCALAR(S, units_per_chunk)));
   MODELLIB_CHECK_SCALAR(kName, step, S, rows_per_part, 1, kMaxElements);
   MODELLIB_CHECK_SCALAR(kName, step, S, divisor, 0, kMaxElements);
   const int64_t outer = at(MODELLIB_SCALAR(S, outer)).max,
@@ -156,7 +155,7 @@ absl::Status validate_arg_reduce(const runtime::StepView& step) {
   }
   MODELLIB_RETURN_IF_ERROR(check_extents(kName, step, MODELLIB_SCALAR(S, outer),
                                          MODELLIB_SCALAR(S, reduce), MODELLIB_SCALAR(S, inner),
-                                         MODELLIB_SCALAR(S, units_per_chunk), 1));
+                                         MODELLIB_SCALAR(S, units_per_chunk)));
   const auto max = [&](size_t i) { return step.scalars[i].max; };
   const int64_t outer = max(MODELLIB_SCALAR(S, outer)), inner = max(MODELLIB_SCALAR(S, inner));
   if (!dense_fits({outer, max(MODELLIB_SCALAR(S, reduce)), inner},
@@ -184,7 +183,7 @@ absl::Status validate_cumsum(const runtime::StepView& step) {
   }
   MODELLIB_RETURN_IF_ERROR(check_extents(kName, step, MODELLIB_SCALAR(S, outer),
                                          MODELLIB_SCALAR(S, axis), MODELLIB_SCALAR(S, inner),
-                                         MODELLIB_SCALAR(S, units_per_chunk), 0));
+                                         MODELLIB_SCALAR(S, units_per_chunk)));
   const auto max = [&](size_t i) { return step.scalars[i].max; };
   for (const uint64_t bytes : {step.input_bytes[0], step.output_bytes[0]}) {
     if (!dense_fits({max(MODELLIB_SCALAR(S, outer)), max(MODELLIB_SCALAR(S, axis)),

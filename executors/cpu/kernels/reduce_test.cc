@@ -235,6 +235,19 @@ TEST(ArgReduce, U64HasItsOwnOrder) {
   }
 }
 
+TEST(ArgReduce, OfNothingIsAFault) {
+  ArgReduceScalars s;
+  s.dtype = static_cast<int64_t>(DType::kF32);
+  s.outer = 2;
+  s.reduce = 0;
+  KernelCase k;
+  k.set_scalars(s);
+  k.add_output<int64_t>(2);
+  k.add_input(std::vector<float>());
+  ASSERT_TRUE(k.run(kArg).ok());
+  EXPECT_EQ(k.fault.code(), runtime::Fault::kIndexOutOfRange);
+}
+
 TEST(ArgReduce, LongAxis) {
   std::vector<int32_t> x(1000);
   std::mt19937 rng(4);
