@@ -1,4 +1,5 @@
 // Collectives as steps of a plan, on a lane of their own, between ranks that are threads.
+#include <chrono>
 #include <functional>
 #include <thread>
 #include <vector>
@@ -96,6 +97,30 @@ TEST(CollectivesTest, AFaultOnOneRankEndsTheRunOnAll) {
     const auto y = (*session)->run_tensors(EntryId(0), {values_of(0), index});
     EXPECT_EQ(y.status().code(), bad ? absl::StatusCode::kOutOfRange : absl::StatusCode::kAborted);
   });
+}
+
+// Rank 0 runs, rank 1 does what it is told.
+absl::Status status_beside(const std::function<void(Session&)>& peer, const RunOptions& options) {
+  const auto executable = reducing_plan().load();
+  absl::Status status;
+  on_ranks(2, [&](Communicator& communicator) {
+    auto session =
+        Session::create(executable, nullptr, {.threads = 1, .communicator = &communicator});
+    if (communicator.rank() == 1) return peer(**session);
+    status = (*session)->run_tensors(EntryId(0), {values_of(0), kIndex}, options).status();
+  });
+  return status;
+}
+
+TEST(CollectivesTest, ARunThatCannotBeginEndsThoseOfItsPeers) {
+  const auto unbound = [](Session& session) { EXPECT_FALSE(session.run(EntryId(0)).ok()); };
+  EXPECT_EQ(status_beside(unbound, {}).code(), absl::StatusCode::kAborted);
+}
+
+TEST(CollectivesTest, ADeadlineEndsTheWaitForAPeerThatDoesNotCome) {
+  RunOptions options;
+  options.deadline = RunOptions::Clock::now() + std::chrono::milliseconds(20);
+  EXPECT_EQ(status_beside([](Session&) {}, options).code(), absl::StatusCode::kDeadlineExceeded);
 }
 
 TEST(CollectivesTest, RankAndWorldAreNumbersOfTheRun) {

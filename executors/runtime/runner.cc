@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstring>
 #include <system_error>
+#include <thread>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -101,7 +102,7 @@ absl::Status Runner::run(EntryState& entry, const RunOptions& options) {
   }
   run_lane(0);
   for (size_t i = 1; i < lanes.size(); ++i) {
-    if (!lanes[i].empty()) await(lanes_[i]->done, generation_);
+    if (!lanes[i].empty()) wait_for(lanes_[i]->done);
   }
   return stop_.load(std::memory_order_acquire) == kGoOn ? absl::OkStatus() : status();
 }
@@ -113,12 +114,29 @@ void Runner::run_lane(size_t lane) {
   for (const uint32_t index : image.lanes[lane]) {
     const StepImage& step = image.steps[index];
     for (const uint32_t signal : in(image.indices, step.waits)) {
-      await(signals_[signal], generation_);
+      wait_for(signals_[signal]);
     }
     if (may_go_on()) run_step(index);
     for (const uint32_t signal : in(image.indices, step.signals)) {
       signals_[signal].store(generation_, std::memory_order_release);
       signals_[signal].notify_all();
+    }
+  }
+}
+
+// A lane may be waiting for other ranks, and no step of ours comes in which somebody looks at the
+// clock: who waits for that lane does.
+void Runner::wait_for(const std::atomic<uint64_t>& value) {
+  if (!entry_->image->uses_communicator || (cancel_ == nullptr && !has_deadline_)) {
+    await(value, generation_);
+    return;
+  }
+  for (int i = 0; value.load(std::memory_order_acquire) != generation_; ++i) {
+    if (i < kSpins) {
+      pause_briefly();
+    } else {
+      may_go_on();
+      std::this_thread::sleep_for(std::chrono::microseconds(50));
     }
   }
 }

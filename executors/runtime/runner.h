@@ -70,6 +70,8 @@ class Runner {
   bool run_while(const StepImage& step);
   bool run_collective(const StepImage& step, uint32_t index);
   bool may_go_on();
+  // Returns when `value` is that of this run.
+  void wait_for(const std::atomic<uint64_t>& value);
   void advance(const StepImage& step, int64_t trips);
   void set_index(const StepImage& step, int64_t trip);
   void stop(Stop reason, uint32_t step);

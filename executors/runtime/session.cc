@@ -308,7 +308,12 @@ absl::Status Session::run(EntryId id, const RunOptions& options) {
     return absl::FailedPreconditionError("the session is running on another thread");
   }
   const absl::Cleanup end = [&] { impl_->running.store(false, std::memory_order_release); };
-  return impl_->run(*entry, options);
+  const absl::Status status = impl_->run(*entry, options);
+  // Its peers know of a run that was stopped, but not of one that never began.
+  if (!status.ok() && entry->image->uses_communicator && impl_->communicator != nullptr) {
+    impl_->communicator->abort();
+  }
+  return status;
 }
 
 const OutputState* Session::Impl::find_output(EntryId id, int output) const {
