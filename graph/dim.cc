@@ -1,6 +1,7 @@
 #include "modellib/graph/dim.h"
 
 #include <algorithm>
+#include <unordered_map>
 #include <utility>
 
 #include "absl/strings/ascii.h"
@@ -295,13 +296,28 @@ class DimAlgebra {
     return sum;
   }
 
-  static DimRange range_of(const Atom& a, const DimRanges& symbols) {
+  // One search for a range. An expression holds the same atom in several places, and factor() makes
+  // more: each is searched once, or the time would double with each level of nesting.
+  struct RangeSearch {
+    const DimRanges& symbols;
+    std::unordered_map<const Atom*, DimRange> known = {};  // no symbols
+  };
+
+  static DimRange range_of(const Atom& a, RangeSearch& search) {
     if (a.kind == AtomKind::kSymbol) {
-      auto it = symbols.find(a.key);
-      return it == symbols.end() ? DimRange{} : it->second;
+      auto it = search.symbols.find(a.key);
+      return it == search.symbols.end() ? DimRange{} : it->second;
     }
-    const DimRange x = a.a.range(symbols), y = a.b.range(symbols);
-    switch (a.kind) {
+    if (const auto it = search.known.find(&a); it != search.known.end()) return it->second;
+    const DimRange x = range(a.a, search), y = range(a.b, search);
+    const DimRange result = range_of(a.kind, x, y);
+    search.known.emplace(&a, result);
+    return result;
+  }
+
+  // Of an operation whose operands lie in x and y.
+  static DimRange range_of(AtomKind kind, const DimRange& x, const DimRange& y) {
+    switch (kind) {
       case AtomKind::kMin:
         return {std::min(x.min, y.min), std::min(x.max, y.max)};
       case AtomKind::kMax:
@@ -350,17 +366,17 @@ class DimAlgebra {
     return {*std::min_element(corners, corners + 4), *std::max_element(corners, corners + 4)};
   }
 
-  static DimRange range(const Dim& d, const DimRanges& symbols) {
+  static DimRange range(const Dim& d, RangeSearch& search) {
     if (d.is_static()) return {d.value_, d.value_};
     if (d.is_too_large()) return {std::numeric_limits<int64_t>::min(), DimRange::kUnbounded};
     DimRange sum{0, 0};
     for (const Term& t : d.expr_->terms) {
       DimRange product{t.coefficient, t.coefficient};
-      for (const AtomPtr& a : t.atoms) product = times(product, range_of(*a, symbols));
+      for (const AtomPtr& a : t.atoms) product = times(product, range_of(*a, search));
       sum = {saturating_add(sum.min, product.min), saturating_add(sum.max, product.max)};
     }
     if (const Factored f = factor(d); f.common != nullptr) {
-      const DimRange product = times(range_of(*f.common, symbols), range(f.rest, symbols));
+      const DimRange product = times(range_of(*f.common, search), range(f.rest, search));
       return {std::max(sum.min, saturating_add(product.min, f.constant)),
               std::min(sum.max, saturating_add(product.max, f.constant))};
     }
@@ -526,7 +542,10 @@ std::vector<std::string> Dim::symbols() const {
 absl::StatusOr<int64_t> Dim::evaluate(const DimBinding& binding) const {
   return DimAlgebra::evaluate(*this, binding);
 }
-DimRange Dim::range(const DimRanges& symbols) const { return DimAlgebra::range(*this, symbols); }
+DimRange Dim::range(const DimRanges& symbols) const {
+  DimAlgebra::RangeSearch search{symbols};
+  return DimAlgebra::range(*this, search);
+}
 Dim Dim::substitute(const absl::btree_map<std::string, Dim>& replacements) const {
   return DimAlgebra::substitute(*this, replacements);
 }

@@ -134,6 +134,16 @@ TEST(Dim, RangeHoldsEveryValue) {
   EXPECT_EQ(((kBatch * kSeq - kBatch + 15) / 16).range(ranges), (DimRange{1, 3}));
 }
 
+// Each level stands twice in the one above, as it is taken apart.
+TEST(Dim, RangeOfWhatIsNestedDeeply) {
+  const Dim n = Dim::symbol("n");
+  Dim nested = n;
+  for (int i = 0; i < 100; ++i) nested = (n * nested + n) % Dim(7);
+  ASSERT_FALSE(nested.is_too_large());
+  EXPECT_EQ(nested.range({{"n", {1, 9}}}), (DimRange{0, 6}));
+  EXPECT_EQ((n * nested + n).range({{"n", {1, 9}}}), (DimRange{1, 63}));
+}
+
 TEST(Dim, PostfixComputesTheSame) {
   const Dim d = kBatch * kSeq * 3 / 7 + max(kBatch, kSeq) - 5;
   std::vector<int64_t> stack;
