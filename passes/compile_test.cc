@@ -88,6 +88,19 @@ TEST(CompileTest, RefusesMoreBytesThanPlansCanName) {
   EXPECT_THAT(message({1, 8}, {1, DimRange::kUnbounded}), HasSubstr("no maximum"));
 }
 
+// No symbol stands in the extent: there is none to ask a range for.
+TEST(CompileTest, RefusesTripsThatNoNumberBounds) {
+  const char kScan[] = R"(graph "s" (x: f32[4]) {
+    y = scan(x) {
+      body: graph "b" (i: i64[], a: f32[4]) { return c = relu(a) },
+      trips: [9223372036854775807 // 0], carries: 1}
+    return y
+  })";
+  const absl::Status status = compiled({kScan}).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << status;
+  EXPECT_THAT(std::string(status.message()), HasSubstr("is too large"));
+}
+
 TEST(CompileTest, APlanNamesTheFeaturesThatItsOwnKernelsNeed) {
   const absl::StatusOr<CompileResult> without = compiled({kRelu});
   ASSERT_TRUE(without.ok()) << without.status();

@@ -35,17 +35,8 @@ uint32_t PlanTables::variable(const VariableRef& variable) {
   return it->second;
 }
 
-// Whether a maximum that is beyond int64 is still one.
-bool LoweringContext::is_bounded(const Dim& dim) const {
-  const std::vector<std::string> symbols = dim.symbols();
-  return std::all_of(symbols.begin(), symbols.end(), [&](const std::string& symbol) {
-    const auto known = ranges.find(symbol);
-    return known != ranges.end() && known->second.max != DimRange::kUnbounded;
-  });
-}
-
 absl::StatusOr<int64_t> LoweringContext::max_bytes(const Dim& bytes) {
-  if (bytes.range(ranges).max > kMaxBytes && is_bounded(bytes)) {
+  if (bytes.range(ranges).max > kMaxBytes && slots.is_bounded(bytes)) {
     return too_many_bytes(bytes.to_string());
   }
   MODELLIB_ASSIGN_OR_RETURN(const fb::Scalar scalar, slots.scalar(bytes));
@@ -60,7 +51,7 @@ absl::StatusOr<int64_t> LoweringContext::max_bytes(const TensorType& type) {
   const Dim bytes = byte_size(walked);
   const int64_t most = bytes.range(ranges).max;
   // Without a maximum: the slot's error says so.
-  if (most == DimRange::kUnbounded && !is_bounded(bytes)) return slots.scalar(bytes).status();
+  if (most == DimRange::kUnbounded && !slots.is_bounded(bytes)) return slots.scalar(bytes).status();
   if (most > kMaxBytes) return too_many_bytes(to_string(type));
   return walked.shape.size() == type.shape.size() ? most : 0;
 }

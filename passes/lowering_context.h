@@ -57,7 +57,6 @@ class LoweringContext {
                                     const std::string& name);
 
  private:
-  bool is_bounded(const Dim& dim) const;
   int buffer_of_constant(int index);
   absl::flat_hash_map<int, int> constant_buffers_;  // by index in the pool
 };

@@ -14,13 +14,29 @@ int SlotTable::symbol(const std::string& name) {
   return static_cast<int>(it - symbols_.begin());
 }
 
+bool SlotTable::is_bounded(const Dim& dim) const {
+  const std::vector<std::string> symbols = dim.symbols();
+  return std::all_of(symbols.begin(), symbols.end(), [&](const std::string& symbol) {
+    const auto known = ranges_.find(symbol);
+    return known != ranges_.end() && known->second.max != DimRange::kUnbounded;
+  });
+}
+
 absl::StatusOr<fb::Scalar> SlotTable::scalar(const Dim& dim) {
   if (dim.is_static()) return fb::Scalar(dim.value(), -1);
+  if (dim.is_too_large()) {
+    return absl::InvalidArgumentError("an extent's expression is too large");
+  }
   const DimRange range = dim.range(ranges_);
+  if (range.max == DimRange::kUnbounded && is_bounded(dim)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("extent ", dim.to_string(), " is too large: its maximum is beyond 2^63 - 2"));
+  }
   if (range.max == DimRange::kUnbounded) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "extent ", dim.to_string(), " has no maximum: give a range or a number for ",
-        absl::StrJoin(dim.symbols(), ", "), " (as in --dim ", dim.symbols().front(), "=1..1000)"));
+    const std::vector<std::string> symbols = dim.symbols();
+    return absl::InvalidArgumentError(
+        absl::StrCat("extent ", dim.to_string(), " has no maximum: give a range or a number for ",
+                     absl::StrJoin(symbols, ", "), " (as in --dim ", symbols.front(), "=1..1000)"));
   }
   auto [it, inserted] = index_.try_emplace(dim.to_string(), static_cast<int>(slots_.size()));
   if (inserted) {

@@ -20,8 +20,11 @@ class SlotTable {
   explicit SlotTable(const DimRanges& ranges) : ranges_(ranges) {}
 
   // The number, or the slot of the expression. InvalidArgument for one without a maximum, naming
-  // the symbol.
+  // the symbol, and for one whose maximum no number can say.
   absl::StatusOr<fb::Scalar> scalar(const Dim& dim);
+  // Whether each of its symbols has a maximum (or there is none): its own, too, then, which may
+  // still be beyond int64.
+  bool is_bounded(const Dim& dim) const;
   // Takes over what must hold of the symbols when inputs are bound.
   void require(const Graph::Constraint& constraint);
   // Index of the symbol among those of the entry.
