@@ -1,6 +1,7 @@
 #include "modellib/passes/compile.h"
 
 #include <algorithm>
+#include <memory>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -56,6 +57,10 @@ absl::StatusOr<CompileResult> compile(const Program& program, const OpRegistry& 
   MODELLIB_RETURN_IF_ERROR(program.verify());
   MODELLIB_RETURN_IF_ERROR(dims_are_known(program, options.dims));
   CompileResult result;
+  // One for all entries: a program may have many.
+  const std::shared_ptr<ComputeBudget> compute = options.pipeline.compute != nullptr
+                                                     ? options.pipeline.compute
+                                                     : std::make_shared<ComputeBudget>();
   for (const Program::Entry& entry : program.entries) {
     const auto in_entry = [&](const absl::Status& s) {
       return absl::Status(s.code(), absl::StrCat("entry '", entry.name, "': ", s.message()));
@@ -67,6 +72,7 @@ absl::StatusOr<CompileResult> compile(const Program& program, const OpRegistry& 
     absl::StatusOr<GraphRef> bound = bind_dims(entry.graph, registry, dims);
     if (!bound.ok()) return in_entry(bound.status());
     PipelineOptions pipeline = options.pipeline;
+    pipeline.compute = compute;
     if (options.dump) {
       pipeline.dump = [&](int number, absl::string_view pass, const Graph& graph) {
         options.dump(entry.name, number, pass, graph);

@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "absl/types/span.h"
 #include "modellib/graph/constant.h"
 #include "modellib/graph/op_def.h"
@@ -17,9 +18,9 @@ namespace modellib {
 namespace {
 
 constexpr int64_t kMaxGrowth = int64_t{1} << 20;
-// Multiplications, or taps of windows, in one graph: each takes a reference kernel some
-// nanoseconds.
-constexpr double kMaxWork = 0x1p29;
+// Reference kernels look for each tap of a window where it lies, by its indices: as long as so many
+// products of a matmul.
+constexpr double kTapWork = 10;
 
 bool has_region(const Attributes& attributes) {
   for (const auto& [name, value] : attributes.list(/*all=*/true)) {
@@ -36,7 +37,7 @@ double product_of(absl::Span<const int64_t> extents) {
   return product;
 }
 
-// What the node takes of the work where that is more than a few steps for each element.
+// What the node takes of the budget where that is more than a few steps for each element.
 double work_of(const Graph::Node& node, absl::Span<const Tensor> inputs, const Extents& output) {
   const std::string& op = node.op->name;
   if (node.attributes.is<MatmulAttributes>()) {
@@ -49,19 +50,19 @@ double work_of(const Graph::Node& node, absl::Span<const Tensor> inputs, const E
     const Extents& y = op == "conv"                   ? output
                        : op == "conv_filter_gradient" ? inputs[1].shape()
                                                       : inputs[0].shape();
-    return product_of(y) * product_of(absl::MakeConstSpan(filter).subspan(1));
+    return kTapWork * product_of(y) * product_of(absl::MakeConstSpan(filter).subspan(1));
   }
   if (node.attributes.is<PoolAttributes>()) {
     const Extents& y = op == "max_pool_gradient"   ? inputs[1].shape()
                        : op == "avg_pool_gradient" ? inputs[0].shape()
                                                    : output;
-    return product_of(y) * product_of(node.attributes.as<PoolAttributes>().kernel);
+    return kTapWork * product_of(y) * product_of(node.attributes.as<PoolAttributes>().kernel);
   }
   return 0;
 }
 
-// The node's results, or nothing if it can't or should not be computed now. Takes of `work_left`.
-std::vector<Tensor> compute(const RebuildSite& site, double& work_left) {
+// The node's results, or nothing if it can't or should not be computed now.
+std::vector<Tensor> compute(const RebuildSite& site, PassContext& context) {
   const OpDef& op = *site.node.op;
   // Without operands only what is small is worth it: extents as numbers, no random bits, no iotas.
   const bool computable = !site.inputs.empty() || op.name == "dim_value";
@@ -88,10 +89,9 @@ std::vector<Tensor> compute(const RebuildSite& site, double& work_left) {
     if (!elements.ok()) return {};
     output_bytes += bytes_of(type.dtype, *elements);
     if (output_bytes > std::max(kMaxGrowth, input_bytes)) return {};
-    if (i == 0) {
-      const double work = work_of(site.node, inputs, *extents);
-      if (work > work_left) return {};
-      work_left -= work;
+    if (i == 0 && !context.compute().take(work_of(site.node, inputs, *extents))) {
+      context.explain(absl::StrCat(op.name, " of constants stays: it would take too long now"));
+      return {};
     }
     absl::StatusOr<Tensor> tensor = Tensor::zeros(type.dtype, *extents);
     if (!tensor.ok()) return {};
@@ -107,10 +107,10 @@ std::vector<Tensor> compute(const RebuildSite& site, double& work_left) {
 }  // namespace
 
 absl::StatusOr<GraphRef> fold_constants(const GraphRef& graph, PassContext& context) {
-  double work_left = kMaxWork;
   return rebuild(*graph, context.registry(),
                  [&](RebuildSite& site) -> std::optional<std::vector<Value>> {
-                   std::vector<Tensor> results = compute(site, work_left);
+                   if (context.exhausted()) return std::nullopt;
+                   std::vector<Tensor> results = compute(site, context);
                    if (results.empty() || !context.may_rewrite()) return std::nullopt;
                    std::vector<Value> values;
                    for (Tensor& t : results) values.push_back(site.builder.constant(std::move(t)));

@@ -2,10 +2,13 @@
 
 #include <gtest/gtest.h>
 
+#include <memory>
+
 #include "modellib/graph/builder.h"
 #include "modellib/ops/matmul.h"
 #include "modellib/ops/registry.h"
 #include "modellib/passes/pass_test_util.h"
+#include "modellib/passes/regions.h"
 
 namespace modellib {
 namespace {
@@ -82,13 +85,53 @@ TEST(FoldConstants, LeavesWhatTakesLong) {
       return y = max_pool(c) {kernel: [65536,65536], padding_low: [65535,65535]}
     })");
   GraphBuilder b(builtin_ops(), "product");
-  const Value c = b.constant(*Tensor::zeros(DType::kF32, {1024, 1024}));
+  const Value c = b.constant(*Tensor::zeros(DType::kF32, {2048, 2048}));
   b.output("y", matmul(c, c));
   const absl::StatusOr<GraphRef> product = b.build();
   ASSERT_TRUE(product.ok()) << product.status();
   const GraphRef folded = testing::after({"fold-constants"}, *product);
   ASSERT_NE(folded, nullptr);
   EXPECT_TRUE(structurally_equal(*folded, **product));
+}
+
+// Each takes 8 multiplications.
+TEST(FoldConstants, RegionsAndGraphsShareTheBudget) {
+  const GraphRef graph = testing::graph_of(R"(graph "g" (p: bool[]) {
+    y = cond(p) {
+      then_branch: graph "then" () {
+        a = constant() {value: f32[2,2] [1, 2, 3, 4]}
+        return b = matmul(a, a)
+      },
+      else_branch: graph "else" () {
+        c = constant() {value: f32[2,2] [5, 6, 7, 8]}
+        return d = matmul(c, c)
+      },
+      then_operands: 0}
+    return y
+  })");
+  ASSERT_NE(graph, nullptr);
+  PipelineOptions options;
+  options.passes = {"fold-constants"};
+  options.compute = std::make_shared<ComputeBudget>();
+  options.compute->left = 17;
+  const auto products_left = [&] {
+    const absl::StatusOr<PipelineResult> result =
+        run_pipeline(graph, builtin_ops(), nullptr, options);
+    EXPECT_TRUE(result.ok()) << result.status();
+    int products = 0;
+    if (!result.ok()) return products;
+    for (const Graph::Node& node : result->graph->nodes()) {
+      for (const GraphRef& region : control_regions(node)) {
+        for (const Graph::Node& inner : region->nodes()) products += inner.op->name == "matmul";
+      }
+    }
+    return products;
+  };
+  EXPECT_EQ(products_left(), 0);
+  EXPECT_EQ(options.compute->left, 1);
+  EXPECT_EQ(products_left(), 2);  // nothing is left for a second graph
+  options.compute->left = 8;
+  EXPECT_EQ(products_left(), 1);
 }
 
 // What fails stays, and fails when it runs.

@@ -16,6 +16,18 @@ namespace modellib {
 
 class Backend;
 
+// How much more the passes may compute themselves, by reference kernels, which are slow: counted in
+// products of a matmul, that take some nanoseconds each.
+struct ComputeBudget {
+  double left = 0x1p31;  // about ten seconds
+  // Takes of it; false, and nothing is taken, where less is left.
+  bool take(double work) {
+    if (work > left) return false;
+    left -= work;
+    return true;
+  }
+};
+
 // What a pass may use and tell. One context serves one pass over one graph.
 class PassContext {
  public:
@@ -38,6 +50,11 @@ class PassContext {
   int64_t rewrites() const { return rewrites_; }
   void set_max_rewrites(int64_t count) { max_rewrites_ = count; }
 
+  // One budget for the graph and all regions in it; the runner's, where it shares one.
+  ComputeBudget& compute() { return shared_compute_ == nullptr ? own_compute_ : *shared_compute_; }
+  // `budget` must outlive this.
+  void share_compute(ComputeBudget* budget) { shared_compute_ = budget; }
+
   // A remark for people, kept when explanations are asked for.
   void explain(absl::string_view remark) {
     if (explaining_) remarks_.emplace_back(remark);
@@ -51,6 +68,8 @@ class PassContext {
   const Backend* backend_;
   int64_t rewrites_ = 0;
   int64_t max_rewrites_ = std::numeric_limits<int64_t>::max();
+  ComputeBudget own_compute_;
+  ComputeBudget* shared_compute_ = nullptr;
   bool explaining_ = false;
   std::vector<std::string> remarks_;
 };

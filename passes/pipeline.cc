@@ -105,6 +105,7 @@ absl::StatusOr<PipelineResult> run_pipeline(GraphRef graph, const OpRegistry& re
   }
   PipelineResult result;
   int64_t budget = options.max_rewrites;
+  ComputeBudget own_compute;
   int number = 0;
   for (const std::string& name : options.passes) {
     ++number;
@@ -115,6 +116,7 @@ absl::StatusOr<PipelineResult> run_pipeline(GraphRef graph, const OpRegistry& re
     const Pass& pass = *find_pass(name, options.custom);
     PassContext context(registry, backend);
     context.set_explaining(options.explain);
+    context.share_compute(options.compute == nullptr ? &own_compute : options.compute.get());
     if (!is_mandatory_pass(name)) context.set_max_rewrites(budget);
     PassRun run{.name = name, .nodes_before = static_cast<int64_t>(graph->nodes().size())};
     const auto start = std::chrono::steady_clock::now();

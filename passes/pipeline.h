@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <functional>
 #include <limits>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -42,6 +43,9 @@ struct PipelineOptions {
   // Called after each pass with its number (from 1), name and result.
   std::function<void(int, absl::string_view, const Graph&)> dump;
   bool explain = false;
+  // What the passes take of when they compute constants; null: a new one. Those who run pipelines
+  // for several graphs of one program share it.
+  std::shared_ptr<ComputeBudget> compute = nullptr;
 };
 
 struct PassRun {
