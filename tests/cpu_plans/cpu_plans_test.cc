@@ -656,22 +656,34 @@ TEST(CpuPlans, AnUpdateOfNoRowsIsNothing) {
 
 // The work of a row is more than a number can say.
 TEST(CpuPlans, AHugeProductIsCutIntoRows) {
-  const auto graph = parse_graph(R"(graph "g" (a: f64[m,3*p], b: f64[2*q,n]) {
+  for (const bool batched : {false, true}) {
+    for (const std::string type : {"f64", "f32"}) {
+      const std::string r = batched ? "r," : "";
+      const auto graph =
+          parse_graph(absl::StrCat("graph \"g\" (a: ", type, "[", r, "m,3*p], b: ", type, "[", r,
+                                   "2*q,n]) {", batched ? "\n  dim r in 1..4" : "", R"(
     dim m in 1..4
-    dim n in 1..137438953472
+    dim n in 1..68719476736
     dim p in 1..562949953421312
     dim q in 1..524288
     return matmul(a, b)
-  })",
-                                 builtin_ops());
-  ASSERT_TRUE(graph.ok()) << graph.status();
-  Program program;
-  program.entries.push_back({"main", *graph});
-  const auto compiled = compile(program, builtin_ops(), cpu::cpu_backend());
-  ASSERT_TRUE(compiled.ok()) << compiled.status();
-  const auto& steps = compiled->lowered.plan.entries[0]->sequences[0]->steps;
-  ASSERT_EQ(steps.size(), 1u);
-  EXPECT_EQ(steps[0]->scalars.back().value(), 1) << "rows_per_chunk";
+  })"),
+                      builtin_ops());
+      ASSERT_TRUE(graph.ok()) << graph.status();
+      Program program;
+      program.entries.push_back({"main", *graph});
+      const auto compiled = compile(program, builtin_ops(), cpu::cpu_backend());
+      ASSERT_TRUE(compiled.ok()) << compiled.status();
+      const fb::PlanT& plan = compiled->lowered.plan;
+      const auto& steps = plan.entries[0]->sequences[0]->steps;
+      ASSERT_EQ(steps.size(), 1u);
+      if (type == "f32") {
+        EXPECT_EQ(plan.kernels[steps[0]->kernel], "cpu.matmul_f32");
+      } else {
+        EXPECT_EQ(steps[0]->scalars.back().value(), 1) << "rows_per_chunk";
+      }
+    }
+  }
 }
 
 TEST(CpuPlans, AConvolutionOfNoChannelsIsRefused) {

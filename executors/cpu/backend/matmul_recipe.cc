@@ -121,7 +121,9 @@ absl::StatusOr<NodeRecipe> matmul_recipe(const RecipeSite& site) {
   shape.m = site.max(p.m);
   shape.n = site.max(p.n);
   shape.k = site.max(p.k);
-  for (const BatchAxis& axis : p.batch) shape.batch *= site.max(axis.extent);
+  for (const BatchAxis& axis : p.batch) {
+    shape.batch = saturating_product(shape.batch, site.max(axis.extent));
+  }
   shape.transpose_a = p.transpose_a;
   shape.transpose_b = p.transpose_b;
   shape.b_shared = std::all_of(p.batch.begin(), p.batch.end(),
@@ -178,7 +180,8 @@ absl::StatusOr<NodeRecipe> matmul_recipe(const RecipeSite& site) {
       set(&PackBScalars::packed_batch1, one);
       for (const BatchAxis& axis : p.batch) batches = batches * axis.extent;
     }
-    const StepOperand packed = add_temporary(recipe, plan.packed_bytes * batches_of_b);
+    const StepOperand packed =
+        add_temporary(recipe, saturating_product(plan.packed_bytes, batches_of_b));
     StepRecipe pack;
     pack.kernel = "cpu.pack_b_f32";
     pack.outputs = {packed};
@@ -216,7 +219,7 @@ absl::StatusOr<NodeRecipe> matmul_recipe(const RecipeSite& site) {
   for (int which = 0; which < 2; ++which) {
     set_batch(which, {1, 0, 0, 0}, 0);
   }
-  const Dim one = packed_b_floats(shape.k, shape.n);
+  const Dim one = is_packed ? Dim(packed_b_floats(shape.k, shape.n)) : Dim(0);
   if (p.batch.size() == 2) set_batch(0, p.batch[0], one * p.batch[1].extent);
   if (!p.batch.empty()) set_batch(1, p.batch.back(), one);
 

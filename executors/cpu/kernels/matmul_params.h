@@ -20,6 +20,7 @@
 #define MODELLIB_EXECUTORS_CPU_KERNELS_MATMUL_PARAMS_H_
 
 #include <cstdint>
+#include <limits>
 
 namespace modellib::cpu {
 
@@ -146,8 +147,19 @@ constexpr int64_t k_block(int64_t k) {
   return ((k + blocks - 1) / blocks + 7) / 8 * 8;
 }
 constexpr int64_t padded_columns(int64_t n) { return (n + kPanel - 1) / kPanel * kPanel; }
-constexpr int64_t packed_b_floats(int64_t k, int64_t n) { return k * padded_columns(n); }
-constexpr int64_t packed_b_bytes(int64_t k, int64_t n) { return packed_b_floats(k, n) * 4; }
+
+// Of numbers >= 0. Extents that vary have maxima whose product may be beyond any buffer, and int64:
+// then it is the largest number, which no plan takes for bytes.
+constexpr int64_t saturating_product(int64_t a, int64_t b) {
+  int64_t product = 0;
+  return __builtin_mul_overflow(a, b, &product) ? std::numeric_limits<int64_t>::max() : product;
+}
+constexpr int64_t packed_b_floats(int64_t k, int64_t n) {
+  return saturating_product(k, padded_columns(n));
+}
+constexpr int64_t packed_b_bytes(int64_t k, int64_t n) {
+  return saturating_product(packed_b_floats(k, n), 4);
+}
 
 // --- Plan time
 // ---------------------------------------------------------------------------------------

@@ -37,8 +37,11 @@ int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 int64_t dense_lda(const MatmulShape& shape) { return shape.transpose_a ? shape.m : shape.k; }
 
 void choose_grains(const MatmulShape& shape, MatmulPlan& plan) {
-  const int64_t m = std::max<int64_t>(1, shape.m), n = std::max<int64_t>(1, shape.n);
-  const int64_t batch = std::max<int64_t>(1, shape.batch);
+  // As large as no operand is; the products of so many pieces stay inside int64.
+  constexpr int64_t kMostExtent = int64_t{1} << 48, kMostBatch = int64_t{1} << 32;
+  const int64_t m = std::clamp<int64_t>(shape.m, 1, kMostExtent);
+  const int64_t n = std::clamp<int64_t>(shape.n, 1, kMostExtent);
+  const int64_t batch = std::clamp<int64_t>(shape.batch, 1, kMostBatch);
   const double k = static_cast<double>(std::max<int64_t>(1, shape.k));
   const double flops = 2 * static_cast<double>(m) * static_cast<double>(n) * k;
   const auto least_pieces = static_cast<int64_t>(std::min(1e6, std::ceil(flops / kMostChunk)));
@@ -101,12 +104,11 @@ MatmulScalars matmul_scalars(const MatmulShape& shape, const MatmulPlan& plan) {
   const bool packed = plan.b_layout == BLayout::kPacked;
   s.ldb = packed ? 0 : shape.transpose_b ? shape.k : shape.n;
   if (shape.batch > 1) {
-    s.a_batch1 = shape.m * shape.k;
+    s.a_batch1 = saturating_product(shape.m, shape.k);
     s.b_batch1 = shape.b_shared ? 0
                  : packed       ? packed_b_floats(shape.k, shape.n)
-                                : shape.k * shape.n;
-    s.c_batch1 = shape.m * shape.n;
-    s.residual_batch1 = shape.m * shape.n;
+                                : saturating_product(shape.k, shape.n);
+    s.c_batch1 = s.residual_batch1 = saturating_product(shape.m, shape.n);
   }
   s.transpose_a = shape.transpose_a ? 1 : 0;
   s.b_layout = static_cast<int64_t>(plan.b_layout);
@@ -122,7 +124,7 @@ PackBScalars pack_b_scalars(const MatmulShape& shape, const MatmulPlan& plan) {
   s.ldb = shape.transpose_b ? shape.k : shape.n;
   if (shape.batch > 1 && !shape.b_shared) {
     s.batch1 = shape.batch;
-    s.b_batch1 = shape.k * shape.n;
+    s.b_batch1 = saturating_product(shape.k, shape.n);
     s.packed_batch1 = packed_b_floats(shape.k, shape.n);
   }
   s.transposed = shape.transpose_b ? 1 : 0;

@@ -1,6 +1,7 @@
 // Which way a product is computed, and how finely it is cut.
 #include <algorithm>
 #include <cstdint>
+#include <limits>
 #include <vector>
 
 #include "gtest/gtest.h"
@@ -22,6 +23,27 @@ TEST(MatmulPlanTest, ConstantWeightsArePackedAndSmallBatchesReadTrainableOnesInP
   shape.m = 4096;
   EXPECT_TRUE(plan_matmul(shape).pack_step);
   EXPECT_EQ(plan_matmul(shape).packed_bytes, 784 * 256 * 4);
+}
+
+// Extents that vary may have maxima beyond any memory.
+TEST(MatmulPlanTest, NumbersStaySoundForExtentsBeyondAllMemory) {
+  constexpr int64_t kLarge = int64_t{1} << 60, kMost = std::numeric_limits<int64_t>::max();
+  EXPECT_EQ(packed_b_floats(kLarge, 37), kMost);
+  EXPECT_EQ(packed_b_bytes(kLarge, 1), kMost);
+  for (const bool constant : {false, true}) {
+    MatmulShape shape;
+    shape.m = shape.n = shape.k = shape.batch = kLarge;
+    shape.b_shared = false;
+    shape.b_constant = constant;
+    const MatmulPlan plan = plan_matmul(shape);
+    EXPECT_EQ(plan.packed_bytes, kMost);
+    EXPECT_GE(plan.m_grain, 1);
+    EXPECT_GE(plan.n_grain, kPanel);
+    const MatmulScalars scalars = matmul_scalars(shape, plan);
+    EXPECT_EQ(scalars.a_batch1, kMost);
+    EXPECT_EQ(scalars.b_batch1, kMost);
+    EXPECT_EQ(scalars.c_batch1, kMost);
+  }
 }
 
 TEST(Plan, ChunksAreBalanced) {
