@@ -181,7 +181,8 @@ absl::Status plan_conv(int64_t batch, bool pack, ConvScalars& s, ConvBatch known
     }
     s.images_per_part = std::max<int64_t>(1, ceil_div(batch, parts));
   } else if (kind == ConvKind::kForward && batch < 8) {
-    const int64_t work = out_elements(s) * (s.in_channels / s.groups) * s.kernel[0] * s.kernel[1];
+    const int64_t depth = s.in_channels / s.groups * s.kernel[0] * s.kernel[1];
+    const int64_t work = checked_product(out_elements(s), depth);
     const int64_t pieces =
         std::clamp<int64_t>(std::min(8 / std::max<int64_t>(1, batch), work >> 21), 1, 8);
     if (s.layout == static_cast<int64_t>(ImageLayout::kChannelsLast)) {

@@ -162,10 +162,15 @@ void run_depthwise(const runtime::KernelArgs& args, int64_t chunk) {
 void choose_depthwise_grain(DepthwiseScalars& s) {
   // About a vector of eight taps in a cycle; no chunk takes more than 0.1 ms.
   constexpr double kMostCycles = 3e5;
-  const double rows = static_cast<double>(s.batch * s.out[0]);
-  const double row = static_cast<double>(s.out[1] * s.channels * s.kernel[0] * s.kernel[1]) / 8;
+  // Extents that vary may have maxima whose products are beyond int64.
+  const int64_t all_rows = checked_product(s.batch, s.out[0]);
+  const auto rows = static_cast<double>(all_rows);
+  double row = 1.0 / 8;
+  for (const int64_t extent : {s.out[1], s.channels, s.kernel[0], s.kernel[1]}) {
+    row *= static_cast<double>(extent);
+  }
   const double least = std::min(rows, std::ceil(row * rows / kMostCycles));
-  s.rows_per_chunk = cheapest_grain(s.batch * s.out[0], row, static_cast<int64_t>(least));
+  s.rows_per_chunk = cheapest_grain(all_rows, row, static_cast<int64_t>(least));
 }
 int64_t depthwise_chunks(const DepthwiseScalars& s) {
   return ceil_div(s.batch * s.out[0], s.rows_per_chunk);

@@ -118,6 +118,18 @@ TEST(Depthwise, ChunksAreBalanced) {
   }
 }
 
+TEST(Depthwise, RowsOfMoreWorkThanNumbersSayAreChunksOfTheirOwn) {
+  DepthwiseScalars s;
+  s.batch = int64_t{1} << 20;
+  s.channels = int64_t{1} << 20;
+  for (int d = 0; d < 2; ++d) {
+    s.in[d] = s.out[d] = int64_t{1} << 20;
+    s.kernel[d] = int64_t{1} << 12;
+  }
+  choose_depthwise_grain(s);
+  EXPECT_EQ(s.rows_per_chunk, 1);
+}
+
 TEST(Depthwise, RefusesWhatDoesNotFit) {
   DepthwiseScalars s;
   s.channels = 8;
