@@ -88,6 +88,20 @@ TEST(CompileTest, RefusesMoreBytesThanPlansCanName) {
   EXPECT_THAT(message({1, 8}, {1, DimRange::kUnbounded}), HasSubstr("no maximum"));
 }
 
+// Kernels multiply the extents beside one that is always 0, too.
+TEST(CompileTest, RefusesHugeExtentsBesideAnEmptyOne) {
+  const int64_t large = int64_t{1} << 60;
+  for (const char* empty : {"0", "min(z,0)"}) {
+    DimRanges dims = {{"n", {1, large}}, {"m", {1, large}}};
+    if (empty[0] != '0') dims["z"] = {0, 8};
+    const std::string text =
+        std::string("graph \"r\" (x: f32[") + empty + ",n,m]) {\n  return relu(x)\n}";
+    const absl::Status status = compiled({text}, dims).status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << status;
+    EXPECT_THAT(std::string(status.message()), HasSubstr("too many bytes"));
+  }
+}
+
 // No symbol stands in the extent: there is none to ask a range for.
 TEST(CompileTest, RefusesTripsThatNoNumberBounds) {
   const char kScan[] = R"(graph "s" (x: f32[4]) {

@@ -45,15 +45,22 @@ absl::StatusOr<int64_t> LoweringContext::max_bytes(const Dim& bytes) {
 }
 
 absl::StatusOr<int64_t> LoweringContext::max_bytes(const TensorType& type) {
-  // Less extents of 0: recipes multiply those beside them all the same.
-  TensorType walked = type;
-  std::erase(walked.shape, Dim(0));
-  const Dim bytes = byte_size(walked);
+  // An extent that is 0, or is never more, hides nothing: recipes multiply those beside it all the
+  // same.
+  int64_t room = kMaxBytes / std::max<int64_t>(1, (bits_of(type.dtype) + 7) / 8);
+  for (const Dim& extent : type.shape) {
+    const int64_t most = extent.range(ranges).max;
+    // Without a maximum: the slot's error says so.
+    if (most == DimRange::kUnbounded && !slots.is_bounded(extent)) {
+      return slots.scalar(extent).status();
+    }
+    room /= std::max<int64_t>(1, most);
+  }
+  const Dim bytes = byte_size(type);
+  if (bytes.is_too_large()) return slots.scalar(bytes).status();
   const int64_t most = bytes.range(ranges).max;
-  // Without a maximum: the slot's error says so.
-  if (most == DimRange::kUnbounded && !slots.is_bounded(bytes)) return slots.scalar(bytes).status();
-  if (most > kMaxBytes) return too_many_bytes(to_string(type));
-  return walked.shape.size() == type.shape.size() ? most : 0;
+  if (room == 0 || most > kMaxBytes) return too_many_bytes(to_string(type));
+  return most;
 }
 
 int LoweringContext::buffer_of_constant(int index) {

@@ -5,6 +5,7 @@
 
 #include "modellib/executors/cpu/backend/recipes.h"
 #include "modellib/executors/cpu/backend/scalar_fields.h"
+#include "modellib/executors/cpu/kernels/checked.h"
 #include "modellib/executors/cpu/kernels/reduce.h"
 #include "modellib/graph/op_def.h"
 #include "modellib/ops/reduce.h"
@@ -64,6 +65,12 @@ StepRecipe reduce_step(const ReduceScalars& plan, const Dim& outer, const Dim& r
   const Dim units = outer * parts * ceil_div(inner, Dim(kReduceColumns));
   step.chunks = ceil_div(units, Dim(plan.units_per_chunk));
   return step;
+}
+
+// Elements that one unit of an arg-reduction or a running sum walks over, at most.
+int64_t work_of_unit(const RecipeSite& site, const ReduceBlock& b) {
+  const int64_t columns = std::min<int64_t>(site.max(b.inner), kArgColumns);
+  return std::max<int64_t>(1, checked_product(site.max(b.reduce), columns));
 }
 
 }  // namespace
@@ -146,8 +153,7 @@ absl::StatusOr<NodeRecipe> arg_reduce_recipe(const RecipeSite& site) {
   ArgReduceScalars scalars;
   scalars.smallest = site.node.op->name == "argmin";
   scalars.dtype = static_cast<int64_t>(site.in(0).dtype);
-  const int64_t work =
-      std::max<int64_t>(1, site.max(b.reduce) * std::min<int64_t>(site.max(b.inner), kArgColumns));
+  const int64_t work = work_of_unit(site, b);
   scalars.units_per_chunk = std::max<int64_t>(1, 65536 / work);
   ScalarFields<ArgReduceScalars> fields(scalars);
   fields.set(&ArgReduceScalars::outer, b.outer);
@@ -175,8 +181,7 @@ absl::StatusOr<NodeRecipe> cumsum_recipe(const RecipeSite& site) {
   scalars.dtype = static_cast<int64_t>(site.in(0).dtype);
   scalars.exclusive = a.exclusive;
   scalars.reverse = a.reverse;
-  const int64_t work =
-      std::max<int64_t>(1, site.max(b.reduce) * std::min<int64_t>(site.max(b.inner), kArgColumns));
+  const int64_t work = work_of_unit(site, b);
   scalars.units_per_chunk = std::max<int64_t>(1, 32768 / work);
   ScalarFields<CumsumScalars> fields(scalars);
   fields.set(&CumsumScalars::outer, b.outer);
