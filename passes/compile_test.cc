@@ -102,6 +102,16 @@ TEST(CompileTest, RefusesHugeExtentsBesideAnEmptyOne) {
   }
 }
 
+TEST(CompileTest, SaysWhichNodeGivesTooMuch) {
+  const absl::Status status =
+      compiled({"graph \"g\" (x: f32[n,1], y: f32[1,m]) {\n  return add(x, y)\n}"},
+               {{"n", {1, int64_t{1} << 40}}, {"m", {1, int64_t{1} << 40}}})
+          .status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << status;
+  EXPECT_THAT(std::string(status.message()), HasSubstr("node 0 (add): "));
+  EXPECT_THAT(std::string(status.message()), HasSubstr("too many bytes"));
+}
+
 // No symbol stands in the extent: there is none to ask a range for.
 TEST(CompileTest, RefusesTripsThatNoNumberBounds) {
   const char kScan[] = R"(graph "s" (x: f32[4]) {

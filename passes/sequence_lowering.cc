@@ -125,18 +125,20 @@ absl::StatusOr<bool> SequenceLowering::make_parts(const Graph::Node& node) {
 }
 
 absl::Status SequenceLowering::lower_by_recipe(const Graph::Node& node, size_t number) {
+  const auto refusal = [&](const absl::Status& status) {
+    return absl::StrCat("node ", number, " (", describe(node), "): ", status.message());
+  };
   // Ahead of the recipe, whose arithmetic relies on it.
   for (int i = 0; i < node.num_outputs; ++i) {
-    MODELLIB_RETURN_IF_ERROR(context_.max_bytes(graph_.type(node.output(i))).status());
+    const absl::Status sized = context_.max_bytes(graph_.type(node.output(i))).status();
+    if (!sized.ok()) return absl::Status(sized.code(), refusal(sized));
   }
   absl::StatusOr<NodeRecipe> recipe =
       context_.backend.recipe(RecipeSite{graph_, node, context_.ranges});
   if (recipe.ok()) return add_node(node, *std::move(recipe));
-  std::string refusal =
-      absl::StrCat("node ", number, " (", describe(node), "): ", recipe.status().message());
   if (recipe.status().code() != absl::StatusCode::kUnimplemented)
-    return absl::Status(recipe.status().code(), refusal);
-  context_.unsupported.push_back(std::move(refusal));
+    return absl::Status(recipe.status().code(), refusal(recipe.status()));
+  context_.unsupported.push_back(refusal(recipe.status()));
   return absl::OkStatus();
 }
 
