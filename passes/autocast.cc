@@ -6,6 +6,8 @@
 
 #include "modellib/graph/op_def.h"
 #include "modellib/graph/status_macros.h"
+#include "modellib/ops/conv.h"
+#include "modellib/ops/matmul.h"
 #include "modellib/passes/rebuild.h"
 #include "modellib/passes/recast.h"
 
@@ -42,8 +44,18 @@ const Entry* entry_of(absl::string_view op) {
   return it == std::end(kTable) ? nullptr : it;
 }
 
+// Whoever asks for sums in f64 has no use for operands of eleven bits.
+bool sums_in_f64(const Attributes& attributes) {
+  if (attributes.is<MatmulAttributes>()) {
+    return attributes.as<MatmulAttributes>().accumulate == DType::kF64;
+  }
+  return attributes.is<ConvAttributes>() &&
+         attributes.as<ConvAttributes>().accumulate == DType::kF64;
+}
+
 // Whether some operand that the table rounds is f32.
 bool rounds(const RebuildSite& site, const Entry& entry) {
+  if (sums_in_f64(site.node.attributes)) return false;
   for (size_t i = 0; i < site.inputs.size(); ++i) {
     const bool named = (entry.operands >> i & 1) != 0;
     if (named && !site.inputs[i].is_null() && site.inputs[i].dtype() == DType::kF32) return true;

@@ -45,6 +45,16 @@ TEST(Autocast, ProductsAreNarrowAndVariablesStay) {
     })");
 }
 
+TEST(Autocast, LeavesWhatIsSummedInF64) {
+  const char* const input =
+      R"(graph "g" (x: f32[2,3], w: f32[3,4], i: f32[1,2,5,5], f: f32[4,2,3,3]) {
+      p = matmul(x, w) {accumulate: f64}
+      c = conv(i, f) {accumulate: f64}
+      return p, c
+    })";
+  for (const char* pass : {"autocast-f16", "autocast-bf16"}) testing::expect_unchanged(pass, input);
+}
+
 TEST(Autocast, StatisticsOfAttentionStay) {
   const char* const input = R"(graph "g" (q: f32[1,2,3,4], m: f32[3,3], n: i64[1]) {
       y, lse = attention(q, q, q, m, n)
