@@ -44,6 +44,7 @@ absl::StatusOr<NodeRecipe> tile_recipe(const RecipeSite& site) {
     recipe.steps.push_back(*std::move(step));
     return recipe;
   }
+  if (!absl::IsInvalidArgument(step.status())) return step.status();
   // More axes that do not merge than a program has.
   if (site.node.op->name == "broadcast_to") return broadcast_recipe(site);
   if (!site.node.op->pointwise) return no_kernel(site, step.status().message());
