@@ -10,12 +10,11 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "modellib/formats/plan_generated.h"
+#include "modellib/formats/plan_limits.h"
 #include "modellib/formats/plan_ranges.h"
 
 namespace modellib {
 
-// More than any machine has; sums of a few such sizes still fit in 64 bits.
-inline constexpr uint64_t kMaxPlanBytes = uint64_t{1} << 62;
 // Of the start of arenas, constants and variables.
 inline constexpr uint64_t kPlanAlignment = 64;
 

@@ -6,6 +6,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "modellib/formats/plan_limits.h"
 
 namespace modellib {
 namespace {
@@ -24,7 +25,7 @@ std::string describe(const ScheduleProblem& problem, int buffer) {
 absl::Status check(const ScheduleProblem& problem) {
   const int nodes = static_cast<int>(problem.nodes.size());
   const int buffers = static_cast<int>(problem.buffers.size());
-  constexpr int64_t kMax = int64_t{1} << 62;
+  constexpr auto kMax = static_cast<int64_t>(kMaxPlanBytes);
   int64_t total = 0;
   for (int n = 0; n < nodes; ++n) {
     const int64_t bytes = problem.nodes[n].workspace;

@@ -6,14 +6,14 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "modellib/formats/plan_limits.h"
 #include "modellib/graph/status_macros.h"
 #include "modellib/passes/views.h"
 
 namespace modellib {
 namespace {
 
-// As many bytes as plans can name (formats/plan_tables.h).
-constexpr int64_t kMaxBytes = int64_t{1} << 62;
+constexpr auto kMaxBytes = static_cast<int64_t>(kMaxPlanBytes);
 
 absl::Status too_many_bytes(const std::string& what) {
   return absl::InvalidArgumentError(

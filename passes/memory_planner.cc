@@ -9,12 +9,13 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "modellib/formats/plan_limits.h"
 #include "modellib/passes/placement.h"
 
 namespace modellib {
 namespace {
 
-constexpr int64_t kMaxTotal = int64_t{1} << 62;
+constexpr auto kMaxTotal = static_cast<int64_t>(kMaxPlanBytes);
 constexpr int64_t kMaxAlignment = int64_t{1} << 30;
 
 int64_t align_up(int64_t value, int64_t alignment) {
