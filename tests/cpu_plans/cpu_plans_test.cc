@@ -420,6 +420,31 @@ TEST(CpuPlans, TransposedConvolutionsOfStridesFarBeyondTheKernel) {
   }
 }
 
+// Each group of four phases fills a quarter of a panel, and of the taps that it sees most are
+// zeros.
+TEST(CpuPlans, TransposedConvolutionsOfGroupsThatFillPanelsBadly) {
+  Net net;
+  const Value x = net.input("x", {1, 3, Dim::symbol("height"), 2});
+  const Value y = conv_transpose(x, net.weight({3, 1, 3, 3}),
+                                 {.strides = {2, 2}, .dilations = {3, 3}, .groups = 3}, {1, 1});
+  net.builder().output("y", y);
+  const GraphRef graph = net.build();
+  ASSERT_NE(graph, nullptr);
+  CompileOptions options;
+  options.dims = {{"height", {1, 4}}};
+  const auto program = compile_for_cpu(graph, options);
+  ASSERT_TRUE(program.ok()) << program.status();
+  EXPECT_EQ(steps_of(*program)["cpu.conv_f32"], 0);
+  const auto session = runtime::Session::create(program->executable);
+  ASSERT_TRUE(session.ok()) << session.status();
+  const std::vector<Tensor> inputs = {*random_tensor(DType::kF32, {1, 3, 2, 2}, -1, 1, "x")};
+  const auto got = (*session)->run_tensors(runtime::EntryId(0), inputs);
+  ASSERT_TRUE(got.ok()) << got.status();
+  const auto want = run_reference(graph, inputs);
+  ASSERT_TRUE(want.ok()) << want.status();
+  EXPECT_EQ(difference(got->at(0), want->outputs.at(0), 1e-5), "");
+}
+
 // More axes than a tile program has: no region is made of such, and copies spread the operands
 // first. Copies walk eight axes.
 TEST(CpuPlans, BroadcastsAlongManyAxes) {

@@ -222,9 +222,18 @@ bool takes_transposed_conv(const TransposedConvProblem& p) {
   // The axes that put_side_by_side() walks.
   if (2 * p.out.size() + (p.groups > 1 ? 3 : 2) > kCopyDims) return false;
   constexpr int64_t kMostGrowth = 8;  // that of a kernel of one element by strides of 2x2x2
-  int64_t room = kMostGrowth * product_of(p.kernel);
-  for (const Axis& axis : axes_of(p)) room = room / axis.stride / axis.offsets();
-  return room > 0;
+  const int64_t taps = product_of(p.kernel);
+  int64_t room = kMostGrowth * taps, phases = 1, offsets = 1;
+  for (const Axis& axis : axes_of(p)) {
+    room = room / axis.stride / axis.offsets();
+    if (room == 0) return false;
+    phases *= axis.stride;
+    offsets *= axis.offsets();
+  }
+  // The columns of each group fill panels of their own: those of one channel and one phase grow by
+  // a whole panel, and none may grow by more.
+  const int64_t channels = p.out_channels / p.groups;
+  return offsets * padded_columns(phases * channels) <= kPanel * taps * channels;
 }
 
 absl::StatusOr<NodeRecipe> transposed_conv_recipe(const RecipeSite& site,

@@ -28,7 +28,7 @@ struct TransposedConvProblem {
 
 // Whether the recipe can do it: each `out` is a multiple of its stride, whatever is bound, and the
 // filter of all phases, most of which is zeros where strides are far larger than the kernel, is at
-// most a few times as large as the one given.
+// most a few times as large as the one given, also as it is packed.
 bool takes_transposed_conv(const TransposedConvProblem& problem);
 
 absl::StatusOr<NodeRecipe> transposed_conv_recipe(const RecipeSite& site,
