@@ -215,10 +215,18 @@ std::vector<Value> partial_gradients(GraphBuilder& builder, Value loss,
 
 std::vector<Value> decomposition_gradient(OpCall& call, absl::Span<const Value> output_gradients) {
   std::vector<Value> inputs = call.inputs;
-  absl::flat_hash_map<ValueId, int> places;
+  absl::flat_hash_set<ValueId> seen, taken;
+  for (const Value& in : inputs) {
+    if (usable(in)) taken.insert(in.id());
+  }
   for (Value& in : inputs) {
-    if (!usable(in) || !is_real(in.dtype())) continue;
-    if (const int before = places[in.id()]++; before > 0) in = stand_in(in, before);
+    if (!usable(in) || !is_real(in.dtype()) || seen.insert(in.id()).second) continue;
+    // Equal nodes are one: what stands in may be an operand already, or stand in for another one.
+    Value other = stand_in(in, 1);
+    for (int number = 2; usable(other) && !taken.insert(other.id()).second; ++number) {
+      other = stand_in(in, number);
+    }
+    in = other;
   }
   return through_decomposition(call, inputs, output_gradients);
 }

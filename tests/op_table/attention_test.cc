@@ -67,6 +67,31 @@ TEST(Attention, LengthsHideTheKeysBehindThem) {
   EXPECT_EQ(difference(out[0], out[1], 1e-12), "");
 }
 
+// The second operand is what stands in for the first one where that comes again.
+TEST(Attention, OperandsThatAreReshapesOfOneAnotherHaveGradientsOfTheirOwn) {
+  GraphBuilder b(builtin_ops());
+  const OpDef* const op = builtin_ops().find("attention");
+  ASSERT_NE(op, nullptr);
+  const Attributes attributes = Attributes::of(AttentionAttributes{});
+  const Value x = random_constant(b, kF64, {1, 1, 3, 2}, "x");
+  const Value upstream = random_constant(b, kF64, {1, 1, 3, 2}, "upstream");
+  const auto gradients_of = [&](const std::vector<Value>& operands) {
+    OpCall call{b, *op, attributes, operands, {}};
+    call.outputs = b.emit(*op, operands, attributes);
+    return decomposition_gradient(call, std::vector<Value>{upstream, Value()});
+  };
+  const Value y = neg(neg(x)), z = neg(neg(y));  // the same numbers
+  const std::vector<Value> want = gradients_of({x, y, z});
+  const Value same = reshape(reshape(x, {1, 1, 1, 3, 2}), {1, 1, 3, 2});
+  const std::vector<Value> got = gradients_of({x, same, x});
+  ASSERT_EQ(want.size(), 3u);
+  ASSERT_EQ(got.size(), 3u);
+  for (size_t i = 0; i < 3; ++i) ASSERT_FALSE(want[i].is_null() || got[i].is_null()) << i;
+  const std::vector<Tensor> out = evaluate(b, {got[0], got[1], got[2], want[0], want[1], want[2]});
+  ASSERT_EQ(out.size(), 6u);
+  for (size_t i = 0; i < 3; ++i) EXPECT_EQ(difference(out[i], out[3 + i], 1e-12), "") << i;
+}
+
 TEST(Attention, AQueryThatSeesNothingGivesZerosAndNoGradient) {
   GraphBuilder b(builtin_ops());
   const Value q = random_constant(b, kF64, {1, 1, 2, 3}, "q");
