@@ -152,7 +152,11 @@ class EntryLoader {
       }
       MODELLIB_ASSIGN_OR_RETURN(const uint64_t bytes,
                                 checked_bytes(info.dtype, info.max_shape, which));
-      if (bytes != info.bytes) {
+      // Where extents vary together, the plan may have a larger bound of their product than the one
+      // of their maxima. What does not vary is bound with just its bytes.
+      const bool fits =
+          info.dynamic ? info.bytes >= bytes && info.bytes <= kMaxBytes : info.bytes == bytes;
+      if (!fits) {
         return bad_entry(entry_, what, " '", info.name, "' has ", info.bytes,
                          " bytes, but its shape [", absl::StrJoin(info.max_shape, ","), "] has ",
                          bytes);

@@ -49,7 +49,7 @@ struct TensorInfo {
   DType dtype;
   std::vector<int64_t> max_shape;  // the largest extent of each dimension
   std::vector<int> symbols;        // the symbol that each dimension of an input binds, or -1
-  uint64_t bytes;                  // at the largest extents
+  uint64_t bytes;                  // enough for the largest extents
   bool dynamic;                    // some extent is decided by each run
 };
 

@@ -95,6 +95,29 @@ TEST(LoadTest, NamesAreFoundOrListed) {
   EXPECT_TRUE(executable->info(infer).inputs[0].dynamic);
 }
 
+// Extents that vary together have a bound of their own; what does not vary is bound with just its
+// bytes.
+TEST(LoadTest, OnlyWhatVariesMayHaveBytesToSpare) {
+  PlanMaker maker = good_plan();
+  maker.plan.entries[0]->inputs[0]->bytes += 4;
+  maker.plan.entries[0]->outputs[0]->bytes += 4;
+  EXPECT_TRUE(maker.try_load().ok()) << maker.try_load().status();
+  maker.plan.entries[0]->outputs[0]->bytes = ~uint64_t{0};
+  EXPECT_FALSE(maker.try_load().ok());
+
+  PlanMaker still;
+  EntryMaker entry = still.entry("main");
+  entry.input("x", fb::DType::F32, {number(4)});
+  entry.output("y", fb::DType::F32, {number(4)});
+  entry.step("test.copy", {in(kOutput, 0, 16)}, {in(kInput, 0, 16)}, {number(4), number(1)});
+  EXPECT_TRUE(still.try_load().ok()) << still.try_load().status();
+  for (auto* tensors : {&still.plan.entries[0]->inputs, &still.plan.entries[0]->outputs}) {
+    (*tensors)[0]->bytes += 4;
+    EXPECT_FALSE(still.try_load().ok());
+    (*tensors)[0]->bytes -= 4;
+  }
+}
+
 TEST(LoadTest, PlansThatContradictThemselvesAreRefused) {
   const std::vector<std::function<void(PlanMaker&)>> changes = {
       [](PlanMaker& m) { step_of(m, 0).kernel = 99; },

@@ -111,6 +111,37 @@ TEST(FreeExtents, AllButTheLastToken) {
         {{{"b", 1}, {"s", 2}}, {{"b", 8}, {"s", 16}}, {{"b", 3}, {"s", 7}}});
 }
 
+// Expanded, the bytes are those of s*t - s - t + 1 elements: their bound is larger than that of the
+// extents.
+TEST(FreeExtents, OutputsOfTwoFreeExtents) {
+  const std::vector<DimBinding> bindings = {
+      {{"s", 3}, {"t", 3}}, {{"s", 16}, {"t", 16}}, {{"s", 5}, {"t", 9}}};
+  check(R"(graph "g" (x: f32[s,t]) {
+      dim s in 2..16
+      dim t in 2..16
+      return y = slice(x) {starts: [1,1], limits: [s,t]}
+    })",
+        bindings);
+  check(R"(graph "g" (x: f32[1,3,s,t], w: f32[4,3,3,3]) {
+      dim s in 3..16
+      dim t in 3..16
+      return y = conv(x, w)
+    })",
+        bindings);
+}
+
+// Nor are the chunks those of the largest batches.
+TEST(FreeExtents, ProductsOfTwoFreeBatches) {
+  check(R"(graph "g" (x: f32[s,t,4,5], w: f32[s,1,5,6]) {
+      dim s in 2..9
+      dim t in 2..9
+      a = slice(x) {starts: [1,1,0,0], limits: [s,t,4,5]}
+      b = slice(w) {starts: [1,0,0,0], limits: [s,1,5,6]}
+      return y = matmul(a, b)
+    })",
+        {{{"s", 2}, {"t", 2}}, {{"s", 9}, {"t", 9}}, {{"s", 3}, {"t", 7}}});
+}
+
 // What is cut out of a free extent may not be there.
 TEST(FreeExtents, SlicesBeyondTheEndAreRefused) {
   for (const char* op : {"y = slice(x) {starts: [2], limits: [5]}", "y, places = top_k(x) {k: 5}",

@@ -81,14 +81,20 @@ absl::Status read_maxima(const StepView& step, int first_static, int alpha, int6
   return absl::OkStatus();
 }
 
+template <class Scalars>
+int64_t least(const StepView& step, int64_t Scalars::*field) {
+  return step.scalars[static_cast<size_t>(field_index(field))].min;
+}
+
 absl::Status check_choice(const StepView& step, const char* what, int64_t value, int64_t count) {
   if (value < count) return absl::OkStatus();
   return absl::InvalidArgumentError(
       absl::StrCat("step ", step.name, ": ", what, " is ", value, ", expected 0..", count - 1));
 }
 
-// batch0 * batch1 * ceil(m / m_grain) * ceil(n / n_grain) must be what the plan says, at the
-// maxima. Fewer chunks would leave parts of the output unwritten; superfluous ones do nothing.
+// The plan must have the chunks that these factors, at their least, ask for. How many there are at
+// the maxima is not known here: factors that vary may do so together, and the plan's bound of their
+// product may be less than that of their maxima, or more. Superfluous chunks do nothing.
 absl::Status check_chunks(const StepView& step, std::initializer_list<int64_t> factors) {
   uint64_t chunks = 1;
   bool empty = false;
@@ -97,8 +103,8 @@ absl::Status check_chunks(const StepView& step, std::initializer_list<int64_t> f
     chunks = times(chunks, static_cast<uint64_t>(factor));
   }
   if (empty) chunks = 0;
-  if (chunks > static_cast<uint64_t>(INT64_MAX) ||
-      static_cast<int64_t>(chunks) != step.chunks.max || step.chunks.min < 0) {
+  if (step.chunks.min < 0 || step.chunks.max < step.chunks.min ||
+      static_cast<uint64_t>(step.chunks.max) < chunks) {
     return absl::InvalidArgumentError(absl::StrCat("step ", step.name, ": ", step.chunks.min, "..",
                                                    step.chunks.max, " chunks, its scalars ask for ",
                                                    chunks));
@@ -130,7 +136,9 @@ absl::Status validate_matmul(const StepView& step) {
   MODELLIB_RETURN_IF_ERROR(check_grain(step, "m_grain", s.m_grain, 1));
   MODELLIB_RETURN_IF_ERROR(check_grain(step, "n_grain", s.n_grain, kPanel));
   MODELLIB_RETURN_IF_ERROR(
-      check_chunks(step, {s.batch0, s.batch1, ceil_div(s.m, s.m_grain), ceil_div(s.n, s.n_grain)}));
+      check_chunks(step, {least(step, &MatmulScalars::batch0), least(step, &MatmulScalars::batch1),
+                          ceil_div(least(step, &MatmulScalars::m), s.m_grain),
+                          ceil_div(least(step, &MatmulScalars::n), s.n_grain)}));
 
   // An empty C reads nothing.
   const bool empty = s.batch0 == 0 || s.batch1 == 0 || s.m == 0 || s.n == 0;
@@ -206,7 +214,9 @@ absl::Status validate_pack_b(const StepView& step) {
   std::memcpy(&s, most, sizeof(s));
   MODELLIB_RETURN_IF_ERROR(check_choice(step, "transposed", s.transposed, 2));
   MODELLIB_RETURN_IF_ERROR(check_grain(step, "n_grain", s.n_grain, kPanel));
-  MODELLIB_RETURN_IF_ERROR(check_chunks(step, {s.batch0, s.batch1, ceil_div(s.n, s.n_grain)}));
+  MODELLIB_RETURN_IF_ERROR(
+      check_chunks(step, {least(step, &PackBScalars::batch0), least(step, &PackBScalars::batch1),
+                          ceil_div(least(step, &PackBScalars::n), s.n_grain)}));
   const bool transposed = s.transposed != 0;
   MODELLIB_RETURN_IF_ERROR(check_bytes(step, "B",
                                        span_of({{s.batch0, s.b_batch0},

@@ -119,7 +119,7 @@ TEST(MatmulValidateTest, RefusesWrongChoicesChunksAndAliases) {
   EXPECT_TRUE(refused([](Step& s) { s.at(&MatmulScalars::m_grain) = {0, 0}; }));
   EXPECT_TRUE(refused([](Step& s) { s.at(&MatmulScalars::n_grain) = {24, 24}; }));
   EXPECT_TRUE(refused([](Step& s) { s.at(&MatmulScalars::activation) = {0, 1}; }));
-  EXPECT_TRUE(refused([](Step& s) { s.chunks += 1; }));
+  EXPECT_FALSE(refused([](Step& s) { s.chunks += 1; }));  // it does nothing
   EXPECT_TRUE(refused([](Step& s) { s.chunks -= 1; }));
   EXPECT_TRUE(refused([](Step& s) { s.aliases = {0}; }));
   EXPECT_TRUE(refused([](Step& s) { s.inputs.pop_back(); }));
@@ -153,7 +153,8 @@ TEST(PackBValidateTest, AcceptsExactOperandsAndRefusesOthers) {
   EXPECT_TRUE(validate(good, out, in, chunks));
   EXPECT_FALSE(validate(good, out - 1, in, chunks));
   EXPECT_FALSE(validate(good, out, in - 1, chunks));
-  EXPECT_FALSE(validate(good, out, in, chunks + 1));
+  EXPECT_TRUE(validate(good, out, in, chunks + 1));
+  EXPECT_FALSE(validate(good, out, in, chunks - 1));
   for (const auto field : {&PackBScalars::n, &PackBScalars::k, &PackBScalars::batch0,
                            &PackBScalars::ldb, &PackBScalars::transposed, &PackBScalars::n_grain}) {
     for (const int64_t value : {int64_t{-1}, INT64_MIN, INT64_MAX, (int64_t{1} << 40) + 16}) {
