@@ -142,6 +142,27 @@ TEST(FreeExtents, ProductsOfTwoFreeBatches) {
         {{{"s", 2}, {"t", 2}}, {{"s", 9}, {"t", 9}}, {{"s", 3}, {"t", 7}}});
 }
 
+// Where the first element lies, how far the next and how many there are vary together.
+TEST(FreeExtents, FlipsAndWindows) {
+  check(R"(graph "g" (x: f32[n]) {
+      dim n in 1..10
+      return y = slice(x) {starts: [n - 1], limits: [-1], steps: [-1]}
+    })",
+        each("n", {1, 10, 4}));
+  check(R"(graph "g" (x: f32[3,n]) {
+      dim n in 1..10
+      return y = slice(x) {starts: [2,0], limits: [-1,n], steps: [-1,1]}
+    })",
+        each("n", {1, 10, 4}));
+  check(R"(graph "g" (mask: f32[1,1,16,16], u: f32[p], v: f32[s]) {
+      dim p in 0..12
+      dim s in 1..8
+      y = slice(mask) {starts: [0,0,p,0], limits: [1,1,p + s,p + s]}
+      return y, a = neg(u), b = neg(v)
+    })",
+        {{{"p", 0}, {"s", 1}}, {{"p", 8}, {"s", 8}}, {{"p", 12}, {"s", 4}}, {{"p", 3}, {"s", 5}}});
+}
+
 // What is cut out of a free extent may not be there.
 TEST(FreeExtents, SlicesBeyondTheEndAreRefused) {
   for (const char* op : {"y = slice(x) {starts: [2], limits: [5]}", "y, places = top_k(x) {k: 5}",

@@ -33,6 +33,14 @@ absl::StatusOr<NodeRecipe> one_copy(const RecipeSite& site, const Walk& walk) {
   return recipe;
 }
 
+// Elements of an operand at its largest extents; 0 for what only the recipe sees.
+int64_t max_elements(const RecipeSite& site, DType dtype, StepOperand operand) {
+  const bool is_input = operand.kind == StepOperand::Kind::kInput;
+  if (!is_input && operand.kind != StepOperand::Kind::kOutput) return 0;
+  const TensorType& type = is_input ? site.in(operand.index) : site.out(operand.index);
+  return type.dtype == dtype ? site.max(element_count(type.shape)) : 0;
+}
+
 // Each axis that is repeated is two: the elements, and the places of each.
 Walk repeat_walk(const Graph& graph, const Graph::Node& node) {
   const Shape& from = graph.type(node.inputs[0]).shape;
@@ -117,6 +125,8 @@ absl::StatusOr<StepRecipe> copy_step(const RecipeSite& site, DType dtype, const 
   for (size_t i = 0; i < walk.extents.size(); ++i) {
     scalars.extent[skip + i] = site.max(walk.extents[i]);
   }
+  scalars.src_elements = max_elements(site, dtype, from);
+  scalars.dst_elements = max_elements(site, dtype, to);
   choose_copy_grain(scalars);
   ScalarFields<CopyScalars> fields(scalars);
   Dim outer = 1;

@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <initializer_list>
+#include <limits>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
@@ -61,6 +62,12 @@ class Reach {
     return empty_ || (low_ >= 0 && (high_ + 1) * element_bytes <= Int128{bytes});
   }
   bool empty() const { return empty_; }
+  // For messages: the first element if that lies before the operand, else the last.
+  int64_t extreme() const {
+    return static_cast<int64_t>(std::clamp<Int128>(low_ < 0 ? low_ : high_,
+                                                   std::numeric_limits<int64_t>::min(),
+                                                   std::numeric_limits<int64_t>::max()));
+  }
 
  private:
   static Int128 clamp(Int128 v) {

@@ -198,6 +198,43 @@ int64_t copy_units(const CopyScalars& s) {
   return outer * ceil_div(s.extent[6], s.tile_rows);
 }
 
+// How a copy steps through one of its operands, as a plan says it.
+struct WalkRange {
+  Reach reach;
+  bool varies;
+};
+
+WalkRange walk_range(const runtime::StepView& step, size_t base, size_t stride) {
+  const auto varies = [](runtime::StepView::Range range) { return range.min != range.max; };
+  WalkRange walk{Reach(step.scalars[base]), varies(step.scalars[base])};
+  for (size_t d = 0; d < kCopyDims; ++d) {
+    const auto extent = step.scalars[MODELLIB_SCALAR(CopyScalars, extent) + d];
+    walk.reach.add(extent, step.scalars[stride + d]);
+    walk.varies |= varies(extent) || varies(step.scalars[stride + d]);
+  }
+  return walk;
+}
+
+// Whether it stays inside the operand, or each run sees to that.
+bool is_safe(const WalkRange& walk, int64_t elements, int64_t element_bytes, uint64_t bytes) {
+  if (walk.reach.fits(bytes, element_bytes)) return true;
+  return walk.varies && elements != 0 && Int128{elements} * element_bytes <= Int128{bytes};
+}
+
+// Whether this run's walk stays inside an operand of so many elements; else it is reported. 0: it
+// was seen to when the plan was loaded.
+bool stays_inside(int64_t base, const int64_t* extent, const int64_t* stride, int64_t elements,
+                  runtime::Fault& fault) {
+  if (elements == 0) return true;
+  Reach reach({base, base});
+  for (int d = 0; d < kCopyDims; ++d) {
+    reach.add({extent[d], extent[d]}, {stride[d], stride[d]});
+  }
+  if (reach.fits(static_cast<uint64_t>(elements), 1)) return true;
+  fault.report(runtime::Fault::kIndexOutOfRange, reach.extreme(), elements);
+  return false;
+}
+
 int64_t pad_index(PadMode mode, int64_t i, int64_t n) {
   if (i >= 0 && i < n) return i;
   if (mode == PadMode::kConstant || n == 0) return -1;
@@ -298,8 +335,12 @@ absl::Status validate_copy(const runtime::StepView& step) {
   MODELLIB_CHECK_SCALAR(kName, step, S, tile_rows, 1, kMaxElements);
   MODELLIB_CHECK_SCALAR(kName, step, S, units_per_chunk, 1, int64_t{1} << 31);
   const int64_t bytes = step.scalars[MODELLIB_SCALAR(S, element_bytes)].min;
-  Reach src(step.scalars[MODELLIB_SCALAR(S, src_base)]);
-  Reach dst(step.scalars[MODELLIB_SCALAR(S, dst_base)]);
+  for (const size_t at : {MODELLIB_SCALAR(S, src_elements), MODELLIB_SCALAR(S, dst_elements)}) {
+    const auto elements = step.scalars[at];
+    if (elements.min != elements.max || !in_range(elements, 0, kMaxElements)) {
+      return range_error(kName, "elements (static)", elements, 0, kMaxElements);
+    }
+  }
   int64_t count = 1, walk = 1;
   for (size_t d = 0; d < kCopyDims; ++d) {
     const auto extent = step.scalars[MODELLIB_SCALAR(S, extent) + d];
@@ -307,15 +348,22 @@ absl::Status validate_copy(const runtime::StepView& step) {
       return range_error(kName, "extent", extent, 0, kMaxElements);
     count = checked_product(count, extent.max);
     walk = checked_product(walk, std::max<int64_t>(1, extent.max));
-    src.add(extent, step.scalars[MODELLIB_SCALAR(S, src_stride) + d]);
-    dst.add(extent, step.scalars[MODELLIB_SCALAR(S, dst_stride) + d]);
   }
   if (walk > kMaxElements) return absl::InvalidArgumentError("cpu.copy: too many elements");
-  if (!src.fits(step.input_bytes[0], bytes))
+  const WalkRange src =
+      walk_range(step, MODELLIB_SCALAR(S, src_base), MODELLIB_SCALAR(S, src_stride));
+  const WalkRange dst =
+      walk_range(step, MODELLIB_SCALAR(S, dst_base), MODELLIB_SCALAR(S, dst_stride));
+  if (!is_safe(src, step.scalars[MODELLIB_SCALAR(S, src_elements)].max, bytes,
+               step.input_bytes[0])) {
     return operand_error(kName, "the input", step.input_bytes[0]);
+  }
   // Each element is written once.
-  if (!dst.fits(step.output_bytes[0], bytes) || !dense_fits({count}, bytes, step.output_bytes[0]))
+  if (!is_safe(dst, step.scalars[MODELLIB_SCALAR(S, dst_elements)].max, bytes,
+               step.output_bytes[0]) ||
+      !dense_fits({count}, bytes, step.output_bytes[0])) {
     return operand_error(kName, "the output", step.output_bytes[0]);
+  }
   if (!in_range(step.chunks, 0, int64_t{1} << 31)) {
     return range_error(kName, "chunks", step.chunks, 0, int64_t{1} << 31);
   }
@@ -330,6 +378,10 @@ void run_copy(const runtime::KernelArgs& args, int64_t chunk) {
   const int64_t begin = chunk * s.units_per_chunk;
   const int64_t end = std::min(copy_units(s), begin + s.units_per_chunk);
   if (begin >= end) return;
+  if (!stays_inside(s.src_base, s.extent, s.src_stride, s.src_elements, *args.fault) ||
+      !stays_inside(s.dst_base, s.extent, s.dst_stride, s.dst_elements, *args.fault)) {
+    return;
+  }
   with_type(s.element_bytes, [&](auto t) {
     using T = decltype(t);
     const T* src = reinterpret_cast<const T*>(args.buffers[1]);

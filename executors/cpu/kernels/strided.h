@@ -18,6 +18,11 @@ inline constexpr int kCopyDims = 8;
 // and may be 0 (in the source) or negative. The kernel runs any order of dimensions; it is fast
 // when plan_copy made it. chunks = ceil(outer * ceil(extent[6] / tile_rows) / units_per_chunk),
 // outer = product of extent[0…5].
+//
+// Base, extents and strides that vary may only together stay inside an operand: a flip of n
+// elements starts at n - 1 and steps by -1. With src_elements or dst_elements, which lie in the
+// operand, each run checks them, and reports an index out of range; without, the plan is refused
+// unless they stay inside at all their values.
 struct CopyScalars {
   int64_t element_bytes = 4;  // 1, 2, 4 or 8; static
   int64_t tile_rows = 32;     // rows of dimension 6 that make a unit of work
@@ -27,6 +32,8 @@ struct CopyScalars {
   int64_t src_stride[kCopyDims] = {};
   int64_t dst_base = 0;
   int64_t dst_stride[kCopyDims] = {};
+  int64_t src_elements = 0;  // static
+  int64_t dst_elements = 0;
 };
 
 // A copy of `extents` (any rank up to 8) with these strides, its dimensions merged and put in the

@@ -1,5 +1,7 @@
 #include "modellib/executors/cpu/kernels/strided.h"
 
+#include <cstddef>
+#include <cstdint>
 #include <numeric>
 #include <random>
 
@@ -210,6 +212,89 @@ TEST(Copy, RefusesWhatLeavesItsOperands) {
   bad = good;
   bad.tile_rows = 0;
   EXPECT_NE(status(bad, 15, 15), "OK");
+}
+
+// A flip of n elements of ten, n in 1..10, of which this run has seven.
+struct Flip {
+  CopyScalars scalars = plan_copy(4, {7}, {-1}, {1}, 6);
+  Flip() { scalars.src_elements = scalars.dst_elements = 10; }
+
+  void fill(KernelCase& k) const {
+    k.set_scalars(scalars);
+    for (const int64_t s : k.scalars) k.ranges.push_back({s, s});
+    k.ranges[offsetof(CopyScalars, extent[7]) / sizeof(int64_t)] = {1, 10};
+    k.ranges[offsetof(CopyScalars, src_base) / sizeof(int64_t)] = {0, 9};
+    k.chunks = copy_chunks(scalars);
+    k.add_output<int32_t>(10);
+    k.add_input(counted<int32_t>(10));
+  }
+};
+
+TEST(Copy, StepsBackFromWhereItStarts) {
+  KernelCase k;
+  Flip().fill(k);
+  const absl::Status run = k.run(kCopy);
+  ASSERT_TRUE(run.ok()) << run;
+  EXPECT_EQ(k.fault.code(), runtime::Fault::kNone);
+  const auto x = counted<int32_t>(10), y = k.output<int32_t>(0);
+  for (size_t i = 0; i < 7; ++i) EXPECT_EQ(y[i], x[6 - i]);
+}
+
+TEST(Copy, ReportsWhatLeavesItsOperands) {
+  const auto reported = [](auto change) {
+    Flip flip;
+    change(flip.scalars);
+    KernelCase k;
+    flip.fill(k);
+    const absl::Status run = k.run(kCopy);
+    EXPECT_TRUE(run.ok()) << run;
+    EXPECT_EQ(k.fault.code(), runtime::Fault::kIndexOutOfRange);
+    EXPECT_EQ(k.fault.limit(), 10);
+    for (const int32_t y : k.output<int32_t>(0)) {
+      EXPECT_EQ(y, static_cast<int32_t>(0xCDCDCDCD));  // nothing was moved
+    }
+    return k.fault.value();
+  };
+  EXPECT_EQ(reported([](CopyScalars& s) { s.src_base = 5; }), -1);
+  EXPECT_EQ(reported([](CopyScalars& s) { s.src_base = 10; }), 10);
+  EXPECT_EQ(reported([](CopyScalars& s) { s.dst_base = 4; }), 10);
+  EXPECT_EQ(reported([](CopyScalars& s) { s.src_base = INT64_MAX; }), INT64_MAX);
+  EXPECT_EQ(reported([](CopyScalars& s) { s.src_base = INT64_MIN; }), INT64_MIN);
+  reported([](CopyScalars& s) { s.src_stride[7] = INT64_MIN; });
+  reported([](CopyScalars& s) { s.dst_stride[7] = INT64_MAX; });
+  reported([](CopyScalars& s) { s.src_stride[0] = INT64_MAX; });  // never taken
+}
+
+TEST(Copy, RefusesElementsThatItsOperandsLack) {
+  const auto status = [](auto change) {
+    Flip flip;
+    change(flip.scalars);
+    KernelCase k;
+    flip.fill(k);
+    return k.validate(validate_copy).ToString();
+  };
+  EXPECT_EQ(status([](CopyScalars&) {}), "OK");
+  EXPECT_EQ(status([](CopyScalars& s) { s.dst_elements = 0; }), "OK");
+  EXPECT_THAT(status([](CopyScalars& s) { s.src_elements = 0; }), HasSubstr("the input"));
+  EXPECT_THAT(status([](CopyScalars& s) { s.src_elements = 11; }), HasSubstr("the input"));
+  EXPECT_THAT(status([](CopyScalars& s) {
+                s.dst_base = 1;  // beyond the end for ten, if not for seven
+                s.dst_elements = 11;
+              }),
+              HasSubstr("the output"));
+  EXPECT_THAT(status([](CopyScalars& s) { s.src_elements = -1; }), HasSubstr("elements"));
+  EXPECT_THAT(status([](CopyScalars& s) { s.dst_elements = INT64_MAX; }), HasSubstr("elements"));
+  // What does not vary is known when the plan is loaded.
+  KernelCase fixed;
+  Flip().fill(fixed);
+  fixed.ranges.clear();
+  EXPECT_TRUE(fixed.validate(validate_copy).ok());
+  fixed.scalars[offsetof(CopyScalars, src_base) / sizeof(int64_t)] = 5;
+  EXPECT_THAT(fixed.validate(validate_copy).ToString(), HasSubstr("the input"));
+  KernelCase varying;
+  Flip().fill(varying);
+  varying.ranges[offsetof(CopyScalars, src_elements) / sizeof(int64_t)] = {0, 10};
+  EXPECT_THAT(varying.validate(validate_copy).ToString(), HasSubstr("elements"));
 }
 
 int64_t reference_pad(PadMode mode, int64_t i, int64_t n) {
