@@ -92,10 +92,16 @@ void SequenceLowering::add_copy(const Place& from, const Place& to, const Dim& b
 absl::StatusOr<bool> SequenceLowering::make_view(const Graph::Node& node) {
   const absl::optional<View> view = view_of(graph_, node);
   if (!view.has_value()) return false;
-  Place place = place_of(node.inputs[static_cast<size_t>(view->input)]);
+  const ValueId source = node.inputs[static_cast<size_t>(view->input)];
+  Place place = place_of(source);
   place.offset += view->byte_offset;
   MODELLIB_ASSIGN_OR_RETURN(const int64_t bytes, context_.max_bytes(graph_.type(node.output(0))));
   if (!is_addressable(context_.buffers.resolve(place), bytes)) return false;
+  // Any other view has all bytes: where its extents don't show it, a constraint holds them equal.
+  const bool cuts = node.op->name == "slice" &&
+                    !are_equal_within(byte_size(graph_.type(node.output(0))),
+                                      byte_size(graph_.type(source)), context_.ranges);
+  is_cut_[static_cast<size_t>(node.output(0))] = cuts || is_cut_[static_cast<size_t>(source)];
   at(node.output(0)) = std::move(place);
   return true;
 }
@@ -114,7 +120,7 @@ absl::StatusOr<bool> SequenceLowering::make_parts(const Graph::Node& node) {
   for (size_t i = 0; i < offsets->size(); ++i) {
     const Place from = place_of(node.inputs[i]);
     const Place to = {whole, (*offsets)[i], {}};
-    if (can_move(from, bytes[i], to)) {
+    if (can_move(node.inputs[i], from, bytes[i], to)) {
       put_inside(from.buffer, to);
     } else {
       add_copy(from, to, byte_size(graph_.type(node.inputs[i])), bytes[i],
@@ -235,8 +241,10 @@ bool SequenceLowering::fits(int buffer, const Place& where) {
   return ok;
 }
 
-bool SequenceLowering::can_move(const Place& from, int64_t bytes, const Place& to) {
+bool SequenceLowering::can_move(ValueId value, const Place& from, int64_t bytes, const Place& to) {
   if (from.buffer == kNoBuffer || from.offset != 0 || !from.strides.empty()) return false;
+  // Whoever writes the buffer writes all that it was made for.
+  if (is_cut_[static_cast<size_t>(value)]) return false;
   const StepBuffer& b = context_.buffers[from.buffer];
   return b.space == fb::Space::Arena && b.home == sequence_.id && b.inside.buffer == kNoBuffer &&
          b.bytes == bytes && first_writer_.contains(from.buffer) && fits(from.buffer, to);
@@ -316,7 +324,8 @@ absl::Status SequenceLowering::reach(const std::vector<Target>& targets) {
   for (const bool holds_content : {true, false}) {
     for (const Wish& w : wishes) {
       if (w.target.holds_content != holds_content) continue;
-      const bool moves = !w.target.by_copy && can_move(w.from, w.max_bytes, w.target.to) &&
+      const bool moves = !w.target.by_copy &&
+                         can_move(w.target.value, w.from, w.max_bytes, w.target.to) &&
                          (!holds_content || can_overwrite(w.target.to, w.from.buffer));
       if (moves) {
         put_inside(w.from.buffer, w.target.to);

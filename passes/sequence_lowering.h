@@ -31,7 +31,10 @@ struct Target {
 class SequenceLowering {
  public:
   SequenceLowering(LoweringContext& context, const Graph& graph, int loop_depth)
-      : context_(context), graph_(graph), places_(graph.values().size()) {
+      : context_(context),
+        graph_(graph),
+        places_(graph.values().size()),
+        is_cut_(graph.values().size()) {
     sequence_.id = context.sequences++;
     sequence_.loop_depth = loop_depth;
   }
@@ -74,8 +77,9 @@ class SequenceLowering {
                         std::string name) const;
   // Whether all of the buffer, as its steps name it, can be named where it would lie.
   bool fits(int buffer, const Place& where);
-  // Whether what lies at `from`, so many bytes, is a buffer of this sequence that can be put there.
-  bool can_move(const Place& from, int64_t bytes, const Place& to);
+  // Whether the value, which lies at `from`, at most so many bytes, is all of a buffer of this
+  // sequence that can be put there.
+  bool can_move(ValueId value, const Place& from, int64_t bytes, const Place& to);
   bool can_overwrite(const Place& content, int buffer);
   void put_inside(int buffer, const Place& where);
 
@@ -84,6 +88,9 @@ class SequenceLowering {
   StepSequence sequence_;
   std::vector<LoweredStep> prologue_;  // copies of contents that are replaced later
   std::vector<Place> places_;          // by ValueId
+  // By ValueId: a view that may have fewer bytes than what its buffer was made for, even where the
+  // largest extents are the same.
+  std::vector<bool> is_cut_;
   // By buffer that lies in no other: the steps that touch it, ascending.
   absl::flat_hash_map<int, std::vector<int>> users_;
   absl::flat_hash_map<int, int> first_writer_;  // by buffer

@@ -183,6 +183,36 @@ TEST(FreeExtents, SlicesBeyondTheEndAreRefused) {
   }
 }
 
+// The view is as large as what it is cut from at the largest extents alone: computed in its place,
+// the rest would be written behind the caller's memory.
+TEST(FreeExtents, NothingIsWrittenBehindAnOutputThatIsAView) {
+  for (const bool joins : {false, true}) {
+    const std::string last = joins ? "v = slice(y) {starts: [0], limits: [m]}\n"
+                                     "  return z = concat(c, v) {axis: 0}"
+                                   : "return z = slice(y) {starts: [0], limits: [m]}";
+    const std::string text =
+        absl::StrCat("graph \"g\" (x: f32[n], k: f32[m]", joins ? ", c: f32[2]" : "",
+                     ") {\n  dim n in 0..8\n  dim m in 0..8\n  y = relu(x)\n  ", last, "\n}");
+    check(text, {{{"n", 8}, {"m", 8}}, {{"n", 8}, {"m", 3}}, {{"n", 5}, {"m", 0}}});
+    const auto program = compile_for_cpu(graph_of(text));
+    ASSERT_TRUE(program.ok()) << program.status();
+    const auto session = runtime::Session::create(program->executable);
+    ASSERT_TRUE(session.ok()) << session.status();
+    const runtime::EntryId entry(0);
+    ASSERT_TRUE((*session)->bind_input(entry, 0, ones({8})).ok());
+    ASSERT_TRUE((*session)->bind_input(entry, 1, ones({3})).ok());
+    if (joins) ASSERT_TRUE((*session)->bind_input(entry, 2, ones({2})).ok());
+    const size_t count = joins ? 5 : 3;
+    std::vector<float> memory(16, 7);
+    ASSERT_TRUE((*session)->bind_output(entry, 0, memory.data(), count * sizeof(float)).ok());
+    const absl::Status status = (*session)->run(entry);
+    ASSERT_TRUE(status.ok()) << status;
+    for (size_t i = 0; i < memory.size(); ++i) {
+      EXPECT_EQ(memory[i], i < count ? 1 : 7) << i << (joins ? ", joined" : "");
+    }
+  }
+}
+
 // ---- Where kernels once took another way than the reference.
 
 // One part lies in the whole, the other has no bytes.
