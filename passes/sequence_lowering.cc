@@ -96,7 +96,9 @@ absl::StatusOr<bool> SequenceLowering::make_view(const Graph::Node& node) {
   Place place = place_of(source);
   place.offset += view->byte_offset;
   MODELLIB_ASSIGN_OR_RETURN(const int64_t bytes, context_.max_bytes(graph_.type(node.output(0))));
-  if (!is_addressable(context_.buffers.resolve(place), bytes)) return false;
+  const Place resolved = context_.buffers.resolve(place);
+  if (!is_addressable(resolved, bytes)) return false;
+  parts_[resolved.buffer].push_back({place, bytes});
   // Any other view has all bytes: where its extents don't show it, a constraint holds them equal.
   const bool cuts = node.op->name == "slice" &&
                     !are_equal_within(byte_size(graph_.type(node.output(0))),
@@ -229,15 +231,18 @@ bool SequenceLowering::fits(int buffer, const Place& where) {
   const Place target = context_.buffers.resolve(where);
   if (!is_addressable(target, context_.buffers[buffer].bytes)) return false;
   bool ok = true;
+  const auto check = [&](const Place& place, int64_t bytes) {
+    Place resolved = context_.buffers.resolve(place);
+    if (resolved.buffer != buffer) return;
+    resolved.offset += target.offset;
+    resolved.strides.insert(resolved.strides.end(), target.strides.begin(), target.strides.end());
+    ok = ok && is_addressable(resolved, bytes);
+  };
   for (int user : users_[buffer]) {
-    for_each_operand(step(user), [&](const Place& place, int64_t bytes, bool) {
-      Place resolved = context_.buffers.resolve(place);
-      if (resolved.buffer != buffer) return;
-      resolved.offset += target.offset;
-      resolved.strides.insert(resolved.strides.end(), target.strides.begin(), target.strides.end());
-      ok = ok && is_addressable(resolved, bytes);
-    });
+    for_each_operand(step(user),
+                     [&](const Place& place, int64_t bytes, bool) { check(place, bytes); });
   }
+  for (const Part& part : parts_[buffer]) check(part.place, part.bytes);
   return ok;
 }
 
@@ -255,12 +260,19 @@ void SequenceLowering::put_inside(int buffer, const Place& where) {
   const int written = first_writer_.at(buffer);  // by value: the insertion may move the table
   int& writer = first_writer_.try_emplace(where.buffer, written).first->second;
   writer = std::min(writer, first_writer_.at(buffer));
+  const int root = context_.buffers.resolve(where).buffer;
   const std::vector<int> moved = std::move(users_[buffer]);
   users_.erase(buffer);
-  std::vector<int>& users = users_[context_.buffers.resolve(where).buffer];
+  std::vector<int>& users = users_[root];
   std::vector<int> all;
   std::set_union(users.begin(), users.end(), moved.begin(), moved.end(), std::back_inserter(all));
   users = std::move(all);
+  std::vector<Part> inner = std::move(parts_[buffer]);
+  parts_.erase(buffer);
+  inner.push_back({{buffer, 0, {}}, context_.buffers[buffer].bytes});
+  std::vector<Part>& around = parts_[root];
+  around.insert(around.end(), std::make_move_iterator(inner.begin()),
+                std::make_move_iterator(inner.end()));
 }
 
 // Whether nobody wants the content any more when the first step writes the buffer, which would lie

@@ -65,6 +65,12 @@ class SequenceLowering {
   std::string describe(const Graph::Node& node) const;
 
  private:
+  // A view in a buffer, or another buffer there. Steps that come later may read it.
+  struct Part {
+    Place place;
+    int64_t bytes;
+  };
+
   Place& at(ValueId id) { return places_[static_cast<size_t>(id)]; }
   LoweredStep& step(int id) { return sequence_.steps[static_cast<size_t>(id)]; }
 
@@ -75,7 +81,7 @@ class SequenceLowering {
 
   LoweredStep copy_step(const Place& from, const Place& to, const Dim& bytes, int64_t max_bytes,
                         std::string name) const;
-  // Whether all of the buffer, as its steps name it, can be named where it would lie.
+  // Whether all of the buffer, as its steps and views name it, can be named where it would lie.
   bool fits(int buffer, const Place& where);
   // Whether the value, which lies at `from`, at most so many bytes, is all of a buffer of this
   // sequence that can be put there.
@@ -93,7 +99,8 @@ class SequenceLowering {
   std::vector<bool> is_cut_;
   // By buffer that lies in no other: the steps that touch it, ascending.
   absl::flat_hash_map<int, std::vector<int>> users_;
-  absl::flat_hash_map<int, int> first_writer_;  // by buffer
+  absl::flat_hash_map<int, std::vector<Part>> parts_;  // by buffer that lies in no other
+  absl::flat_hash_map<int, int> first_writer_;         // by buffer
 };
 
 }  // namespace modellib

@@ -229,6 +229,27 @@ TEST(EqualsReference, APastOfNothing) {
         {{}}, {ones({256, 256}), ones({256, 256}), ones({256, 1}), ones({2, 256}), ones({0, 256})});
 }
 
+// What is cut from a part is read from where the part lies, which must be aligned for it as well.
+TEST(EqualsReference, APartOfWhichAPartIsAnOutput) {
+  check(R"(graph "g" (x: f32[3], c: f32[1]) {
+      p = relu(x)
+      v = slice(p) {starts: [0], limits: [2]}
+      w = concat(c, p) {axis: 0}
+      return v, w
+    })",
+        {{}});
+  // Each trip's number could lie there, both together could not.
+  check(R"(graph "g" (x: f32[2], c: f32[1]) {
+      p = scan(x) {body: graph "b" (i: i64[], row: f32[]) {
+          return y = relu(row)
+        }, trips: [2], xs: 1}
+      v = concat(p, c) {axis: 0}
+      w = concat(c, v) {axis: 0}
+      return w, p
+    })",
+        {{}});
+}
+
 TEST(EqualsReference, EachRowItsOwnExponent) {
   check(R"(graph "g" (x: f32[3,4], e: f32[3,1]) { return y = pow(x, e) })", {{}},
         {*Tensor::of<float>({3, 4}, {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12}),
