@@ -19,6 +19,14 @@ struct Access {
   bool operator==(const Access&) const = default;
 };
 
+// Whether the step is a collective, or has one in its bodies.
+bool meets_other_ranks(const LoweredStep& step) {
+  if (absl::StartsWith(step.recipe.kernel, "comm.")) return true;
+  return std::any_of(step.bodies.begin(), step.bodies.end(), [](const StepSequence& body) {
+    return std::any_of(body.steps.begin(), body.steps.end(), meets_other_ranks);
+  });
+}
+
 // A sequence as the scheduler sees it.
 class SequenceProblem {
  public:
@@ -139,11 +147,12 @@ class SequenceProblem {
            buffers_[place.buffer].inside.buffer == kNoBuffer;
   }
 
-  // All ranks make them in one order.
+  // All ranks make them in one order. Those of a body run on the lane of its control step, so the
+  // edges also make that lane and the one of the others wait for each other.
   void order_collectives() {
     int previous = -1;
     for (size_t s = 0; s < sequence_.steps.size(); ++s) {
-      if (!absl::StartsWith(sequence_.steps[s].recipe.kernel, "comm.")) continue;
+      if (!meets_other_ranks(sequence_.steps[s])) continue;
       if (previous >= 0) problem_.edges.emplace_back(previous, static_cast<int>(s));
       previous = static_cast<int>(s);
     }

@@ -41,6 +41,7 @@
 namespace modellib {
 namespace {
 
+using ::testing::Contains;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
@@ -677,6 +678,45 @@ TEST(CpuPlans, AnUpdateOfNoRowsIsNothing) {
                                   *Tensor::zeros(DType::kF32, {0, 1, 4}),
                                   Tensor::scalar<int64_t>(1), *Tensor::zeros(DType::kI64, {0})});
   EXPECT_TRUE(got.ok()) << got.status();
+}
+
+// Nothing but the order of the collectives holds these steps back, and ranks must agree on it.
+TEST(CpuPlans, CollectivesOfALoopOrBranchStandInTheOrderOfAll) {
+  const char* const loop = R"(scan(y) {
+      body: graph "body" (i: i64[], s: f32[4]) { return t = all_reduce(s) },
+      trips: [3], carries: 1})";
+  const char* const branch_with_a_loop = R"(cond(p, y, y) {
+      then_branch: graph "then" (s: f32[4]) {
+        return t = scan(s) {
+          body: graph "body" (i: i64[], u: f32[4]) { return v = all_reduce(u) },
+          trips: [3], carries: 1}
+      },
+      else_branch: graph "else" (s: f32[4]) { return t = neg(s) },
+      then_operands: 1})";
+  for (const char* const control : {loop, branch_with_a_loop}) {
+    const auto graph =
+        parse_graph(absl::StrCat("graph \"g\" (p: bool[], x: f32[4], y: f32[4], z: f32[4]) {\n"
+                                 "  a = all_reduce(x)\n  b = ",
+                                 control, "\n  c = all_reduce(z)\n  return a, b, c\n}"),
+                    builtin_ops());
+    ASSERT_TRUE(graph.ok()) << graph.status();
+    const auto program = compile_for_cpu(*graph);
+    ASSERT_TRUE(program.ok()) << program.status();
+    const fb::PlanT& plan = program->compiled.lowered.plan;
+    std::vector<const fb::StepT*> chain;
+    for (const auto& step : plan.entries[0]->sequences[0]->steps) {
+      if (!step->sequences.empty() || plan.kernels[step->kernel] == "comm.all_reduce") {
+        chain.push_back(step.get());
+      }
+    }
+    ASSERT_EQ(chain.size(), 3u);
+    EXPECT_FALSE(chain[1]->sequences.empty()) << "the order of the graph";
+    for (size_t i = 1; i < chain.size(); ++i) {
+      EXPECT_NE(chain[i]->lane, chain[i - 1]->lane);
+      ASSERT_EQ(chain[i - 1]->signals.size(), 1u) << i;
+      EXPECT_THAT(chain[i]->waits, Contains(chain[i - 1]->signals[0])) << i;
+    }
+  }
 }
 
 // The work of a row is more than a number can say.
