@@ -1,5 +1,6 @@
 #include "modellib/ops/control_support.h"
 
+#include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
 #include "modellib/graph/status_macros.h"
 #include "modellib/ops/gradients.h"
@@ -57,8 +58,11 @@ std::vector<Value> region_gradient(GraphBuilder& builder, const Graph& region,
     if (is_real(v.dtype())) real.push_back(v);
   }
   std::vector<Value> gradients = vjp(builder, outputs, output_gradients, real);
+  // A value that is several inputs has one gradient, which counts at the first of them.
+  absl::flat_hash_set<ValueId> seen;
   for (size_t i = 0; i < real.size(); ++i) {
-    if (gradients[i].is_null()) gradients[i] = zeros_like(real[i]);
+    const bool counted = !gradients[i].is_null() && !seen.insert(real[i].id()).second;
+    if (gradients[i].is_null() || counted) gradients[i] = zeros_like(real[i]);
   }
   return gradients;
 }

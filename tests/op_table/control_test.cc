@@ -183,6 +183,23 @@ TEST(Scan, IsDifferentiableByCarriesSlicesAndCaptures) {
                    *random_tensor(DType::kF64, {4, 2}, -1, 1, "xs")});
 }
 
+// As graphs from files and inlined ones have it: bodies that were built here capture a value once.
+TEST(Scan, CountsOnceWhatItsBodyTakesTwice) {
+  GraphBuilder inner(builtin_ops(), "body");
+  inner.input("i", {DType::kI64, {}});
+  const Value carry = inner.input("c", f64({2}));
+  const Value factor = inner.input("a", f64({2})), term = inner.input("b", f64({2}));
+  inner.output("next", carry * factor + term);
+  const auto body = inner.build();
+  ASSERT_TRUE(body.ok()) << body.status();
+  GraphBuilder b(builtin_ops());
+  const Value h = b.input("h", f64({2})), w = b.input("w", f64({2}));
+  const Attributes attributes =
+      Attributes::of(ScanAttributes{.body = *body, .trips = {2}, .carries = 1});
+  const Value last = b.emit_one("scan", {h, w, w}, attributes);
+  check_gradients(b, reduce_sum(last), {h, w}, {numbers({0.3, -0.7}), numbers({0.5, -1.2})});
+}
+
 TEST(Scan, DrawsOtherRandomNumbersInEachTripAndTheSameInItsGradient) {
   GraphBuilder b(builtin_ops());
   const Value x = b.input("x", f64({}));
