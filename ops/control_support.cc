@@ -9,19 +9,6 @@
 
 namespace modellib {
 
-absl::Status require_type(InferenceContext& c, const TensorType& expected, const TensorType& got,
-                          const std::string& what) {
-  if (expected.dtype != got.dtype || expected.rank() != got.rank()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(what, " must be ", to_string(expected), ", is ", to_string(got)));
-  }
-  for (size_t d = 0; d < got.shape.size(); ++d) {
-    MODELLIB_RETURN_IF_ERROR(
-        c.require_equal(expected.shape[d], got.shape[d], absl::StrCat(what, ", axis ", d)));
-  }
-  return absl::OkStatus();
-}
-
 absl::Status require_region(InferenceContext& c, const GraphRef& region, absl::string_view name,
                             absl::Span<const TensorType> inputs) {
   if (region == nullptr) return absl::InvalidArgumentError(absl::StrCat(name, " is missing"));

@@ -9,10 +9,6 @@
 
 namespace modellib {
 
-// InvalidArgument unless the types agree; free dimensions give constraints. `what` names the
-// second.
-absl::Status require_type(InferenceContext& c, const TensorType& expected, const TensorType& got,
-                          const std::string& what);
 // The region must exist and take operands of these types.
 absl::Status require_region(InferenceContext& c, const GraphRef& region, absl::string_view name,
                             absl::Span<const TensorType> inputs);

@@ -29,9 +29,8 @@ absl::Status infer(InferenceContext& c) {
   const TensorType& result = inner.outputs[0];
   MODELLIB_RETURN_IF_ERROR(require_vector(c, 2, c.input(1).shape[0], "bias"));
   if (c.has(2)) MODELLIB_RETURN_IF_ERROR(require_same_dtype(c, 0, 2));
-  if (c.has(3) && !(c.input(3) == result)) {
-    return absl::InvalidArgumentError(absl::StrCat("residual must be ", to_string(result)));
-  }
+  // Of extents that are equal once they are bound, passes may leave either.
+  if (c.has(3)) MODELLIB_RETURN_IF_ERROR(require_type(c, result, c.input(3), "residual"));
   c.outputs = inner.outputs;
   return absl::OkStatus();
 }

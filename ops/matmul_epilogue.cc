@@ -30,8 +30,9 @@ absl::Status infer(InferenceContext& c) {
       return s;
     }
   }
-  if (c.has(3) && !(c.input(3) == result)) {
-    return absl::InvalidArgumentError(absl::StrCat("residual must be ", to_string(result)));
+  // Of extents that are equal once they are bound, passes may leave either.
+  if (c.has(3)) {
+    if (absl::Status s = require_type(c, result, c.input(3), "residual"); !s.ok()) return s;
   }
   c.outputs = inner.outputs;
   return absl::OkStatus();

@@ -74,6 +74,19 @@ absl::Status require_rank(const InferenceContext& c, int operand, int rank) {
                                          : expected(c, operand, absl::StrCat("of rank ", rank));
 }
 
+absl::Status require_type(InferenceContext& c, const TensorType& expected, const TensorType& got,
+                          const std::string& what) {
+  if (expected.dtype != got.dtype || expected.rank() != got.rank()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(what, " must be ", to_string(expected), ", is ", to_string(got)));
+  }
+  for (size_t d = 0; d < got.shape.size(); ++d) {
+    MODELLIB_RETURN_IF_ERROR(
+        c.require_equal(expected.shape[d], got.shape[d], absl::StrCat(what, ", axis ", d)));
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<int> normal_axis(int64_t axis, int rank) {
   if (axis < -rank || axis >= rank) {
     return absl::InvalidArgumentError(absl::StrCat("axis ", axis, " of a tensor of rank ", rank));

@@ -40,6 +40,10 @@ absl::Status require_dtype(const InferenceContext& c, int operand, DType dtype);
 absl::Status require_integer(const InferenceContext& c, int operand);
 absl::Status require_same_dtype(const InferenceContext& c, int a, int b);
 absl::Status require_rank(const InferenceContext& c, int operand, int rank);
+// InvalidArgument unless the types agree; free dimensions give constraints. `what` names the
+// second.
+absl::Status require_type(InferenceContext& c, const TensorType& expected, const TensorType& got,
+                          const std::string& what);
 
 // Axis counted from the front; InvalidArgument unless -rank <= axis < rank.
 absl::StatusOr<int> normal_axis(int64_t axis, int rank);

@@ -44,6 +44,21 @@ TEST(MatmulEpilogue, ThroughAReshapeThatKeepsTheColumns) {
   testing::expect_same_meaning(before, after, 1e-6);
 }
 
+// What is decomposed in between may name an extent by another symbol than the residual does.
+TEST(MatmulEpilogue, AResidualWithSymbolsOfItsOwn) {
+  const GraphRef product = testing::graph_of(R"(graph "g" (x: f32[n,3], w: f32[3,4], r: f32[m,4]) {
+      return y = matmul_epilogue(x, w, _, r)
+    })");
+  ASSERT_NE(product, nullptr);
+  EXPECT_EQ(product->constraints().size(), 1u);  // n == m
+  const GraphRef convolution =
+      testing::graph_of(R"(graph "g" (x: f32[n,3,5,5], w: f32[4,3,1,1], r: f32[m,4,5,5]) {
+      return y = conv_epilogue(x, w, _, r)
+    })");
+  ASSERT_NE(convolution, nullptr);
+  EXPECT_EQ(convolution->constraints().size(), 1u);
+}
+
 TEST(MatmulEpilogue, NothingToDo) {
   const testing::FakeBackend backend = device();
   // Somebody else reads the product.
