@@ -6,8 +6,10 @@
 
 #include "modellib/graph/op_def.h"
 #include "modellib/graph/status_macros.h"
+#include "modellib/ops/activations.h"
 #include "modellib/ops/conv.h"
 #include "modellib/ops/matmul.h"
+#include "modellib/ops/pointwise.h"
 #include "modellib/passes/rebuild.h"
 #include "modellib/passes/recast.h"
 
@@ -20,6 +22,7 @@ struct Entry {
   const char* op;
   Precision precision;
   uint32_t operands;
+  int mask = -1;  // the operand that is added to scores, if it is no bool
 };
 constexpr uint32_t bits(std::initializer_list<int> operands) {
   uint32_t set = 0;
@@ -27,8 +30,8 @@ constexpr uint32_t bits(std::initializer_list<int> operands) {
   return set;
 }
 constexpr Entry kTable[] = {
-    {"attention", Precision::kNarrow, bits({0, 1, 2, 3})},             // not lengths, key
-    {"attention_grad", Precision::kNarrow, bits({0, 1, 2, 3, 4, 6})},  // not lse, lengths, key
+    {"attention", Precision::kNarrow, bits({0, 1, 2, 3}), 3},             // not lengths, key
+    {"attention_grad", Precision::kNarrow, bits({0, 1, 2, 3, 4, 6}), 6},  // not lse, lengths, key
     {"conv", Precision::kNarrow, bits({0, 1})},
     {"conv_filter_gradient", Precision::kNarrow, bits({0, 1})},
     {"conv_input_gradient", Precision::kNarrow, bits({0, 1})},
@@ -63,6 +66,15 @@ bool rounds(const RebuildSite& site, const Entry& entry) {
   return false;
 }
 
+// A mask whose finite numbers stay finite in the narrow type. The least f32, with which models hide
+// keys, would become -inf, and a row that sees no key NaN; what is infinite stays so.
+Value in_range(Value mask, DType narrow) {
+  const double largest = narrow == DType::kF16 ? 65504.0 : 0x1.FEp127;
+  const Value finite = is_finite(mask);
+  const Value cut = clamp(mask, {.min = -largest, .max = largest});
+  return where(finite, cut, mask);
+}
+
 absl::StatusOr<GraphRef> open_composites(const GraphRef& graph, PassContext& context) {
   return rebuild(*graph, context.registry(),
                  [&](RebuildSite& site) -> std::optional<std::vector<Value>> {
@@ -83,6 +95,11 @@ absl::StatusOr<GraphRef> autocast(const GraphRef& graph, PassContext& context, D
                    if (entry == nullptr || entry->precision != Precision::kNarrow ||
                        !rounds(site, *entry) || !context.may_rewrite()) {
                      return std::nullopt;
+                   }
+                   const auto mask = static_cast<size_t>(entry->mask);
+                   if (entry->mask >= 0 && mask < site.inputs.size() &&
+                       !site.inputs[mask].is_null() && site.inputs[mask].dtype() == DType::kF32) {
+                     site.inputs[mask] = in_range(site.inputs[mask], narrow);
                    }
                    return emit_recast(site, [&](int i) {
                      const DType own = site.in(i).dtype();

@@ -62,12 +62,26 @@ TEST(Autocast, StatisticsOfAttentionStay) {
     })";
   testing::expect_pass("autocast-bf16", input,
                        R"(graph "g" (q: f32[1,2,3,4], m: f32[3,3], n: i64[1]) {
+      finite = is_finite(m)
+      cut = clamp(m) {min: -3.3895313892515355e+38, max: 3.3895313892515355e+38}
+      within = where(finite, cut, m)
       q16 = cast(q) {dtype: bf16}
-      m16 = cast(m) {dtype: bf16}
+      m16 = cast(within) {dtype: bf16}
       y16, lse = attention(q16, q16, q16, m16, n)
       y = cast(y16)
       return y, lse
     })");
+}
+
+// The least f32s are -inf in bf16 and f16: a row that is hidden with them throughout would become
+// NaN.
+TEST(Autocast, AMaskOfTheLeastNumberStaysFinite) {
+  const GraphRef masked = testing::graph_of(R"(graph "g" (q: f32[1,1,2,4]) {
+      m = constant() {value: f32[2,2] [0, -3.4e+38, -3.4e+38, -3.4e+38]}
+      y, lse = attention(q, q, q, m) {nan_where_blind: true}
+      return y
+    })");
+  testing::expect_same_meaning(masked, testing::after({"autocast-bf16"}, masked), 0.3);
 }
 
 // The gates are products; what is between them is not.
