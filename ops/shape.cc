@@ -204,7 +204,14 @@ absl::Status infer_slice(InferenceContext& c) {
       MODELLIB_RETURN_IF_ERROR(c.require_at_most(s.step > 0 ? s.limit : s.start + 1, in[d],
                                                  absl::StrCat("a slice of axis ", d)));
     }
-    if (!s.start.is_static() || !s.limit.is_static()) continue;
+    if (!s.start.is_static() || !s.limit.is_static()) {
+      // Whatever the bound that is free may be, nothing lies before the first element.
+      MODELLIB_RETURN_IF_ERROR(
+          s.step > 0
+              ? c.require_at_most(0, s.start, absl::StrCat("the start of a slice of axis ", d))
+              : c.require_at_most(-1, s.limit, absl::StrCat("the limit of a slice of axis ", d)));
+      continue;
+    }
     const int64_t start = s.start.value(), limit = s.limit.value();
     const bool inside =
         s.step > 0 ? 0 <= start && start <= limit && (!in[d].is_static() || limit <= in[d].value())

@@ -34,7 +34,7 @@ absl::optional<View> slice_view(const Graph& graph, const Graph::Node& node) {
     // Axes before the cut: extent 1 in the result, so they may start anywhere, at a fixed place.
     if (!whole && result.shape[i] == Dim(1)) cut = false;
   }
-  if (!offset.is_static()) return absl::nullopt;
+  if (!offset.is_static() || offset.value() < 0) return absl::nullopt;
   return View{0, offset.value() * (bits / 8)};
 }
 
