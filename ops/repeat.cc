@@ -62,6 +62,14 @@ std::vector<Value> decompose(OpCall& c) {
   return {y};
 }
 
+// Whether a spatial extent may be 0, too little for a window. The symbols of a region have no
+// ranges of their own.
+bool may_have_no_pixels(const Value& image) {
+  const DimRanges& ranges = image.builder()->so_far().ranges();
+  return std::any_of(image.shape().begin() + 2, image.shape().end(),
+                     [&](const Dim& d) { return !is_at_most(1, d, ranges); });
+}
+
 // The sum over the places that an element went to. For images that is a pooling, which leaves them
 // images to the choice of layouts.
 std::vector<Value> gradient(OpCall& c, absl::Span<const Value> gradients) {
@@ -69,7 +77,7 @@ std::vector<Value> gradient(OpCall& c, absl::Span<const Value> gradients) {
   const auto& repeats = repeats_of(c);
   const DType dtype = c.in(0).dtype();
   Value g = widened(gradients[0]);
-  if (repeats.size() >= 3 && repeats[0] == 1 && repeats[1] == 1) {
+  if (repeats.size() >= 3 && repeats[0] == 1 && repeats[1] == 1 && !may_have_no_pixels(c.in(0))) {
     double count = 1;
     for (const int64_t r : repeats) count *= static_cast<double>(r);
     g = avg_pool(g, {.kernel = {repeats.begin() + 2, repeats.end()}}) * count;

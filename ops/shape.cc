@@ -269,17 +269,29 @@ std::vector<Value> gradient_slice(OpCall& c, absl::Span<const Value> g) {
       gap.insert(gap.begin() + axis + 1, s.step - 1);
       Value spread = concat({unsqueeze(x, {axis + 1}), full(x, gap, 0)}, axis + 1);
       joined[d] = extent * s.step;
-      x = slice_axis(reshape(spread, joined), axis, 0, (extent - 1) * s.step + 1);
-      extent = (extent - 1) * s.step + 1;
+      x = reshape(spread, joined);
+      extent = extent * s.step;
+    }
+    // No gap follows the last element. An extent that is free may be 0, without a gap to cut off:
+    // there the axis is cut at its end.
+    const bool may_reach_beyond = s.step > 1 && !extent.is_static();
+    if (s.step > 1 && !may_reach_beyond) {
+      extent = extent - (s.step - 1);
+      x = slice_axis(x, axis, 0, extent);
     }
     Shape before = x.shape(), after = x.shape();
     before[d] = s.start;
     after[d] = in[d] - s.start - extent;
+    if (may_reach_beyond) {
+      before[d] = max(before[d], 0);
+      after[d] = max(after[d], 0);
+    }
     std::vector<Value> parts;
     if (!(before[d] == Dim(0))) parts.push_back(full(x, before, 0));
     parts.push_back(x);
     if (!(after[d] == Dim(0))) parts.push_back(full(x, after, 0));
     if (parts.size() > 1) x = concat(parts, axis);
+    if (may_reach_beyond) x = slice_axis(x, axis, 0, in[d]);
   }
   return {x};
 }

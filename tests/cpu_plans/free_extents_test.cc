@@ -2,6 +2,7 @@
 // the largest, and such as fill no chunk or part.
 #include <gtest/gtest.h>
 
+#include <functional>
 #include <map>
 #include <string>
 #include <utility>
@@ -11,7 +12,12 @@
 #include "modellib/executors/reference/reference_executor.h"
 #include "modellib/executors/runtime/session.h"
 #include "modellib/graph/text.h"
+#include "modellib/ops/gradients.h"
+#include "modellib/ops/pointwise.h"
+#include "modellib/ops/reduce.h"
 #include "modellib/ops/registry.h"
+#include "modellib/ops/repeat.h"
+#include "modellib/ops/shape.h"
 #include "modellib/tests/op_table/samples.h"
 #include "modellib/tests/support/cpu_program.h"
 
@@ -35,9 +41,8 @@ std::vector<Tensor> inputs_of(const Graph& graph, const DimBinding& binding) {
 }
 
 // One plan, run at each of the bindings. `inputs`: instead of random ones.
-void check(const std::string& text, const std::vector<DimBinding>& bindings,
+void check(const GraphRef& graph, const std::vector<DimBinding>& bindings,
            const std::vector<Tensor>& inputs = {}) {
-  const GraphRef graph = graph_of(text);
   ASSERT_NE(graph, nullptr);
   const auto program = compile_for_cpu(graph);
   ASSERT_TRUE(program.ok()) << program.status();
@@ -55,6 +60,22 @@ void check(const std::string& text, const std::vector<DimBinding>& bindings,
       EXPECT_EQ(difference((*got)[i], expected->outputs[i], 1e-4), "") << at << "output " << i;
     }
   }
+}
+
+void check(const std::string& text, const std::vector<DimBinding>& bindings,
+           const std::vector<Tensor>& inputs = {}) {
+  check(graph_of(text), bindings, inputs);
+}
+
+// The gradient of the sum of f(x)² for x of this shape, with n in 0..8.
+GraphRef gradient_of(const Shape& shape, const std::function<Value(Value)>& f) {
+  GraphBuilder b(builtin_ops());
+  b.set_range("n", {0, 8});
+  const Value x = b.input("x", {DType::kF32, shape});
+  b.output("g", gradients(b, reduce_sum(square(f(x))), {x})[0]);
+  const auto graph = b.build();
+  EXPECT_TRUE(graph.ok()) << graph.status();
+  return graph.ok() ? *graph : nullptr;
 }
 
 Tensor ones(std::vector<int64_t> shape) {
@@ -95,6 +116,19 @@ TEST(FreeExtents, ReductionsOfNothing) {
             each("n", {8, 0, 3}));
     }
   }
+}
+
+// Nothing leaves no gaps between elements, and no room for a window.
+TEST(FreeExtents, GradientsOfNothing) {
+  const Dim n = Dim::symbol("n");
+  for (const int64_t start : {0, 1}) {
+    const auto strided = [&](Value x) { return slice_axis(x, 0, start, n, 2); };
+    check(gradient_of({n}, strided), each("n", {8, 0, 1, 2, 3}));
+    check(gradient_of({n, 3}, strided), each("n", {7, 0, 1}));
+  }
+  const auto larger = [](Value x) { return repeat_interleave(x, {1, 1, 2, 2}); };
+  check(gradient_of({1, 2, n, 3}, larger), each("n", {8, 0, 1}));
+  check(gradient_of({1, 2, 0, 3}, larger), {{}});
 }
 
 // Expanded, the extent is 4*b*s - 4*b, whose terms alone could be taken for a negative number.
