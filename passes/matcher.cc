@@ -4,9 +4,11 @@
 #include <cmath>
 
 #include "absl/functional/function_ref.h"
+#include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "modellib/graph/constant.h"
 #include "modellib/graph/op_def.h"
+#include "modellib/graph/tensor.h"
 #include "modellib/passes/rebuild.h"
 
 namespace modellib {
@@ -88,11 +90,12 @@ ValueId Match::at(absl::string_view capture) const {
 
 namespace {
 
-// Half the distance between neighbours of 1: the relative error of a number rounded to the type.
-double rounding(DType dtype) {
-  if (dtype == DType::kF16) return 0x1p-11;
-  if (dtype == DType::kBF16) return 0x1p-8;
-  return 0x1p-24;
+// What a constant of the type holds of `number`.
+double rounded(double number, DType dtype) {
+  absl::StatusOr<Tensor> held = Tensor::zeros(dtype, {});
+  if (!held.ok()) return number;
+  held->set(0, number);
+  return held->at(0);
 }
 
 // One search. Patterns are matched in depth-first order with the rest of the work as a continuation
@@ -157,9 +160,12 @@ class Search {
 
   bool number(const Node& p, ValueId value, Place place, Next next) {
     const std::optional<double> c = matcher_.number(value);
+    // Rounding keeps the order, so this is what it makes of the numbers within the tolerance.
     const auto is_near = [&](double near) {
-      const double relative = std::max(p.relative, rounding(graph_.type(value).dtype));
-      return *c == near || std::abs(*c - near) <= relative * std::abs(near);
+      const DType dtype = graph_.type(value).dtype;
+      const double slack = p.relative * std::abs(near);
+      return *c == near ||
+             (rounded(near - slack, dtype) <= *c && *c <= rounded(near + slack, dtype));
     };
     if (c.has_value() && (!p.near.has_value() || is_near(*p.near))) {
       return finish(p, value, place, next);

@@ -64,7 +64,8 @@ Pattern absent();
 Pattern op(absl::string_view name, std::vector<Pattern> operands);
 // A constant of one element; captured, its number is found by Matcher::number().
 Pattern number();
-// The same, with |number - near| <= relative |near|, or as near as the constant's type can come.
+// The same, near a number: what one with |number - near| <= relative |near| is when it is rounded
+// to the constant's type.
 Pattern number(double near, double relative = 1e-6);
 Pattern either(std::vector<Pattern> alternatives);
 // a b c in either association, each pair in either order.

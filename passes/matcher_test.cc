@@ -81,6 +81,25 @@ TEST(Matcher, ConstantsRoundedToTheirType) {
   EXPECT_FALSE(g.matches(p, "b"));
 }
 
+// Below a power of two numbers lie twice as close as above it.
+TEST(Matcher, TheNeighboursOfAPowerOfTwoAreOthers) {
+  const Subject g(R"(graph "g" (x: bf16[4]) {
+    one = constant() {value: bf16[] [1.0]}
+    below = constant() {value: bf16[] [0.99609375]}
+    above = constant() {value: bf16[] [1.0078125]}
+    a = mul(x, one)
+    b = mul(x, below)
+    c = mul(x, above)
+    return a, b, c
+  })");
+  const Pattern p = op("mul", {any(), number(1)});
+  EXPECT_TRUE(g.matches(p, "a"));
+  EXPECT_FALSE(g.matches(p, "b"));
+  EXPECT_FALSE(g.matches(p, "c"));
+  // Unless the pattern asks for less than the type can tell apart.
+  EXPECT_TRUE(g.matches(op("mul", {any(), number(1, 0.003)}), "b"));
+}
+
 TEST(Matcher, EitherOrderOfCommutativeOperands) {
   const Subject g(kHalves);
   const Pattern half = op("mul", {any("x"), number(0.5)});
