@@ -125,7 +125,8 @@ std::optional<Value> keep_reduced_axes(RebuildSite& site) {
   return reshape(reduced, result_type(site).shape);
 }
 
-// Over axes of extent 1 there is nothing to add up.
+// Over axes of extent 1 there is nothing to add up. The sign of a zero is free here: a sum
+// that starts at 0 makes 0 of -0.
 std::optional<Value> simplify_reduce(RebuildSite& site) {
   if (element_count(site.in(0).shape()) == element_count(result_type(site).shape)) {
     return reshape(site.in(0), result_type(site).shape);

@@ -97,6 +97,7 @@ std::vector<Rule> activation_rules() {
        either({op("div", {shifted, number(6)}), op("mul", {shifted, number(1.0 / 6)}),
                cut(line, 0, 1)}),
        of_x<hard_sigmoid>, 8},
+      // At -inf, where the product is NaN, the composite is 0.
       {"hard_swish",
        either({op("mul", {x, op("hard_sigmoid", {x})}),
                op("div", {op("mul", {x, shifted}), number(6)}),

@@ -107,7 +107,8 @@ Pattern attention_pattern() {
               op("where", {any("hidden"), number().as("fill"), scaled}), scaled});
   const Pattern scores = either({op("add", {hidden, any("bias")}), hidden}).as("scores");
   const Pattern softmax = op("softmax", {scores}).as("p");
-  // A row that sees no key has NaN, for which PyTorch's exporter puts zeros.
+  // A row that sees no key has NaN, for which PyTorch's exporter puts zeros. It puts them for every
+  // NaN; the composite lets those of its operands through (recognise.h).
   const Pattern guarded = op("where", {op("is_nan", {softmax}), number(0), softmax});
   return op("matmul", {either({softmax, guarded.as("guarded")}), any("v")});
 }
