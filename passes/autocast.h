@@ -4,11 +4,11 @@
 // the forward pass are. A table says for each op in which precision it is carried out. Matmul,
 // convolution, attention and their gradients read their f32 operands rounded to the narrow type and
 // give a result that is rounded to it; recurrent cells are opened, for the products inside. Finite
-// numbers of an added mask stay finite: they are cut off at the narrow type's largest. What is to be
-// summed in f64 stays as it is. Softmax, norms, losses, reductions and updates stay in f32, and so
-// do variables, which are the master weights: they are cast where a product reads them. Casts that
-// meet are dropped by "canonicalize", and fused regions load and store the narrow type, so that
-// between two products memory holds it.
+// numbers of an added mask stay finite: they are cut off at the narrow type's largest. What is to
+// be summed in f64 stays as it is. Softmax, norms, losses, reductions and updates stay in f32, and
+// so do variables, which are the master weights: they are cast where a product reads them. Casts
+// that meet are dropped by "canonicalize", and fused regions load and store the narrow type, so
+// that between two products memory holds it.
 //
 // Gradients in f16 underflow without a loss scale: ops/loss_scaling.h, and mixed_precision of
 // frontends/training/train_program.h.

@@ -280,7 +280,7 @@ TEST(TrainProgram, RefusesAnOptimizerThatForgetsItsSlots) {
   nn::Linear model(3, 2);
   const absl::Status status = make_train_program(model, Forgetful(), classification(3)).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
-  EXPECT_TRUE(absl::StrContains(status.message(), "1 values for a parameter and 1 slots"))
+  EXPECT_TRUE(absl::StrContains(status.message(), "of 'weight' and of its 1 slots, gives 1 values"))
       << status;
 }
 
