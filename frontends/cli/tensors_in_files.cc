@@ -20,7 +20,7 @@ struct Wanted {
   std::string name;
   std::optional<DType> dtype;     // of each tensor
   std::optional<size_t> tensors;  // how many; nothing: any number
-  onnx::Declaration declared;
+  onnx::Declaration declared = {};
 };
 
 using Content = std::optional<std::vector<Tensor>>;

@@ -9,8 +9,8 @@
 // computes: a quarter of the multiplications. Images are channels-last.
 //
 // Rounding: of sums of normal numbers the result is off by 2e-5 of their deviation at most, and by
-// 2e-6 usually, ten times as much as the direct sum. An infinity, or a number near the largest, makes
-// NaN of all results of the tiles that see it, where the direct sum has it in nine results.
+// 2e-6 usually, ten times as much as the direct sum. An infinity, or a number near the largest,
+// makes NaN of all results of the tiles that see it, where the direct sum has it in nine results.
 #ifndef MODELLIB_EXECUTORS_CPU_KERNELS_WINOGRAD_H_
 #define MODELLIB_EXECUTORS_CPU_KERNELS_WINOGRAD_H_
 
