@@ -184,55 +184,44 @@ TEST(Reduce, RefusesWrongSteps) {
   EXPECT_NE(status(bad, 60, 10), "OK");
 }
 
+// x [outer, reduce, inner]
+template <class T>
+std::vector<int64_t> arg_reduced(const std::vector<T>& x, DType dtype, int64_t outer,
+                                 int64_t reduce, int64_t inner, int64_t smallest) {
+  ArgReduceScalars s;
+  s.dtype = static_cast<int64_t>(dtype);
+  s.outer = outer;
+  s.reduce = reduce;
+  s.inner = inner;
+  s.smallest = smallest;
+  KernelCase k;
+  k.set_scalars(s);
+  k.chunks = outer;
+  k.add_output<int64_t>(static_cast<size_t>(outer * inner));
+  k.add_input(x);
+  const absl::Status status = k.run(kArg);
+  EXPECT_TRUE(status.ok()) << status;
+  return k.output<int64_t>(0);
+}
+
 TEST(ArgReduce, FirstOfEqualsAndNanWins) {
+  using Places = std::vector<int64_t>;
   const float nan = std::numeric_limits<float>::quiet_NaN();
   const std::vector<float> x = {1, 3, 3, 0, nan, 7, 5, nan, 2, 2, 2, 2};  // [3, 4]
-  for (const int64_t inner : {1, 4}) {
-    ArgReduceScalars s;
-    s.dtype = static_cast<int64_t>(DType::kF32);
-    s.outer = inner == 1 ? 3 : 1;
-    s.reduce = inner == 1 ? 4 : 3;
-    s.inner = inner;
-    for (const int64_t smallest : {0, 1}) {
-      s.smallest = smallest;
-      KernelCase k;
-      k.set_scalars(s);
-      k.chunks = s.outer;
-      k.add_output<int64_t>(static_cast<size_t>(s.outer * inner));
-      k.add_input(x);
-      ASSERT_TRUE(k.run(kArg).ok());
-      const std::vector<int64_t> want =
-          inner == 1
-              ? (smallest ? std::vector<int64_t>{3, 0, 0} : std::vector<int64_t>{1, 0, 0})
-              : (smallest ? std::vector<int64_t>{1, 2, 2, 1} : std::vector<int64_t>{1, 1, 1, 1});
-      EXPECT_EQ(k.output<int64_t>(0), want) << inner << smallest;
-    }
-  }
+  EXPECT_EQ(arg_reduced(x, DType::kF32, 3, 4, 1, 0), (Places{1, 0, 0}));
+  EXPECT_EQ(arg_reduced(x, DType::kF32, 3, 4, 1, 1), (Places{3, 0, 0}));
+  EXPECT_EQ(arg_reduced(x, DType::kF32, 1, 3, 4, 0), (Places{1, 1, 1, 1}));
+  EXPECT_EQ(arg_reduced(x, DType::kF32, 1, 3, 4, 1), (Places{1, 2, 2, 1}));
 }
 
 TEST(ArgReduce, U64HasItsOwnOrder) {
+  using Places = std::vector<int64_t>;
   const uint64_t top = uint64_t{1} << 63;
   const std::vector<uint64_t> x = {1, top + 5, 7, top, 3, ~uint64_t{0}};  // [2, 3]
-  for (const int64_t inner : {1, 3}) {
-    ArgReduceScalars s;
-    s.dtype = static_cast<int64_t>(DType::kU64);
-    s.outer = inner == 1 ? 2 : 1;
-    s.reduce = inner == 1 ? 3 : 2;
-    s.inner = inner;
-    for (const int64_t smallest : {0, 1}) {
-      s.smallest = smallest;
-      KernelCase k;
-      k.set_scalars(s);
-      k.chunks = s.outer;
-      k.add_output<int64_t>(static_cast<size_t>(s.outer * inner));
-      k.add_input(x);
-      ASSERT_TRUE(k.run(kArg).ok());
-      const std::vector<int64_t> want =
-          inner == 1 ? (smallest ? std::vector<int64_t>{0, 1} : std::vector<int64_t>{1, 2})
-                     : (smallest ? std::vector<int64_t>{0, 1, 0} : std::vector<int64_t>{1, 0, 1});
-      EXPECT_EQ(k.output<int64_t>(0), want) << inner << smallest;
-    }
-  }
+  EXPECT_EQ(arg_reduced(x, DType::kU64, 2, 3, 1, 0), (Places{1, 2}));
+  EXPECT_EQ(arg_reduced(x, DType::kU64, 2, 3, 1, 1), (Places{0, 1}));
+  EXPECT_EQ(arg_reduced(x, DType::kU64, 1, 2, 3, 0), (Places{1, 0, 1}));
+  EXPECT_EQ(arg_reduced(x, DType::kU64, 1, 2, 3, 1), (Places{0, 1, 0}));
 }
 
 TEST(ArgReduce, OfNothingIsAFault) {
