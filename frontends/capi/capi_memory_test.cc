@@ -50,6 +50,14 @@ struct CountingHeap {
   }
 };
 
+auto load_copied(const Bytes& bytes, const modellib_allocator& allocator, modellib_plan** plan) {
+  modellib_load_options load = {};
+  load.size = sizeof(load);
+  load.copy = 1;
+  load.allocator = &allocator;
+  return modellib_plan_load_memory(bytes.bytes.data(), bytes.bytes.size(), &load, plan);
+}
+
 TEST(CApiMemory, TakesMemoryFromTheCallersAllocator) {
   modellib_plan* const made = compile(kCounters);
   const Bytes bytes = serialize(made);
@@ -57,13 +65,8 @@ TEST(CApiMemory, TakesMemoryFromTheCallersAllocator) {
   CountingHeap heap;
   {
     const modellib_allocator allocator = heap.api();
-    modellib_load_options load = {};
-    load.size = sizeof(load);
-    load.copy = 1;
-    load.allocator = &allocator;
     modellib_plan* plan = nullptr;
-    ASSERT_EQ(modellib_plan_load_memory(bytes.bytes.data(), bytes.bytes.size(), &load, &plan),
-              MODELLIB_OK);
+    ASSERT_EQ(load_copied(bytes, allocator, &plan), MODELLIB_OK);
     EXPECT_EQ(heap.calls, 1u) << "the copy";
     modellib_session_options options = {};
     options.size = sizeof(options);
@@ -77,13 +80,8 @@ TEST(CApiMemory, TakesMemoryFromTheCallersAllocator) {
 
   heap.most = heap.calls;
   const modellib_allocator allocator = heap.api();
-  modellib_load_options load = {};
-  load.size = sizeof(load);
-  load.copy = 1;
-  load.allocator = &allocator;
   modellib_plan* plan = nullptr;
-  EXPECT_EQ(modellib_plan_load_memory(bytes.bytes.data(), bytes.bytes.size(), &load, &plan),
-            MODELLIB_RESOURCE_EXHAUSTED);
+  EXPECT_EQ(load_copied(bytes, allocator, &plan), MODELLIB_RESOURCE_EXHAUSTED);
 }
 
 TEST(CApiMemory, RunsInTheCallersMemory) {
