@@ -18,7 +18,6 @@
 #include <time.h>
 
 #include <algorithm>
-#include <atomic>
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
@@ -88,11 +87,16 @@ double median(std::vector<double> x) {
   return n % 2 ? x[n / 2] : (x[n / 2 - 1] + x[n / 2]) / 2;
 }
 
-// Binds each thread that works for TBB to a processor of its own: on a busy machine the scheduler
-// may leave two of them on one. Lasts until the process ends.
+// Binds the thread that makes it to the first processor, and the one thread beside it, whether
+// TBB's or OpenBLAS', to the second: the scheduler may leave both on one. Lasts until the process
+// ends.
 class OneProcessorEach : public tbb::task_scheduler_observer {
  public:
-  OneProcessorEach() { observe(true); }
+  OneProcessorEach() {
+    openblas_set_num_threads(2);
+    openblas_setaffinity(0, sizeof(cpu_set_t), &second_);
+    observe(true);
+  }
   ~OneProcessorEach() override { observe(false); }
   OneProcessorEach(const OneProcessorEach&) = delete;
   OneProcessorEach& operator=(const OneProcessorEach&) = delete;
@@ -101,24 +105,25 @@ class OneProcessorEach : public tbb::task_scheduler_observer {
     thread_local bool bound = false;
     if (bound) return;
     bound = true;
-    cpu_set_t allowed = allowed_, one;
-    int skip = next_.fetch_add(1) % CPU_COUNT(&allowed);
-    int processor = 0;
-    while (!CPU_ISSET(processor, &allowed) || skip-- > 0) ++processor;
-    CPU_ZERO(&one);
-    CPU_SET(processor, &one);
-    pthread_setaffinity_np(pthread_self(), sizeof(one), &one);
+    const bool is_maker = pthread_equal(pthread_self(), maker_) != 0;
+    pthread_setaffinity_np(pthread_self(), sizeof(cpu_set_t), is_maker ? &first_ : &second_);
   }
 
  private:
-  static cpu_set_t processors() {
-    cpu_set_t set;
-    CPU_ZERO(&set);
-    sched_getaffinity(0, sizeof(set), &set);
-    return set;
+  // The processor after `skip` others of those that the process may use, or the first.
+  static cpu_set_t processor(int skip) {
+    cpu_set_t allowed, one;
+    CPU_ZERO(&allowed);
+    sched_getaffinity(0, sizeof(allowed), &allowed);
+    skip %= CPU_COUNT(&allowed);
+    int number = 0;
+    while (!CPU_ISSET(number, &allowed) || skip-- > 0) ++number;
+    CPU_ZERO(&one);
+    CPU_SET(number, &one);
+    return one;
   }
-  cpu_set_t allowed_ = processors();
-  std::atomic<int> next_{0};
+  pthread_t maker_ = pthread_self();
+  cpu_set_t first_ = processor(0), second_ = processor(1);
 };
 
 // The operands of one layer and each library's way to compute it.
@@ -265,8 +270,9 @@ Result measure(Contest& contest, int threads, int rounds) {
   std::vector<double> speed[4];
   for (int round = 0; round < rounds; ++round) {
     for (int i = 0; i < 3; ++i) {
-      // Each starts a round as often as it ends one.
-      const int which = (i + round) % 3;
+      // Each comes after each of the others as often: OpenBLAS' threads keep a processor busy for
+      // some time after they are done.
+      const int which = (round % 2 == 0 ? round / 2 + i : round / 2 + 2 - i) % 3;
       runs[which]();
       speed[which].push_back(contest.flops() * repeats[which] /
                              seconds_of(runs[which], repeats[which], threads) / 1e9);

@@ -28,6 +28,7 @@ struct Block {
   const float* residual;
   float* c;
   int64_t m0, rows, n0, columns;
+  int64_t next_n0;  // the first column of the chunk that comes next
 };
 
 // The part of a block that one pass over a block of k needs.
@@ -39,7 +40,7 @@ struct Pass {
   const float* const* runs;  // in the place of `a`, or null: see Tile, for row m0 of the pass
   int64_t first_run;
   int64_t m0, rows;          // rows of C
-  int64_t next_k0, next_kc;  // the block of k of the next pass
+  int64_t next_k0, next_kc;  // the block of k of the next pass; the last one's is the next chunk's
 };
 
 struct Columns {
@@ -83,7 +84,8 @@ bool pays_to_pack(int64_t rows, int64_t ldb) { return rows >= (ldb % 1024 == 0 ?
 
 // The tallest tile for a group of panels.
 int64_t tile_rows(const Pass& pass, const Columns& columns) {
-  return columns.narrow ? kMaxNarrowRows : pass.runs != nullptr ? kMaxRunRows : kMaxRows;
+  if (columns.narrow) return kMaxNarrowRows;
+  return pass.runs != nullptr ? kMaxRunRows : max_rows(columns.panels);
 }
 
 // Runs the tiles of one group of panels down the rows of a pass.
@@ -204,10 +206,8 @@ void run_rows(const MatmulScalars& s, const Block& block, const Pass& pass, cons
 // read where it is.
 void run_columns(const MatmulScalars& s, const Block& block, const Pass& pass, int64_t n0,
                  int64_t n1, const float* stack_b) {
-  const int64_t most_rows = pass.runs != nullptr ? kMaxRunRows : kMaxRows;
-  const int64_t micro_rows = (pass.rows + most_rows - 1) / most_rows;
-  const int highest = static_cast<int>((pass.rows + micro_rows - 1) / micro_rows);
-  const int widest = pass.runs != nullptr ? panels_for_runs(highest) : panels_for(highest);
+  const int64_t micro_rows = (pass.rows + kUsualRows - 1) / kUsualRows;
+  const int widest = panels_for(static_cast<int>((pass.rows + micro_rows - 1) / micro_rows));
   const bool packed = s.b_layout == static_cast<int64_t>(BLayout::kPacked);
   const int64_t packed_columns = padded_columns(s.n);
 
@@ -219,8 +219,10 @@ void run_columns(const MatmulScalars& s, const Block& block, const Pass& pass, i
     columns.count = std::min(n1 - n, columns.panels * kPanel);
     columns.narrow = kHasNarrow && packed && pass.runs == nullptr && columns.count <= kNarrow;
     if (packed) {
-      const float* next_b = next < n1 ? block.b + pass.k0 * packed_columns + next * pass.kc
-                                      : block.b + pass.next_k0 * packed_columns + n0 * pass.next_kc;
+      const int64_t first = pass.next_k0 > 0 ? n0 : block.next_n0;
+      const float* next_b = next < n1
+                                ? block.b + pass.k0 * packed_columns + next * pass.kc
+                                : block.b + pass.next_k0 * packed_columns + first * pass.next_kc;
       run_rows(s, block, pass, columns, block.b + pass.k0 * packed_columns + n * pass.kc, kPanel,
                kPanel * pass.kc, next_b);
     } else if (stack_b != nullptr) {
@@ -318,7 +320,7 @@ void for_each_pass(const MatmulScalars& s, F f) {
     pass.kc = std::min(kc, s.k - pass.k0);
     pass.first = pass.k0 == 0;
     pass.last = pass.k0 + kc >= s.k;
-    pass.next_k0 = pass.last ? pass.k0 : pass.k0 + kc;
+    pass.next_k0 = pass.last ? 0 : pass.k0 + kc;
     pass.next_kc = std::min(kc, s.k - pass.next_k0);
     f(pass);
   }
@@ -418,6 +420,8 @@ int64_t set_extents(const MatmulScalars& s, int64_t chunk, Block& block) {
   block.rows = std::min(s.m_grain, s.m - block.m0);
   block.n0 = chunk / m_chunks % n_chunks * s.n_grain;
   block.columns = std::min(s.n_grain, s.n - block.n0);
+  const int64_t next = chunk / m_chunks + (block.m0 + block.rows < s.m ? 0 : 1);
+  block.next_n0 = next % n_chunks * s.n_grain;
   return chunk / m_chunks / n_chunks;
 }
 

@@ -6,7 +6,7 @@
 // Multiplication", 2008) in the form of BLIS: a micro-kernel keeps a tile of C in registers and
 // runs down a block of k; B is read as panels of 16 columns, packed ahead or in place; A's rows are
 // read in place or copied to the stack, where their distance suits the cache. The micro-kernel's
-// tile is 6x16 with AVX2 and 14x32 with AVX-512, wider and lower where m is small.
+// tile is 6x16 with AVX2 and 6x64 with AVX-512, wider and lower where m is small.
 #ifndef MODELLIB_EXECUTORS_CPU_KERNELS_MATMUL_H_
 #define MODELLIB_EXECUTORS_CPU_KERNELS_MATMUL_H_
 

@@ -27,40 +27,37 @@ using TileTag = hn::CappedTag<float, kPanel>;
 inline constexpr int kLanes = static_cast<int>(hn::MaxLanes(TileTag()));
 inline constexpr int kVectorsPerPanel = static_cast<int>(kPanel) / kLanes;
 
-// The tallest tile: as many rows of accumulators as registers hold beside a row of B and a
-// broadcast.
+// The tallest tile of so many panels, or 0: as many rows of accumulators as registers hold beside a
+// row of B and a broadcast.
+constexpr int max_rows(int panels) {
 #if HWY_TARGET <= HWY_AVX3
-inline constexpr int kMaxRows = 12;  // 12 x 2 accumulators of 32 registers
+  return panels <= 2 ? 12 : panels == 4 ? 6 : 3;  // 24 accumulators of 32 registers
 #elif HWY_TARGET == HWY_AVX2
-inline constexpr int kMaxRows = 6;  // 6 x 2 of 16
+  return panels == 1 ? 6 : panels == 2 ? 3 : panels == 4 ? 1 : 0;  // 12, 12 and 8 of 16
 #else
-inline constexpr int kMaxRows = 3;  // 3 x 4 of 16
-#endif
-
-// Panels of a tile of so many rows. A low tile is wide, for FMAs that wait for none of the others:
-// at least 8 accumulators.
-constexpr int panels_for(int rows) {
-#if HWY_TARGET <= HWY_AVX3
-  return rows <= 3 ? 8 : rows <= 7 ? 4 : 2;
-#elif HWY_TARGET == HWY_AVX2
-  return rows == 1 ? 4 : rows <= 3 ? 2 : 1;
-#else
-  return rows == 1 ? 2 : 1;
+  return panels == 1 ? 3 : panels == 2 ? 1 : 0;  // 12 and 8 of 16
 #endif
 }
+inline constexpr int kMaxRows = max_rows(1);
 
-// The same for A in runs, which takes a pointer for each row.
+// The tallest tile where there are columns enough for a wider one. With AVX-512 one of 12 rows is
+// no faster than one of 6, which loads less in each step; and where A's rows lie a multiple of 4096
+// bytes apart, 12 of them do not fit into one set of the first cache.
 #if HWY_TARGET <= HWY_AVX3
-inline constexpr int kMaxRunRows = 6;
+inline constexpr int kUsualRows = 6;
 #else
-inline constexpr int kMaxRunRows = kMaxRows;
+inline constexpr int kUsualRows = kMaxRows;
 #endif
-constexpr int panels_for_runs(int rows) {
-#if HWY_TARGET <= HWY_AVX3
-  return rows <= 3 ? 8 : 4;
-#else
-  return panels_for(rows);
-#endif
+
+// A in runs takes a pointer for each row.
+inline constexpr int kMaxRunRows = kUsualRows;
+
+// Panels of the widest tile of so many rows. A low tile is wide, for FMAs that wait for none of the
+// others: at least 8 accumulators.
+constexpr int panels_for(int rows) {
+  int panels = 8;
+  while (panels > 1 && max_rows(panels) < rows) panels /= 2;
+  return panels;
 }
 
 // Where a panel is two vectors, the last columns of a matrix may be one vector wide: such a tile
@@ -71,7 +68,15 @@ inline constexpr int kMaxNarrowRows = 2 * kMaxRows;
 
 // Whether a tile asks for what comes next. A lower tile runs through B as fast as memory gives it,
 // and the hardware looks ahead well enough.
-constexpr bool prefetches(int rows) { return 3 * rows > kMaxRows; }
+constexpr bool prefetches(int rows) {
+#if HWY_TARGET <= HWY_AVX3
+  return rows >= 4;
+#elif HWY_TARGET == HWY_AVX2
+  return rows >= 3;
+#else
+  return rows >= 2;
+#endif
+}
 
 // What a micro-kernel works on: rows x panels of C += one block of k.
 struct Tile {
@@ -106,6 +111,14 @@ struct Tile {
 // leaves this one half of the instructions that can be issued, which is about what a step's FMAs
 // and loads take: what counts loops and moves pointers has to be rare.
 inline constexpr size_t kSteps = 8;
+
+// C is asked for so many turns before it is needed: some hundred cycles, for B passes through the
+// first cache until then.
+#if HWY_TARGET <= HWY_AVX3
+inline constexpr size_t kTurnsForC = 2;
+#else
+inline constexpr size_t kTurnsForC = 16;
+#endif
 
 // Loops over registers must be unrolled entirely, or the accumulators would live in memory.
 #define MODELLIB_UNROLL _Pragma("clang loop unroll(full)")
@@ -162,12 +175,13 @@ HWY_NOINLINE void micro_kernel(const Tile& t) {
   [[maybe_unused]] const float* prefetch = t.prefetch;
   [[maybe_unused]] const size_t prefetch_lines = prefetches(kRows) ? t.prefetch_lines : 0;
   [[maybe_unused]] const size_t prefetch_ahead = t.prefetch_ahead;
-  MODELLIB_UNROLL
-  for (int i = 0; i < kRows; ++i) {
+  const auto prefetch_c = [&]() HWY_ATTR __attribute__((always_inline)) {
     MODELLIB_UNROLL
-    for (int j = 0; j < kPanels; ++j) __builtin_prefetch(t.c + i * t.c_stride + j * kPanel, 1, 3);
-  }
-
+    for (int i = 0; i < kRows; ++i) {
+      MODELLIB_UNROLL
+      for (int j = 0; j < kPanels; ++j) __builtin_prefetch(t.c + i * t.c_stride + j * kPanel, 1, 3);
+    }
+  };
   // The step `s` of a turn: the pointers to A, and to packed B, stay where they are.
   const auto step = [&](size_t s) HWY_ATTR __attribute__((always_inline)) {
     const auto b_row = [&](int j) HWY_ATTR __attribute__((always_inline)) {
@@ -210,7 +224,9 @@ HWY_NOINLINE void micro_kernel(const Tile& t) {
     }
   };
   const auto go = [&](size_t k) HWY_ATTR __attribute__((always_inline)) {
+    const size_t turns_for_c = k / kSteps < kTurnsForC ? k / kSteps : kTurnsForC;
     for (; k >= kSteps; k -= kSteps) {
+      if (kForm == AForm::kRows && k / kSteps == turns_for_c) prefetch_c();
       if constexpr (kPacked && prefetches(kRows)) {
         for (size_t i = 0; i < prefetch_lines; ++i) {
           __builtin_prefetch(prefetch, 0, 2);
@@ -229,6 +245,7 @@ HWY_NOINLINE void micro_kernel(const Tile& t) {
   if constexpr (kForm == AForm::kRows) {
     go(t.k);
   } else {
+    prefetch_c();
     const float* const* runs = t.runs;
     size_t left = t.k, length = t.first_run;
     while (left > 0) {
@@ -304,8 +321,7 @@ using MicroKernel = void (*)(const Tile&);
 template <int kRows, int kPanels, bool kPacked, AForm kForm>
 constexpr MicroKernel micro_kernel_or_null() {
   constexpr bool kIsRuns = kForm == AForm::kRuns;
-  if constexpr (kRows <= (kIsRuns ? kMaxRunRows : kMaxRows) &&
-                kPanels <= (kIsRuns ? panels_for_runs(kRows) : panels_for(kRows)))
+  if constexpr (kRows <= (kIsRuns ? kMaxRunRows : kMaxRows) && kPanels <= panels_for(kRows))
     return &micro_kernel<kRows, kPanels * kVectorsPerPanel, kPacked, kForm>;
   return nullptr;
 }

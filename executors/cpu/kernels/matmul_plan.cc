@@ -16,6 +16,11 @@ constexpr double kFmas = 16;
 constexpr double kRowsForB = 8;
 constexpr double kColumnsForA = 4;
 
+// Tiles are up to so many columns wide; what is left of a chunk's columns goes by narrower ones,
+// which cost as much as so many more columns.
+constexpr int64_t kTileColumns = 4 * kPanel;
+constexpr double kColumnsForRest = 4;
+
 // Above the most work (in floating-point operations) nothing is won by larger chunks.
 constexpr double kMostChunk = 48e6;
 
@@ -52,12 +57,13 @@ void choose_grains(const MatmulShape& shape, MatmulPlan& plan) {
   for (int64_t n_pieces = 1; n_pieces <= std::min(most_n, kMostPieces); ++n_pieces) {
     const int64_t n_grain = ceil_div(ceil_div(n, n_pieces), 2 * kPanel) * 2 * kPanel;
     const int64_t n_chunks = ceil_div(n, n_grain);
+    const double columns = static_cast<double>(std::min(n, n_grain)) + kColumnsForA +
+                           (n_grain % kTileColumns != 0 ? kColumnsForRest : 0);
     const int64_t least_m = std::min(most_m, ceil_div(least_pieces, n_chunks));
     for (int64_t m_pieces = least_m; m_pieces <= std::min(most_m, least_m + kMostPieces);
          ++m_pieces) {
       const int64_t m_grain = ceil_div(m, m_pieces);
-      const double cycles = (static_cast<double>(m_grain) + kRowsForB) *
-                            (static_cast<double>(std::min(n, n_grain)) + kColumnsForA) * k / kFmas;
+      const double cycles = (static_cast<double>(m_grain) + kRowsForB) * columns * k / kFmas;
       const double cost = cost_of_chunks(batch * n_chunks * ceil_div(m, m_grain), cycles);
       if (cost >= best) continue;
       best = cost;
