@@ -61,6 +61,12 @@ double work_of(const Graph::Node& node, absl::Span<const Tensor> inputs, const E
   return 0;
 }
 
+// Weights in another precision: cast in each run, they would be packed in each run, too.
+bool casts_floats(const Graph& graph, const Graph::Node& node) {
+  return node.op->name == "cast" && is_floating(graph.type(node.inputs[0]).dtype) &&
+         is_floating(graph.type(node.output(0)).dtype);
+}
+
 // The node's results, or nothing if it can't or should not be computed now.
 std::vector<Tensor> compute(const RebuildSite& site, PassContext& context) {
   const OpDef& op = *site.node.op;
@@ -88,7 +94,8 @@ std::vector<Tensor> compute(const RebuildSite& site, PassContext& context) {
     const absl::StatusOr<int64_t> elements = checked_elements(type.dtype, *extents);
     if (!elements.ok()) return {};
     output_bytes += bytes_of(type.dtype, *elements);
-    if (output_bytes > std::max(kMaxGrowth, input_bytes)) return {};
+    const bool grows = output_bytes > std::max(kMaxGrowth, input_bytes);
+    if (grows && !casts_floats(site.graph, site.node)) return {};
     if (i == 0 && !context.compute().take(work_of(site.node, inputs, *extents))) {
       context.explain(absl::StrCat(op.name, " of constants stays: it would take too long now"));
       return {};

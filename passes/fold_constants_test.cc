@@ -5,7 +5,9 @@
 #include <memory>
 
 #include "modellib/graph/builder.h"
+#include "modellib/graph/op_def.h"
 #include "modellib/ops/matmul.h"
+#include "modellib/ops/pointwise.h"
 #include "modellib/ops/registry.h"
 #include "modellib/passes/pass_test_util.h"
 #include "modellib/passes/regions.h"
@@ -76,6 +78,19 @@ TEST(FoldConstants, DoesNotGrowAPlanWithoutBounds) {
                        R"(graph "g" () {
       return y = constant() {value: f32[4] [1, 1, 1, 1]}
     })");
+}
+
+TEST(FoldConstants, WidensFloatsWhateverTheyTake) {
+  const auto cast_of = [](DType from, DType to) {
+    GraphBuilder b(builtin_ops(), "weights");
+    b.output("y", cast(b.constant(*Tensor::zeros(from, {1024, 1024})), to));
+    const GraphRef folded = testing::after({"fold-constants"}, *b.build());
+    return folded->node(folded->value(folded->outputs()[0].value).producer).op->name;
+  };
+  EXPECT_EQ(cast_of(DType::kF16, DType::kF32), "constant");
+  EXPECT_EQ(cast_of(DType::kF32, DType::kF64), "constant");
+  EXPECT_EQ(cast_of(DType::kF32, DType::kBF16), "constant");
+  EXPECT_EQ(cast_of(DType::kI8, DType::kF32), "cast");  // quantized weights stay small
 }
 
 // A window of four billion taps, all but one of them padding.

@@ -47,7 +47,10 @@ absl::StatusOr<int64_t> LoweringContext::max_bytes(const Dim& bytes) {
 absl::StatusOr<int64_t> LoweringContext::max_bytes(const TensorType& type) {
   // An extent that is 0, or is never more, hides nothing: recipes multiply those beside it all the
   // same.
-  int64_t room = kMaxBytes / std::max<int64_t>(1, (bits_of(type.dtype) + 7) / 8);
+  const int64_t element = std::max<int64_t>(1, (bits_of(type.dtype) + 7) / 8);
+  int64_t room = kMaxBytes / element;
+  bool is_empty = false;
+  int64_t largest = element;  // the bytes of all extents at their maxima at once
   for (const Dim& extent : type.shape) {
     const int64_t most = extent.range(ranges).max;
     // Without a maximum: the slot's error says so.
@@ -55,12 +58,16 @@ absl::StatusOr<int64_t> LoweringContext::max_bytes(const TensorType& type) {
       return slots.scalar(extent).status();
     }
     room /= std::max<int64_t>(1, most);
+    is_empty = is_empty || most <= 0;
+    if (room > 0) largest *= std::max<int64_t>(1, most);
   }
   const Dim bytes = byte_size(type);
   if (bytes.is_too_large()) return slots.scalar(bytes).status();
   const int64_t most = bytes.range(ranges).max;
   if (room == 0 || most > kMaxBytes) return too_many_bytes(to_string(type));
-  return most;
+  // Where one extent falls as another grows, [10 - n, n], there are never so many bytes; but steps
+  // are checked for each extent by itself.
+  return is_empty ? most : std::max(most, largest);
 }
 
 int LoweringContext::buffer_of_constant(int index) {

@@ -46,6 +46,7 @@ constexpr Pass kPasses[] = {
      choose_attention_layout},
     {"legalize", "Decomposes composites that the backend has no kernel for.", legalize},
     {"widen", "Computes in a wider type what the backend has no kernel for.", widen},
+    {"fold-casts", "Computes what other precisions have made of constants.", fold_constants},
     {"simplify", "Canonicalises again what decomposition brought.", canonicalize},
     {"layout", "Chooses channels-first or channels-last for all images at once.", choose_layout},
     {"simplify-layout", "Canonicalises what copies between layouts have met.", canonicalize},

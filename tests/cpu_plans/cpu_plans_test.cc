@@ -101,8 +101,8 @@ class Net {
 std::vector<Tensor> inputs_of(const Graph& graph) {
   std::vector<Tensor> inputs;
   for (const ValueId id : graph.inputs()) {
-    inputs.push_back(*random_tensor(DType::kF32, *static_extents(graph.type(id).shape), -1, 1,
-                                    graph.value(id).name));
+    inputs.push_back(*random_tensor(graph.type(id).dtype, *static_extents(graph.type(id).shape), -1,
+                                    1, graph.value(id).name));
   }
   return inputs;
 }
@@ -126,6 +126,15 @@ CpuProgram check(const GraphRef& graph, double tolerance = 1e-4) {
   absl::StatusOr<CpuProgram> program = compile_for_cpu(graph);
   EXPECT_TRUE(program.ok()) << program.status();
   return program.ok() ? *std::move(program) : CpuProgram();
+}
+
+// Weights in f16 are cast and packed ahead, not in each run.
+TEST(CpuPlans, ConstantsOfOtherTypesArePackedAhead) {
+  Net net;
+  GraphBuilder& b = net.builder();
+  const Value x = b.input("x", {DType::kF16, {200, 700}});
+  b.output("y", matmul(x, b.constant(*random_tensor(DType::kF16, {700, 800}, -0.1, 0.1, "w"))));
+  EXPECT_EQ(steps_of(check(net.build(), 1e-2)), (Steps{{"cpu.tile", 2}, {"cpu.matmul_f32", 1}}));
 }
 
 TEST(CpuPlans, AResidualNetworkIsConvolutionsInOneLayout) {

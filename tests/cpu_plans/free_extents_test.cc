@@ -131,6 +131,20 @@ TEST(FreeExtents, GradientsOfNothing) {
   check(gradient_of({1, 2, 0, 3}, larger), {{}});
 }
 
+// One extent falls as the other grows: their product is never that of their maxima.
+TEST(FreeExtents, AgainstOneAnother) {
+  const char* text = R"(graph "g" (x: f32[n], w: f32[10,9], v: f32[9,6]) {
+      dim n in 0..8
+      y = slice(w) {starts: [0,0], limits: [10 - n, n + 1]}
+      e = exp(y)
+      t = transpose(e) {perm: [1,0]}
+      s = softmax(y)
+      u = slice(v) {starts: [0,0], limits: [n + 1, 6]}
+      return e, t, s, p = matmul(y, u), r = reduce_sum(y) {axes: [0]}, x
+    })";
+  check(text, each("n", {0, 1, 5, 8}));
+}
+
 // Expanded, the extent is 4*b*s - 4*b, whose terms alone could be taken for a negative number.
 TEST(FreeExtents, AllButTheLastToken) {
   check(R"(graph "g" (x: f32[b,s,4], w: f32[4,3]) {
