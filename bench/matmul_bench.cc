@@ -1,5 +1,6 @@
 // Our matmul beside oneDNN's and OpenBLAS' on layers of real models, and beside the machine's FMA
-// peak. All run in alternation, in slices of a few milliseconds, so that what else the machine does
+// peak: oneDNN's sgemm and, where B is constant, its matmul with B in the layout that it asks for.
+// All run in alternation, in slices of a few milliseconds, so that what else the machine does
 // strikes them alike; ratios are medians of the ratios within one round.
 //
 //   matmul_bench [--rounds=N] [--only=SUBSTRING] [--threads=1|2] [--avx2]
@@ -16,6 +17,7 @@
 #include <tbb/partitioner.h>
 #include <tbb/task_scheduler_observer.h>
 #include <time.h>
+#include <dnnl.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -26,6 +28,7 @@
 #include <optional>
 #include <random>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "hwy/aligned_allocator.h"
@@ -85,6 +88,12 @@ double median(std::vector<double> x) {
   std::sort(x.begin(), x.end());
   const size_t n = x.size();
   return n % 2 ? x[n / 2] : (x[n / 2 - 1] + x[n / 2]) / 2;
+}
+
+std::vector<double> ratios(const std::vector<double>& x, const std::vector<double>& y) {
+  std::vector<double> each;
+  for (size_t i = 0; i < x.size(); ++i) each.push_back(x[i] / y[i]);
+  return each;
 }
 
 // Binds the thread that makes it to the first processor, and the one thread beside it, whether
@@ -179,6 +188,21 @@ class Contest {
     });
   }
 
+  bool has_packed() const { return layer_.batch == 1; }
+  void onednn_packed() {
+    if (products_.empty()) split([&](auto... part) { prepare(part...); }, /*in_order=*/true);
+    const auto execute = [&](size_t i) {
+      omp_set_num_threads(1);
+      thread_local dnnl::stream stream(engine());
+      products_[i].matmul.execute(stream, products_[i].operands);
+    };
+    if (products_.size() == 1) {
+      execute(0);
+    } else {
+      tbb::parallel_for(size_t{0}, products_.size(), execute);
+    }
+  }
+
   void openblas() {
     const int m = static_cast<int>(layer_.m), n = static_cast<int>(layer_.n),
               k = static_cast<int>(layer_.k);
@@ -206,7 +230,8 @@ class Contest {
     onednn();
     std::swap(c_, want_);
     bool same = true;
-    for (const auto method : {&Contest::ours, &Contest::openblas}) {
+    for (const auto method : {&Contest::ours, &Contest::onednn_packed, &Contest::openblas}) {
+      if (method == &Contest::onednn_packed && !has_packed()) continue;
       std::fill_n(c_.get(), count, -1.0f);
       (this->*method)();
       for (int64_t i = 0; i < count; ++i) {
@@ -230,49 +255,93 @@ class Contest {
   // oneDNN is kept at one thread; for two, the longer side of C is halved (or the batch shared
   // out).
   template <typename Body>
-  void split(const Body& body) {
+  void split(const Body& body, bool in_order = false) {
     const int64_t m = layer_.m, n = layer_.n;
+    const auto both = [&](const auto& half) {
+      if (in_order) {
+        half(0);
+        half(1);
+      } else {
+        tbb::parallel_for(0, 2, half);
+      }
+    };
     if (layer_.batch > 1) {
       for_each(layer_.batch, [&](int64_t i) { body(i, 0, m, 0, n); });
     } else if (threads_ == 1) {
       body(0, 0, m, 0, n);
     } else if (m > n) {
-      tbb::parallel_for(0, 2,
-                        [&](int i) { body(0, i * (m / 2), i == 0 ? m / 2 : m - m / 2, 0, n); });
+      both([&](int i) { body(0, i * (m / 2), i == 0 ? m / 2 : m - m / 2, 0, n); });
     } else {
       const int64_t half = (n / 2 + 15) / 16 * 16;
-      tbb::parallel_for(0, 2, [&](int i) { body(0, 0, m, i * half, i == 0 ? half : n - half); });
+      both([&](int i) { body(0, 0, m, i * half, i == 0 ? half : n - half); });
     }
+  }
+
+  // One part of C by oneDNN's matmul, which reads B in a layout of its own.
+  struct Product {
+    dnnl::matmul matmul;
+    std::unordered_map<int, dnnl::memory> operands;
+  };
+  static const dnnl::engine& engine() {
+    static const dnnl::engine engine(dnnl::engine::kind::cpu, 0);
+    return engine;
+  }
+  void prepare(int64_t, int64_t m0, int64_t rows, int64_t n0, int64_t columns) {
+    omp_set_num_threads(1);
+    using dnnl::memory;
+    constexpr auto kF32 = memory::data_type::f32;
+    const int64_t k = layer_.k, n = layer_.n;
+    const memory::desc a({rows, k}, kF32, memory::dims{k, 1});
+    const memory::desc b({k, columns}, kF32, memory::dims{n, 1});
+    const memory::desc c({rows, columns}, kF32, memory::dims{n, 1});
+    const memory::desc any({k, columns}, kF32, memory::format_tag::any);
+    const dnnl::matmul::primitive_desc chosen(dnnl::matmul::desc(a, any, c), engine());
+    const memory plain(b, engine(), b_.get() + n0);
+    const memory packed(chosen.weights_desc(), engine());
+    dnnl::stream stream(engine());
+    dnnl::reorder(plain, packed).execute(stream, {{DNNL_ARG_FROM, plain}, {DNNL_ARG_TO, packed}});
+    stream.wait();
+    products_.push_back({dnnl::matmul(chosen),
+                         {{DNNL_ARG_SRC, memory(a, engine(), a_.get() + m0 * k)},
+                          {DNNL_ARG_WEIGHTS, packed},
+                          {DNNL_ARG_DST, memory(c, engine(), c_.get() + m0 * n + n0)}}});
   }
 
   Layer layer_;
   int threads_;
   Buffer a_, b_, c_, want_, packed_;
   cpu::MatmulScalars scalars_;
+  std::vector<Product> products_;
 };
 
+// GFLOP/s, medians, of each contestant (0 for one that does not take part), and of the FMA loop.
 struct Result {
-  double ours, onednn, openblas, peak;  // GFLOP/s, medians
-  double ratio;                         // to the better of the two
+  double ours, sgemm, packed, openblas, peak;
+  double ratio;       // to the better of sgemm and OpenBLAS
+  double ratio_best;  // to the best of all
   double of_peak;
 };
 
 Result measure(Contest& contest, int threads, int rounds) {
-  const std::function<void()> runs[] = {[&] { contest.ours(); }, [&] { contest.onednn(); },
-                                        [&] { contest.openblas(); }};
+  std::vector<std::function<void()>> runs = {[&] { contest.ours(); }, [&] { contest.onednn(); },
+                                             [&] { contest.openblas(); }};
+  if (contest.has_packed()) runs.emplace_back([&] { contest.onednn_packed(); });
+  const int count = static_cast<int>(runs.size());
   constexpr double kSlice = 2e-3;
-  int repeats[3];
-  for (int i = 0; i < 3; ++i) {
-    runs[i]();
-    const double once = std::min(seconds_of(runs[i], 1, threads), seconds_of(runs[i], 1, threads));
-    repeats[i] = std::max(1, static_cast<int>(kSlice / once));
+  std::vector<int> repeats;
+  for (const auto& one : runs) {
+    one();
+    const double once = std::min(seconds_of(one, 1, threads), seconds_of(one, 1, threads));
+    repeats.push_back(std::max(1, static_cast<int>(kSlice / once)));
   }
-  std::vector<double> speed[4];
+  std::vector<std::vector<double>> speed(runs.size());
+  std::vector<double> peak;
   for (int round = 0; round < rounds; ++round) {
-    for (int i = 0; i < 3; ++i) {
-      // Each comes after each of the others as often: OpenBLAS' threads keep a processor busy for
-      // some time after they are done.
-      const int which = (round % 2 == 0 ? round / 2 + i : round / 2 + 2 - i) % 3;
+    for (int i = 0; i < count; ++i) {
+      // Each comes after each of its neighbours as often: OpenBLAS' threads keep a processor busy
+      // for some time after they are done.
+      const int turn = round % 2 == 0 ? round / 2 + i : round / 2 + count - 1 - i;
+      const auto which = static_cast<size_t>(turn % count);
       runs[which]();
       speed[which].push_back(contest.flops() * repeats[which] /
                              seconds_of(runs[which], repeats[which], threads) / 1e9);
@@ -294,16 +363,22 @@ Result measure(Contest& contest, int threads, int rounds) {
           }
         },
         1, threads);
-    speed[3].push_back(flops / seconds / 1e9);
+    peak.push_back(flops / seconds / 1e9);
   }
-  const bool onednn_better = median(speed[1]) >= median(speed[2]);
-  std::vector<double> ratios, shares;
-  for (int round = 0; round < rounds; ++round) {
-    ratios.push_back(speed[0][round] / speed[onednn_better ? 1 : 2][round]);
-    shares.push_back(speed[0][round] / speed[3][round]);
-  }
-  return {median(speed[0]), median(speed[1]), median(speed[2]),
-          median(speed[3]), median(ratios),   median(shares)};
+  // Of the rounds, ours by the fastest of the first so many others.
+  const auto ratio_to_best = [&](size_t last) {
+    size_t best = 1;
+    for (size_t i = 2; i <= last; ++i) best = median(speed[i]) > median(speed[best]) ? i : best;
+    return median(ratios(speed[0], speed[best]));
+  };
+  return {.ours = median(speed[0]),
+          .sgemm = median(speed[1]),
+          .packed = count > 3 ? median(speed[3]) : 0,
+          .openblas = median(speed[2]),
+          .peak = median(peak),
+          .ratio = ratio_to_best(2),
+          .ratio_best = ratio_to_best(runs.size() - 1),
+          .of_peak = median(ratios(speed[0], peak))};
 }
 
 int run(int argc, char** argv) {
@@ -337,10 +412,10 @@ int run(int argc, char** argv) {
     std::printf("\n%d thread%s, GFLOP/s (median of %d rounds)\n\n", threads,
                 threads == 1 ? "" : "s", rounds);
     std::printf(
-        "| layer | M x N x K | ours | oneDNN | OpenBLAS | ratio to the better | FMA peak | of peak "
-        "|\n");
-    std::printf("|---|---|---:|---:|---:|---:|---:|---:|\n");
-    double log_sum = 0;
+        "| layer | M x N x K | ours | oneDNN | OpenBLAS | ratio to the better | oneDNN, packed | "
+        "ratio to the best | FMA peak | of peak |\n");
+    std::printf("|---|---|---:|---:|---:|---:|---:|---:|---:|---:|\n");
+    double log_sum = 0, log_sum_best = 0;
     int count = 0;
     for (const Layer& layer : kLayers) {
       const std::string shape = (layer.batch > 1 ? std::to_string(layer.batch) + " x " : "") +
@@ -354,13 +429,20 @@ int run(int argc, char** argv) {
         continue;
       }
       const Result r = measure(contest, threads, rounds);
-      std::printf("| %s | %s | %.1f | %.1f | %.1f | %.2f | %.1f | %.0f%% |\n", layer.name,
-                  shape.c_str(), r.ours, r.onednn, r.openblas, r.ratio, r.peak, 100 * r.of_peak);
+      char packed[16] = "";
+      if (r.packed > 0) std::snprintf(packed, sizeof(packed), "%.1f", r.packed);
+      std::printf("| %s | %s | %.1f | %.1f | %.1f | %.2f | %s | %.2f | %.1f | %.0f%% |\n",
+                  layer.name, shape.c_str(), r.ours, r.sgemm, r.openblas, r.ratio, packed,
+                  r.ratio_best, r.peak, 100 * r.of_peak);
       std::fflush(stdout);
       log_sum += std::log(r.ratio);
+      log_sum_best += std::log(r.ratio_best);
       ++count;
     }
-    if (count > 0) std::printf("\nGeometric mean of the ratios: %.3f\n", std::exp(log_sum / count));
+    if (count > 0) {
+      std::printf("\nGeometric mean of the ratios: %.3f to the better, %.3f to the best\n",
+                  std::exp(log_sum / count), std::exp(log_sum_best / count));
+    }
   }
   return all_agree ? 0 : 1;
 }

@@ -26,7 +26,7 @@ struct PlanT;
 // What kernels of one name agree on between the library that compiled a plan and the one that runs
 // it: scalars, data, packed layouts, chunks. Counts up whenever one of them changes its meaning; a
 // plan of another number is refused when it is loaded.
-inline constexpr uint32_t kKernelAbi = 4;
+inline constexpr uint32_t kKernelAbi = 5;
 
 class PlanFile {
  public:

@@ -39,8 +39,8 @@ struct Pass {
   int64_t a_stride;
   const float* const* runs;  // in the place of `a`, or null: see Tile, for row m0 of the pass
   int64_t first_run;
-  int64_t m0, rows;          // rows of C
-  int64_t next_k0, next_kc;  // the block of k of the next pass; the last one's is the next chunk's
+  int64_t m0, rows;                   // rows of C
+  int64_t next_n0, next_k0, next_kc;  // where the next pass begins; the last one's: the next chunk
 };
 
 struct Columns {
@@ -59,14 +59,14 @@ namespace HWY_NAMESPACE {
 
 // Rows of C that take their turn at a panel of B before the next panel: their A stays in the second
 // cache.
-inline constexpr int64_t kRowsAtOnce = 192;
+inline constexpr int64_t kRowsAtOnce = 96;
 // Where A is transposed, its rows are copied to the stack, fewer at once. They lie so far apart
 // there that they fall into different sets of the first cache.
 inline constexpr int64_t kCopyRows = 36;
 inline constexpr int64_t kCopyStride = kMaxKBlock + 16;
 static_assert(kCopyRows % kMaxRows == 0);
-// Rows of A that are gathered are copied in larger numbers: more columns of B share them.
-inline constexpr int64_t kGatheredRows = 96;
+// Rows of A that are gathered take more time to copy: more columns of B share them.
+inline constexpr int64_t kGatheredRows = 48;
 static_assert(kGatheredRows % kMaxRows == 0);
 static_assert(kGatheredRows * kCopyStride * 4 + 4096 <= kGatheredStackBytes);
 // Runs that a block of k can touch, in part or whole.
@@ -219,10 +219,9 @@ void run_columns(const MatmulScalars& s, const Block& block, const Pass& pass, i
     columns.count = std::min(n1 - n, columns.panels * kPanel);
     columns.narrow = kHasNarrow && packed && pass.runs == nullptr && columns.count <= kNarrow;
     if (packed) {
-      const int64_t first = pass.next_k0 > 0 ? n0 : block.next_n0;
-      const float* next_b = next < n1
-                                ? block.b + pass.k0 * packed_columns + next * pass.kc
-                                : block.b + pass.next_k0 * packed_columns + first * pass.next_kc;
+      const float* next_b =
+          next < n1 ? block.b + pass.k0 * packed_columns + next * pass.kc
+                    : block.b + pass.next_k0 * packed_columns + pass.next_n0 * pass.next_kc;
       run_rows(s, block, pass, columns, block.b + pass.k0 * packed_columns + n * pass.kc, kPanel,
                kPanel * pass.kc, next_b);
     } else if (stack_b != nullptr) {
@@ -250,14 +249,16 @@ void copy_a(const MatmulScalars& s, const Block& block, const Pass& pass, float*
 template <class F>
 void for_each_part(const Block& block, Pass pass, int64_t at_once, F f) {
   const int64_t parts = (block.rows + at_once - 1) / at_once;
-  const int64_t next_k0 = pass.next_k0, next_kc = pass.next_kc;
+  const Pass whole = pass;
   int64_t row = 0;
   for (int64_t i = 0; i < parts; ++i) {
     const int64_t next = block.rows * (i + 1) / parts;
     pass.m0 = block.m0 + row;
     pass.rows = next - row;
-    pass.next_k0 = i + 1 < parts ? pass.k0 : next_k0;
-    pass.next_kc = i + 1 < parts ? pass.kc : next_kc;
+    const bool is_last = i + 1 == parts;
+    pass.next_n0 = is_last ? whole.next_n0 : block.n0;
+    pass.next_k0 = is_last ? whole.next_k0 : pass.k0;
+    pass.next_kc = is_last ? whole.next_kc : pass.kc;
     f(pass);
     row = next;
   }
@@ -313,13 +314,14 @@ void pack_stripe(const MatmulScalars& s, const float* b, const Pass& pass, int64
 // Calls f for each block of k. Where k is 0 there is one empty block, which still writes bias and
 // residual.
 template <class F>
-void for_each_pass(const MatmulScalars& s, F f) {
+void for_each_pass(const MatmulScalars& s, const Block& block, F f) {
   const int64_t kc = std::max<int64_t>(1, k_block(s.k));
   Pass pass;
   for (pass.k0 = 0; pass.k0 < std::max<int64_t>(1, s.k); pass.k0 += kc) {
     pass.kc = std::min(kc, s.k - pass.k0);
     pass.first = pass.k0 == 0;
     pass.last = pass.k0 + kc >= s.k;
+    pass.next_n0 = pass.last ? block.next_n0 : block.n0;
     pass.next_k0 = pass.last ? 0 : pass.k0 + kc;
     pass.next_kc = std::min(kc, s.k - pass.next_k0);
     f(pass);
@@ -328,12 +330,12 @@ void for_each_pass(const MatmulScalars& s, F f) {
 
 // Each of the two has its own stack frame.
 HWY_NOINLINE void run_block_of_runs(const MatmulScalars& s, const Block& block) {
-  for_each_pass(s, [&](const Pass& pass) { run_stripe_of_runs(s, block, pass); });
+  for_each_pass(s, block, [&](const Pass& pass) { run_stripe_of_runs(s, block, pass); });
 }
 
 HWY_NOINLINE void run_block_of_copies(const MatmulScalars& s, const Block& block) {
   HWY_ALIGN float stack_a[kGatheredRows * kCopyStride];
-  for_each_pass(s, [&](const Pass& pass) {
+  for_each_pass(s, block, [&](const Pass& pass) {
     run_stripe(s, block, pass, block.n0, block.n0 + block.columns, nullptr, stack_a);
   });
 }
@@ -347,7 +349,7 @@ void run_block(const MatmulScalars& s, const Block& block) {
   HWY_ALIGN float stack_b[kStackFloats];
   const BLayout layout = static_cast<BLayout>(s.b_layout);
   const int64_t end = block.n0 + block.columns;
-  for_each_pass(s, [&](const Pass& pass) {
+  for_each_pass(s, block, [&](const Pass& pass) {
     if (layout == BLayout::kPacked) {
       run_stripe(s, block, pass, block.n0, end, nullptr, stack_a);
       return;

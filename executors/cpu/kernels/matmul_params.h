@@ -136,7 +136,8 @@ int field_index(int64_t Scalars::*field) {
 // at most kMaxKBlock. Packed B is [block of k][panel][k within the block][kPanel]: what one block
 // needs lies together.
 inline constexpr int64_t kPanel = 16;
-inline constexpr int64_t kMaxKBlock = 384;
+// Longer blocks would leave the second cache; shorter ones have tiles read and write C more often.
+inline constexpr int64_t kMaxKBlock = 768;
 
 // The rows of each block of k but the last, which may be shorter. Also the order of summation: a
 // block's products are summed by a chain of FMAs from 0, the blocks in order onto bias plus
@@ -190,7 +191,7 @@ struct MatmulPlan {
 };
 
 // At most what a chunk takes of its worker's stack.
-inline constexpr int64_t kMatmulStackBytes = 128 * 1024;
+inline constexpr int64_t kMatmulStackBytes = 192 * 1024;
 
 // Chooses layout and grains by shape alone. Grains depend on no worker count: chunks are some 0.1
 // ms long.

@@ -16,10 +16,10 @@ constexpr double kFmas = 16;
 constexpr double kRowsForB = 8;
 constexpr double kColumnsForA = 4;
 
-// Tiles are up to so many columns wide; what is left of a chunk's columns goes by narrower ones,
-// which cost as much as so many more columns.
-constexpr int64_t kTileColumns = 4 * kPanel;
-constexpr double kColumnsForRest = 4;
+// What is left of a chunk's columns beside whole tiles goes by narrower ones, which cost as much as
+// so many more columns. For a few rows a tile is wider: it walks through more of B at once.
+constexpr double kColumnsForRest = 8;
+int64_t tile_columns(int64_t m) { return (m <= 3 ? 8 : 4) * kPanel; }
 
 // Above the most work (in floating-point operations) nothing is won by larger chunks.
 constexpr double kMostChunk = 48e6;
@@ -58,7 +58,7 @@ void choose_grains(const MatmulShape& shape, MatmulPlan& plan) {
     const int64_t n_grain = ceil_div(ceil_div(n, n_pieces), 2 * kPanel) * 2 * kPanel;
     const int64_t n_chunks = ceil_div(n, n_grain);
     const double columns = static_cast<double>(std::min(n, n_grain)) + kColumnsForA +
-                           (n_grain % kTileColumns != 0 ? kColumnsForRest : 0);
+                           (n_grain % tile_columns(m) != 0 ? kColumnsForRest : 0);
     const int64_t least_m = std::min(most_m, ceil_div(least_pieces, n_chunks));
     for (int64_t m_pieces = least_m; m_pieces <= std::min(most_m, least_m + kMostPieces);
          ++m_pieces) {
