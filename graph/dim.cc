@@ -301,6 +301,7 @@ class DimAlgebra {
   struct RangeSearch {
     const DimRanges& symbols;
     std::unordered_map<const Atom*, DimRange> known = {};  // no symbols
+    int slopes = 256;                                      // that may still be looked at
   };
 
   static DimRange range_of(const Atom& a, RangeSearch& search) {
@@ -373,12 +374,84 @@ class DimAlgebra {
     for (const Term& t : d.expr_->terms) {
       DimRange product{t.coefficient, t.coefficient};
       for (const AtomPtr& a : t.atoms) product = times(product, range_of(*a, search));
-      sum = {saturating_add(sum.min, product.min), saturating_add(sum.max, product.max)};
+      sum = plus(sum, product);
     }
     if (const Factored f = factor(d); f.common != nullptr) {
       const DimRange product = times(range_of(*f.common, search), range(f.rest, search));
-      return {std::max(sum.min, saturating_add(product.min, f.constant)),
-              std::min(sum.max, saturating_add(product.max, f.constant))};
+      sum = both(sum, plus(product, {f.constant, f.constant}));
+    }
+    return is_mixed(d) ? both(sum, range_by_slope(d, search)) : sum;
+  }
+
+  // What has no bound has none with anything added.
+  static DimRange plus(const DimRange& a, const DimRange& b) {
+    constexpr int64_t kLowest = std::numeric_limits<int64_t>::min();
+    const bool any_min = a.min == kLowest || b.min == kLowest;
+    const bool any_max = a.max == DimRange::kUnbounded || b.max == DimRange::kUnbounded;
+    return {any_min ? kLowest : saturating_add(a.min, b.min),
+            any_max ? DimRange::kUnbounded : saturating_add(a.max, b.max)};
+  }
+  static DimRange both(const DimRange& a, const DimRange& b) {
+    return {std::max(a.min, b.min), std::min(a.max, b.max)};
+  }
+
+  // Whether terms lower and raise the sum at once, so that their extremes alone say too little:
+  // "h*w - 2*h - 2*w + 4", which is (h - 2)*(w - 2).
+  static bool is_mixed(const Dim& d) {
+    constexpr size_t kMaxTerms = 32;
+    bool has_product = false, lowers = false, raises = false;
+    for (const Term& t : d.expr_->terms) {
+      if (t.atoms.empty()) continue;
+      has_product = has_product || t.atoms.size() > 1;
+      (t.coefficient < 0 ? lowers : raises) = true;
+    }
+    return has_product && lowers && raises && d.expr_->terms.size() <= kMaxTerms;
+  }
+
+  // The extremes lie at those of an atom along which the sum never falls, or never rises.
+  static DimRange range_by_slope(const Dim& d, RangeSearch& search) {
+    constexpr DimRange kAll = {std::numeric_limits<int64_t>::min(), DimRange::kUnbounded};
+    for (const Term& term : d.expr_->terms) {
+      for (const AtomPtr& x : term.atoms) {
+        if (search.slopes-- <= 0) return kAll;
+        const DimRange values = range_of(*x, search);
+        const DimRange slope = range(derivative(d, *x), search);
+        if (slope.min < 0 && slope.max > 0) continue;
+        const bool rises = slope.min >= 0;
+        const auto at = [&](int64_t value) {
+          return value == DimRange::kUnbounded ? kAll : range(with_value(d, *x, value), search);
+        };
+        const DimRange low = at(rises ? values.min : values.max);
+        return {low.min, at(rises ? values.max : values.min).max};
+      }
+    }
+    return kAll;
+  }
+
+  static Dim dim_of(const AtomPtr& atom) { return make({Term{1, {atom}}}); }
+
+  // With respect to x, as if x were in no other atom.
+  static Dim derivative(const Dim& d, const Atom& x) {
+    Dim sum = 0;
+    for (const Term& t : d.expr_->terms) {
+      int64_t power = 0;
+      Dim product = t.coefficient;
+      for (const AtomPtr& a : t.atoms) {
+        if (a->key == x.key && power++ == 0) continue;
+        product = product * dim_of(a);
+      }
+      sum = sum + product * Dim(power);
+    }
+    return sum;
+  }
+
+  static Dim with_value(const Dim& d, const Atom& x, int64_t value) {
+    Dim sum = 0;
+    for (const Term& t : d.expr_->terms) {
+      Dim product = t.coefficient;
+      for (const AtomPtr& a : t.atoms)
+        product = product * (a->key == x.key ? Dim(value) : dim_of(a));
+      sum = sum + product;
     }
     return sum;
   }

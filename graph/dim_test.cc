@@ -135,6 +135,21 @@ TEST(Dim, RangeHoldsEveryValue) {
 }
 
 // Each level stands twice in the one above, as it is taken apart.
+TEST(Dim, RangeOfAProductThatIsSpreadOut) {
+  const Dim h = Dim::symbol("h"), w = Dim::symbol("w"), n = Dim::symbol("n");
+  const DimRanges ranges = {{"h", {4, 640}}, {"w", {8, 64}}, {"n", {0, 3}}};
+  EXPECT_EQ(((h - 2) * (w - 2)).range(ranges), (DimRange{12, 638 * 62}));
+  EXPECT_EQ((n * (h - 2) * (w - 4) - 1).range(ranges), (DimRange{-1, 3 * 638 * 60 - 1}));
+  EXPECT_EQ((h * w - h * h).range({{"h", {1, 2}}, {"w", {5, 9}}}), (DimRange{4, 14}));
+  EXPECT_EQ(((h - 2) * (w / 2 - 3)).range(ranges), (DimRange{2, 638 * 29}));
+  EXPECT_EQ(((h - 2) * (w - 2)).range({{"h", {4, 640}}, {"w", {8, DimRange::kUnbounded}}}),
+            (DimRange{12, DimRange::kUnbounded}));
+  // Neither rises nor falls throughout; each number in it is within what is said.
+  const DimRange around = ((h - 5) * (w - 20)).range(ranges);
+  EXPECT_LE(around.min, -635 * 12);
+  EXPECT_GE(around.max, 635 * 44);
+}
+
 TEST(Dim, RangeOfWhatIsNestedDeeply) {
   const Dim n = Dim::symbol("n");
   Dim nested = n;

@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "modellib/formats/plan_ranges.h"
 #include "modellib/graph/status_macros.h"
 
 namespace modellib {
@@ -41,12 +42,29 @@ absl::StatusOr<fb::Scalar> SlotTable::scalar(const Dim& dim) {
   auto [it, inserted] = index_.try_emplace(dim.to_string(), static_cast<int>(slots_.size()));
   if (inserted) {
     auto slot = std::make_unique<fb::SlotT>();
-    slot->expr = code_of(dim);
+    slot->expr = code_of(dim, range);
     slot->min = range.min;
     slot->max = range.max;
     slots_.push_back(std::move(slot));
   }
   return fb::Scalar(range.max, it->second);
+}
+
+std::vector<fb::DimOp> SlotTable::code_of(const Dim& dim, const DimRange& range) {
+  std::vector<fb::DimOp> code = code_of(dim);
+  std::vector<ValueRange> symbols;
+  for (const std::string& name : symbols_) {
+    const DimRange of_symbol = range_of_symbol(name);
+    symbols.push_back({of_symbol.min, of_symbol.max});
+  }
+  const absl::StatusOr<ValueRange> loose = expression_range(code, symbols);
+  const auto limit = [&](fb::DimOpcode opcode, int64_t value) {
+    code.emplace_back(fb::DimOpcode::Const, value);
+    code.emplace_back(opcode, 0);
+  };
+  if (loose.ok() && loose->min < range.min) limit(fb::DimOpcode::Max, range.min);
+  if (loose.ok() && loose->max > range.max) limit(fb::DimOpcode::Min, range.max);
+  return code;
 }
 
 std::vector<fb::DimOp> SlotTable::code_of(const Dim& dim) {
@@ -56,6 +74,11 @@ std::vector<fb::DimOp> SlotTable::code_of(const Dim& dim) {
     code.emplace_back(static_cast<fb::DimOpcode>(i.opcode), value);
   }
   return code;
+}
+
+DimRange SlotTable::range_of_symbol(const std::string& name) const {
+  const auto it = ranges_.find(name);
+  return it == ranges_.end() ? DimRange{} : it->second;
 }
 
 void SlotTable::require(const Graph::Constraint& constraint) {
@@ -72,9 +95,9 @@ void SlotTable::take(fb::EntryT& entry) {
   for (const std::string& name : symbols_) {
     auto symbol = std::make_unique<fb::SymbolT>();
     symbol->name = name;
-    auto it = ranges_.find(name);
-    symbol->min = it == ranges_.end() ? 0 : it->second.min;
-    symbol->max = it == ranges_.end() ? DimRange::kUnbounded : it->second.max;
+    const DimRange range = range_of_symbol(name);
+    symbol->min = range.min;
+    symbol->max = range.max;
     entry.symbols.push_back(std::move(symbol));
   }
   entry.slots = std::move(slots_);

@@ -35,6 +35,10 @@ class SlotTable {
 
  private:
   std::vector<fb::DimOp> code_of(const Dim& dim);
+  // Kept within `range`, in which it is known to lie: whoever reads the plan looks at one operation
+  // after the other, and may see less.
+  std::vector<fb::DimOp> code_of(const Dim& dim, const DimRange& range);
+  DimRange range_of_symbol(const std::string& name) const;
 
   const DimRanges& ranges_;
   std::vector<std::string> symbols_;

@@ -47,7 +47,7 @@ expect 'modellib|run|--output-format|=|p' pb
 expect 'modellib|run|--output|folder/' folder/inner
 expect 'modellib|run|model|x|=|folder/o' folder/other.npy
 expect 'modellib|run|--threads|' ''
-expect 'modellib|compile|m|--disable|fold-c' fold-constants
+expect 'modellib|compile|m|--disable|fold-co' fold-constants
 expect 'modellib|diff|--device-b|r' reference
 expect 'modellib|completion|' bash
 # Every option that the help of a command shows is offered.

@@ -131,6 +131,33 @@ TEST(FreeExtents, GradientsOfNothing) {
   check(gradient_of({1, 2, 0, 3}, larger), {{}});
 }
 
+// Windows without padding: the pixels are (h - 2)*(w - 2), whose terms alone say far less.
+TEST(FreeExtents, BothAxesOfAnImage) {
+  const std::vector<DimBinding> sizes = {
+      {{"h", 8}, {"w", 8}}, {{"h", 64}, {"w", 9}}, {{"h", 10}, {"w", 64}}, {{"h", 64}, {"w", 64}}};
+  const auto image = [](absl::string_view type, absl::string_view body) {
+    return absl::StrCat("graph \"g\" (x: ", type,
+                        ", k: f32[8,3,3,3], l: f32[8,8,3,3]) {\n  dim h in 8..64\n"
+                        "  dim w in 8..64\n  ",
+                        body, "\n}");
+  };
+  check(image("f32[1,3,h,w]", "c = conv(x, k)\n  return y = reduce_mean(c) {axes: [2,3]}, k, l"),
+        sizes);
+  check(image("f32[1,3,h,w]", "c = conv(x, k)\n  d = conv(c, l)\n  return y = relu(d), k"), sizes);
+  check(image("f32[2,h,w]",
+              "s = slice(x) {starts: [0,1,1], limits: [2,h,w]}\n  return y = argmax(s) {axis: 0}, "
+              "k, l"),
+        sizes);
+  check(R"(graph "g" (x: f32[n,3,h,w], k: f32[8,3,3,3]) {
+      dim n in 1..4
+      dim h in 8..64
+      dim w in 8..64
+      c = conv(x, k)
+      return y = relu(c)
+    })",
+        {{{"n", 1}, {"h", 8}, {"w", 64}}, {{"n", 4}, {"h", 64}, {"w", 8}}});
+}
+
 // One extent falls as the other grows: their product is never that of their maxima.
 TEST(FreeExtents, AgainstOneAnother) {
   const char* text = R"(graph "g" (x: f32[n], w: f32[10,9], v: f32[9,6]) {
