@@ -59,10 +59,13 @@ double real_mod(double a, double b) {
   const double r = std::fmod(a, b);
   return r != 0 && (r < 0) != (b < 0) ? r + b : r;
 }
-// As Python's: consistent with real_mod where a / b rounds up to an integer.
+// As Python's: consistent with real_mod where a / b rounds up to an integer. From the remainder
+// before b is added to it: b may be infinite.
 double real_floor_div(double a, double b) {
   if (b == 0) return a / b;
-  const double quotient = (a - real_mod(a, b)) / b;
+  const double r = std::fmod(a, b);
+  double quotient = (a - r) / b;
+  if (r != 0 && (r < 0) != (b < 0)) quotient -= 1;
   const double down = std::floor(quotient);
   if (quotient == 0) return std::copysign(0.0, a / b);
   return quotient - down > 0.5 ? down + 1 : down;

@@ -50,6 +50,32 @@ TEST(CpuNumbers, NumbersOfU32WrapBetweenTheOpsOfARegion) {
   }
 }
 
+// -1 where the signs differ, as in Python: no NaN.
+TEST(CpuNumbers, FloorDivByAnInfinity) {
+  constexpr double kInf = std::numeric_limits<double>::infinity();
+  for (const DType dtype : {DType::kF64, DType::kF32, DType::kF16}) {
+    GraphBuilder b(builtin_ops(), "floor_div");
+    const Value x = b.input("x", {dtype, {6}}), y = b.input("y", {dtype, {6}});
+    b.output("quotient", floor_div(x, y));
+    const auto graph = b.build();
+    ASSERT_TRUE(graph.ok()) << graph.status();
+    std::vector<Tensor> inputs = {*Tensor::zeros(dtype, {6}), *Tensor::zeros(dtype, {6})};
+    const double values[2][6] = {{1, -1, 1, -1, 0, 7}, {kInf, kInf, -kInf, -kInf, -kInf, -2}};
+    const double expected[6] = {0, -1, -1, 0, 0, -4};
+    for (size_t i = 0; i < 2; ++i) {
+      for (int64_t j = 0; j < 6; ++j) inputs[i].set(j, values[i][j]);
+    }
+    const auto got = run_on_cpu(*graph, inputs);
+    ASSERT_TRUE(got.ok()) << got.status();
+    const auto want = run_reference(*graph, inputs);
+    ASSERT_TRUE(want.ok()) << want.status();
+    for (int64_t j = 0; j < 6; ++j) {
+      EXPECT_EQ(got->outputs[0].at(j), expected[j]) << j << " of " << to_string(dtype);
+      EXPECT_EQ(want->outputs[0].at(j), expected[j]) << j << " of " << to_string(dtype);
+    }
+  }
+}
+
 // A region keeps f16 in f32; what asks where a number lies sees the f16 of it all the same.
 TEST(CpuNumbers, TestsOfNarrowFloatsSeeTheRoundedNumber) {
   for (const DType dtype : {DType::kF16, DType::kBF16}) {
