@@ -229,8 +229,11 @@ void Tensor::set_int(int64_t i, int64_t value) {
     case DType::kInvalid:
     case DType::kString:
       return;
+    case DType::kF64:
+      return store<double>(data_, i, static_cast<double>(value));
     default:
-      return set(i, static_cast<double>(value));
+      // By way of f32 alone: a double in between would round once more.
+      return set(i, static_cast<float>(value));
   }
 }
 

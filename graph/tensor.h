@@ -70,7 +70,8 @@ class Tensor {
   // Element `i` (C order) as a double or an integer, whatever the type; slow, for plain code.
   double at(int64_t i) const;
   int64_t int_at(int64_t i) const;
-  // Rounds to the tensor's type. Owned tensors only.
+  // Rounds to the tensor's type; integers to floats narrower than f32 by way of f32, as kernels do.
+  // Owned tensors only.
   void set(int64_t i, double value);
   void set_int(int64_t i, int64_t value);
 

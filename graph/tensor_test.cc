@@ -45,6 +45,16 @@ TEST(Tensor, ElementsOfEveryType) {
   }
 }
 
+// 2^60 + 2^36 lies halfway between two of f32; a double has no room for the 1.
+TEST(Tensor, IntegersRoundToF32Once) {
+  const int64_t above_half = (int64_t{1} << 60) + (int64_t{1} << 36) + 1;
+  Tensor t = *Tensor::zeros(DType::kF32, {2});
+  t.set_int(0, above_half);
+  t.set_int(1, -above_half);
+  EXPECT_EQ(t.at(0), 0x1p60 + 0x1p37);
+  EXPECT_EQ(t.at(1), -0x1p60 - 0x1p37);
+}
+
 TEST(Tensor, IdentityAndHashFollowContent) {
   Tensor a = *Tensor::of<float>({2}, {1, 2}), b = *Tensor::of<float>({2}, {1, 2});
   Tensor c = *Tensor::of<float>({2, 1}, {1, 2});

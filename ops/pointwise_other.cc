@@ -69,7 +69,7 @@ absl::Status infer_cast(InferenceContext& c) {
 absl::Status reference_cast(ReferenceContext& c) {
   const Tensor& x = c.in(0);
   const DType to = c.out(0).dtype();
-  const bool real = is_floating(x.dtype()) || is_floating(to);
+  const bool real = is_floating(x.dtype());
   // Tensor::set saturates to 64 bits; a narrower integer has its own limits.
   const bool narrow = is_integer(to) && bits_of(to) < 64;
   const int value_bits = bits_of(to) - (is_signed_integer(to) ? 1 : 0);
@@ -79,6 +79,9 @@ absl::Status reference_cast(ReferenceContext& c) {
     if (real) {
       const double v = x.at(i);
       c.out(0).set(i, !narrow || std::isnan(v) ? v : std::clamp(v, low, high));
+    } else if (x.dtype() == DType::kU64 && is_floating(to)) {
+      const auto v = static_cast<uint64_t>(x.int_at(i));
+      c.out(0).set(i, to == DType::kF64 ? static_cast<double>(v) : static_cast<float>(v));
     } else {
       c.out(0).set_int(i, x.int_at(i));
     }

@@ -76,6 +76,32 @@ TEST(CpuNumbers, FloorDivByAnInfinity) {
   }
 }
 
+// Beyond 2^53 a double in between would round them twice. What is narrower than f32 is f32 first.
+TEST(CpuNumbers, IntegersRoundToF32Once) {
+  for (const DType dtype : {DType::kI64, DType::kU64}) {
+    GraphBuilder b(builtin_ops(), "round");
+    const int64_t above_half = (int64_t{1} << 60) + (int64_t{1} << 36) + 1;
+    const int64_t values[] = {
+        above_half, above_half - 1, above_half - 2, -above_half, 2049, 65519, 257, -1, 100'000, 0};
+    const Value x = b.input("x", {dtype, {10}});
+    for (const DType to : {DType::kF64, DType::kF32, DType::kF16, DType::kBF16}) {
+      b.output(std::string(to_string(to)), cast(x, to));
+    }
+    const auto graph = b.build();
+    ASSERT_TRUE(graph.ok()) << graph.status();
+    std::vector<Tensor> inputs = {*Tensor::zeros(dtype, {10})};
+    for (int64_t i = 0; i < 10; ++i) inputs[0].set_int(i, values[i]);
+    const auto got = run_on_cpu(*graph, inputs);
+    ASSERT_TRUE(got.ok()) << got.status();
+    const auto want = run_reference(*graph, inputs);
+    ASSERT_TRUE(want.ok()) << want.status();
+    for (size_t i = 0; i < got->outputs.size(); ++i) {
+      EXPECT_EQ(difference(got->outputs[i], want->outputs[i], 0), "") << i << to_string(dtype);
+    }
+    EXPECT_EQ(want->outputs[1].at(0), 0x1p60 + 0x1p37);
+  }
+}
+
 // A region keeps f16 in f32; what asks where a number lies sees the f16 of it all the same.
 TEST(CpuNumbers, TestsOfNarrowFloatsSeeTheRoundedNumber) {
   for (const DType dtype : {DType::kF16, DType::kBF16}) {
