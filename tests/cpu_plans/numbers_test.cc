@@ -102,6 +102,32 @@ TEST(CpuNumbers, IntegersRoundToF32Once) {
   }
 }
 
+// As the C library has it.
+TEST(CpuNumbers, OddFunctionsKeepTheSignOfZero) {
+  using Unary = Value (*)(Value);
+  const std::initializer_list<Unary> odd = {sin, tanh, erf, expm1, log1p, sqrt, neg};
+  for (const DType dtype : {DType::kF64, DType::kF32, DType::kF16}) {
+    GraphBuilder b(builtin_ops(), "zeros");
+    const Value x = b.input("x", {dtype, {37}});
+    int number = 0;
+    for (const Unary op : odd) b.output(absl::StrCat("out", number++), op(x));
+    const auto graph = b.build();
+    ASSERT_TRUE(graph.ok()) << graph.status();
+    std::vector<Tensor> inputs = {*Tensor::zeros(dtype, {37})};
+    for (int64_t i = 0; i < 37; i += 2) inputs[0].set(i, -0.0);
+    const auto got = run_on_cpu(*graph, inputs);
+    ASSERT_TRUE(got.ok()) << got.status();
+    const auto want = run_reference(*graph, inputs);
+    ASSERT_TRUE(want.ok()) << want.status();
+    for (size_t n = 0; n < got->outputs.size(); ++n) {
+      for (int64_t i = 0; i < 37; ++i) {
+        EXPECT_EQ(std::signbit(got->outputs[n].at(i)), std::signbit(want->outputs[n].at(i)))
+            << "output " << n << ", element " << i << " of " << to_string(dtype);
+      }
+    }
+  }
+}
+
 // A region keeps f16 in f32; what asks where a number lies sees the f16 of it all the same.
 TEST(CpuNumbers, TestsOfNarrowFloatsSeeTheRoundedNumber) {
   for (const DType dtype : {DType::kF16, DType::kBF16}) {

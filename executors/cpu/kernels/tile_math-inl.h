@@ -61,7 +61,10 @@ HWY_INLINE V periodic(D d, V x, Fast fast, Slow slow) {
 }
 template <class D, class V>
 HWY_INLINE V sin(D d, V x) {
-  const auto fast = [&](V v) { return hwy::HWY_NAMESPACE::Sin(d, v); };
+  namespace hn = hwy::HWY_NAMESPACE;
+  const auto fast = [&](V v) {
+    return hn::IfThenElse(hn::Eq(v, hn::Zero(d)), v, hn::Sin(d, v));  // keeps -0
+  };
   return periodic(d, x, fast, [](float v) { return std::sin(v); });
 }
 template <class D, class V>
