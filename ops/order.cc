@@ -218,6 +218,11 @@ Value iota(GraphBuilder& builder, Shape shape, IotaOptions options) {
 
 Value one_hot(Value indices, Dim depth, OneHotOptions options) {
   if (indices.is_null() || indices.is_poisoned()) return indices;
+  // The numbers of the classes are of this type too: in a narrower one they would wrap.
+  if (indices.dtype() != DType::kI64 && indices.dtype() != DType::kI32) {
+    return indices.builder()->poison(absl::InvalidArgumentError(absl::StrCat(
+        "one_hot: indices must be i64 or i32, are ", to_string(indices.type()), "; cast them")));
+  }
   const int rank = indices.rank() + 1;
   const auto axis = normal_axis(options.axis, rank);
   if (!axis.ok()) return indices.builder()->poison(axis.status());

@@ -93,6 +93,17 @@ TEST(Refusals, NegativeExtents) {
               HasSubstr("extent -2 of [-2] is negative"));
 }
 
+// An i8 would name two of 300 classes.
+TEST(Refusals, ClassesByNumbersTooNarrow) {
+  const auto of = [](DType dtype) {
+    return mistake({}, [&](Value x) { one_hot(x.builder()->input("at", {dtype, {2}}), 300); });
+  };
+  for (const DType dtype : {DType::kI8, DType::kU8, DType::kI16, DType::kU32, DType::kF32}) {
+    EXPECT_THAT(of(dtype), HasSubstr("one_hot: indices must be i64 or i32")) << to_string(dtype);
+  }
+  for (const DType dtype : {DType::kI64, DType::kI32}) EXPECT_EQ(of(dtype), "");
+}
+
 TEST(Refusals, NegativeCounts) {
   EXPECT_THAT(mistake({4},
                       [](Value x) {
