@@ -107,6 +107,25 @@ expect 0 "equal within" "$modellib" diff --disable-b fusion "$model" "$model" "$
 expect 0 "" "$modellib" run --output first --threads 1 "$model" "$input"
 expect 0 "" "$modellib" run --device reference "$model" --output first "$input"
 
+# --- First values of variables, from an entry that takes a seed and from one that takes none.
+for seed in "seed: i64[]" ""; do
+  cat >first_values.mltxt <<MODEL
+graph "initialize" ($seed) {
+  _: var f32[] "w"
+  c = constant() {value: f32[] [2]}
+  assign "w" = c
+}
+graph "scale" (x: f32[2,3,4]) {
+  w: var f32[] "w"
+  return y = mul(x, w)
+}
+MODEL
+  for device in cpu reference; do
+    expect 0 "" "$modellib" run first_values.mltxt "$input" --output "first_values_$device" --device $device
+  done
+  cmp first_values_cpu/output_0.npy first_values_reference/output_0.npy || fail "other first values on the reference"
+done
+
 # --- Text, native model and plan give the same on the CPU, and the reference within rounding.
 expect 0 "" "$modellib" run "$model" "$input" --output reference --device reference
 expect 0 "" "$modellib" run "$model" x="$input" --output text

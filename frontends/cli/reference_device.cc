@@ -40,8 +40,10 @@ absl::StatusOr<ReferenceResult> run_on_reference(const Model& model, GraphRef gr
   NamedTensors variables;
   for (const Program::Entry& entry : model.program.entries) {
     if (entry.name != kInitializeEntry) continue;
-    MODELLIB_ASSIGN_OR_RETURN(ReferenceResult initial,
-                              run_reference(entry.graph, {Tensor::scalar(int64_t{0})}));
+    // It may do without the seed.
+    std::vector<Tensor> seed;
+    if (!entry.graph->inputs().empty()) seed.push_back(Tensor::scalar(int64_t{0}));
+    MODELLIB_ASSIGN_OR_RETURN(ReferenceResult initial, run_reference(entry.graph, seed));
     variables = std::move(initial.assigned);
   }
   for (const auto& [variable, content] : model.variables) variables[variable] = content;
