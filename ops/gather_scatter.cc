@@ -1,6 +1,7 @@
 // gather, scatter_add, gather_elements, scatter_elements, update_slice.
 #include "absl/strings/str_cat.h"
 #include "modellib/graph/status_macros.h"
+#include "modellib/ops/composite_support.h"
 #include "modellib/ops/families.h"
 #include "modellib/ops/index.h"
 #include "modellib/ops/op_support.h"
@@ -65,6 +66,9 @@ OpSample sample(const char* name, std::vector<TensorType> inputs, Attributes att
 
 const Dim kBatch = Dim::symbol("batch");
 
+// For the gradient of x.
+Value zeros_for(Value x) { return as_dtype(zeros_like(x), gradient_type(x.dtype())); }
+
 // ---- gather and scatter_add
 
 // [a…, n, b…] with n replaced by the extents of the indices.
@@ -115,7 +119,7 @@ absl::Status reference_gather(ReferenceContext& c) {
 }
 
 std::vector<Value> gradient_gather(OpCall& c, absl::Span<const Value> g) {
-  return {scatter_add(zeros_like(c.in(0)), c.in(1), g[0], c.attributes.as<AxisAttributes>().axis),
+  return {scatter_add(zeros_for(c.in(0)), c.in(1), g[0], c.attributes.as<AxisAttributes>().axis),
           Value()};
 }
 
@@ -220,7 +224,7 @@ absl::Status reference_gather_elements(ReferenceContext& c) {
 }
 
 std::vector<Value> gradient_gather_elements(OpCall& c, absl::Span<const Value> g) {
-  return {scatter_elements(zeros_like(c.in(0)), c.in(1), g[0],
+  return {scatter_elements(zeros_for(c.in(0)), c.in(1), g[0],
                            {.axis = c.attributes.as<AxisAttributes>().axis, .reduction = "add"}),
           Value()};
 }
@@ -274,7 +278,7 @@ std::vector<Value> gradient_scatter_elements(OpCall& c, absl::Span<const Value> 
   const auto& a = c.attributes.as<ScatterElementsAttributes>();
   const Value updates = gather_elements(g[0], c.in(1), a.axis);
   if (a.reduction == "add") return {g[0], Value(), updates};
-  return {scatter_elements(g[0], c.in(1), zeros_like(c.in(2)), a), Value(), updates};
+  return {scatter_elements(g[0], c.in(1), zeros_for(c.in(2)), a), Value(), updates};
 }
 
 std::vector<OpSample> samples_scatter_elements() {
@@ -359,8 +363,8 @@ std::vector<Value> gradient_update_slice(OpCall& c, absl::Span<const Value> g) {
   }
   const Value places =
       broadcast_to(iota(c.builder, update.shape(), {.axis = axis}) + start, update.shape());
-  return {update_slice(g[0], zeros_like(update), c.in(2), axis),
-          gather_elements(g[0], places, axis), Value()};
+  return {update_slice(g[0], zeros_for(update), c.in(2), axis), gather_elements(g[0], places, axis),
+          Value()};
 }
 
 std::vector<OpSample> samples_update_slice() {

@@ -4,6 +4,7 @@
 #include <set>
 #include <string>
 #include <utility>
+#include <variant>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
@@ -35,6 +36,13 @@ Value stand_in(Value x, int number) {
   return reshape(reshape(x, std::move(wider)), x.shape());
 }
 
+bool has_region(const Attributes& attributes) {
+  for (const auto& [name, value] : attributes.list(/*all=*/true)) {
+    if (std::holds_alternative<GraphRef>(value)) return true;
+  }
+  return false;
+}
+
 // One reverse walk over the nodes between `wrt` and the outputs.
 class ReverseWalk {
  public:
@@ -49,7 +57,7 @@ class ReverseWalk {
   std::vector<Value> run(absl::Span<const Value> outputs, absl::Span<const Value> gradients,
                          absl::Span<const Value> wrt) {
     for (size_t i = 0; i < outputs.size(); ++i) {
-      if (usable(outputs[i]) && !gradients[i].is_null() && is_real(outputs[i].dtype())) {
+      if (usable(outputs[i]) && !gradients[i].is_null() && is_floating(outputs[i].dtype())) {
         collect(outputs[i].id());
         accumulate(outputs[i].id(), gradients[i]);
       }
@@ -77,9 +85,9 @@ class ReverseWalk {
       if (depends_.contains(id)) continue;
       const bool leaf = wrt_.contains(id);
       const NodeId producer = graph().value(id).producer;
-      if (producer < 0 || (leaf && stop_) || !is_real(graph().type(id).dtype) ||
+      if (producer < 0 || (leaf && stop_) || !is_floating(graph().type(id).dtype) ||
           graph().node(producer).op->differentiable == OpDef::Gradient::kNone) {
-        depends_[id] = leaf && is_real(graph().type(id).dtype);
+        depends_[id] = leaf && is_floating(graph().type(id).dtype);
         continue;
       }
       const Graph::Node& node = graph().node(producer);
@@ -105,6 +113,27 @@ class ReverseWalk {
     sum = sum.is_null() ? g : add(sum, g);
   }
 
+  // Regions have gradients of what is real alone: what flows through another float would be lost.
+  bool check_region(const Graph::Node& node, const std::vector<Value>& upstream) {
+    if (!has_region(node.attributes)) return true;
+    const auto is_lost = [&](ValueId v) {
+      return is_floating(graph().type(v).dtype) && !is_real(graph().type(v).dtype);
+    };
+    std::vector<ValueId> lost;
+    for (ValueId in : node.inputs) {
+      if (in != kNoValue && depends_[in] && is_lost(in)) lost.push_back(in);
+    }
+    for (int i = 0; i < node.num_outputs; ++i) {
+      const bool flows = !upstream[static_cast<size_t>(i)].is_null();
+      if (flows && is_lost(node.output(i))) lost.push_back(node.output(i));
+    }
+    if (lost.empty()) return true;
+    builder_.poison(absl::UnimplementedError(
+        absl::StrCat("no gradient goes through ", to_string(graph().type(lost[0])),
+                     " into or out of a ", node.op->name, ": cast it to a wider float there")));
+    return false;
+  }
+
   void differentiate(NodeId id) {
     const Graph::Node node = graph().node(id);  // a copy: the graph grows below
     std::vector<Value> upstream;
@@ -123,6 +152,7 @@ class ReverseWalk {
     }
     for (int i = 0; i < node.num_outputs; ++i)
       call.outputs.push_back(builder_.value(node.output(i)));
+    if (!check_region(node, upstream)) return;
     const std::vector<Value> gradients = node.op->differentiable == OpDef::Gradient::kRule
                                              ? node.op->gradient(call, upstream)
                                              : through_decomposition(call, call.inputs, upstream);
@@ -130,7 +160,7 @@ class ReverseWalk {
       const ValueId in = node.inputs[i];
       const Value g = gradients[i];
       if (in == kNoValue || g.is_null() || !depends_[in]) continue;
-      if (!g.is_poisoned() && g.dtype() != graph().type(in).dtype) {
+      if (!g.is_poisoned() && g.dtype() != gradient_type(graph().type(in).dtype)) {
         builder_.poison(absl::InternalError(
             absl::StrCat("the gradient of ", node.op->name, " for operand ", i, " is ",
                          to_string(g.type()), ", the operand ", to_string(graph().type(in)))));

@@ -4,7 +4,8 @@
 //   std::vector<Value> g = gradients(b, loss, {w, bias});
 //
 // The gradients are nodes like any other: they are planned, fused and differentiated again. Each
-// node is emitted in the scope of the one that it differentiates.
+// node is emitted in the scope of the one that it differentiates. Those of f8 values, which are for
+// storage alone, are f32, so that weights train through what they are rounded to.
 #ifndef MODELLIB_OPS_GRADIENTS_H_
 #define MODELLIB_OPS_GRADIENTS_H_
 

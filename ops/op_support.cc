@@ -39,6 +39,8 @@ DType accumulation_type(DType dtype) {
   return is_floating(dtype) && bits_of(dtype) < 32 ? DType::kF32 : dtype;
 }
 
+DType gradient_type(DType dtype) { return is_real(dtype) ? dtype : accumulation_type(dtype); }
+
 namespace {
 absl::Status expected(const InferenceContext& c, int operand, absl::string_view what) {
   return absl::InvalidArgumentError(

@@ -33,6 +33,9 @@ bool is_real(DType dtype);
 bool is_number(DType dtype);
 // `dtype`, or f32 where that is a narrower float.
 DType accumulation_type(DType dtype);
+// Of the gradient of a value of type `dtype`: the same, but f32 for the f8 types, which are for
+// storage alone.
+DType gradient_type(DType dtype);
 
 absl::Status require_real(const InferenceContext& c, int operand);
 absl::Status require_number(const InferenceContext& c, int operand);

@@ -91,7 +91,7 @@ absl::Status reference_cast(ReferenceContext& c) {
 
 std::vector<Value> gradient_cast(OpCall& c, absl::Span<const Value> g) {
   if (!is_floating(c.in(0).dtype()) || !is_floating(c.out(0).dtype())) return {Value()};
-  return {cast(g[0], c.in(0).dtype())};
+  return {cast(g[0], gradient_type(c.in(0).dtype()))};
 }
 
 std::vector<OpSample> samples_cast() {

@@ -75,7 +75,7 @@ bool may_have_no_pixels(const Value& image) {
 std::vector<Value> gradient(OpCall& c, absl::Span<const Value> gradients) {
   if (gradients[0].is_null()) return {Value()};
   const auto& repeats = repeats_of(c);
-  const DType dtype = c.in(0).dtype();
+  const DType dtype = gradient_type(c.in(0).dtype());
   Value g = widened(gradients[0]);
   if (repeats.size() >= 3 && repeats[0] == 1 && repeats[1] == 1 && !may_have_no_pixels(c.in(0))) {
     double count = 1;

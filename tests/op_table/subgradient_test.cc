@@ -10,10 +10,14 @@
 #include "modellib/executors/reference/reference_executor.h"
 #include "modellib/graph/builder.h"
 #include "modellib/ops/activations.h"
+#include "modellib/ops/control.h"
 #include "modellib/ops/gradients.h"
+#include "modellib/ops/index.h"
 #include "modellib/ops/pointwise.h"
 #include "modellib/ops/reduce.h"
 #include "modellib/ops/registry.h"
+#include "modellib/ops/repeat.h"
+#include "modellib/ops/shape.h"
 
 namespace modellib {
 namespace {
@@ -57,6 +61,44 @@ TEST(Subgradient, EqualMaximaShareEvenly) {
   EXPECT_THAT(gradients_at({{2, 2, 7, 2}}, {4}, min_of_all),
               testing::ElementsAre(testing::DoubleEq(1.0 / 3), testing::DoubleEq(1.0 / 3), 0,
                                    testing::DoubleEq(1.0 / 3)));
+}
+
+// Rounding counts as the identity; a gradient would not survive it.
+TEST(Subgradient, PassesThroughRoundingToF8) {
+  const auto product = [](DType narrow) {
+    return [narrow](const std::vector<Value>& x) {
+      return cast(cast(x[0], narrow), DType::kF64) * x[0];
+    };
+  };
+  // Of each the rounded number and the number itself.
+  const std::vector<double> x = {1.03125, -3, 0.2890625};
+  EXPECT_THAT(gradients_at({x}, {3}, product(DType::kF8E4M3)),
+              testing::ElementsAre(2.03125, -6, 0.5703125));
+  EXPECT_THAT(gradients_at({x}, {3}, product(DType::kF8E5M2)),
+              testing::ElementsAre(2.03125, -6, 0.6015625));
+  const auto moved = [](const std::vector<Value>& operands) {
+    const Value at = operands[0].builder()->constant(*Tensor::of<int64_t>({3}, {2, 0, 2}));
+    const Value rounded = reshape(cast(operands[0], DType::kF8E4M3), {3, 1});
+    return cast(repeat_interleave(gather(rounded, at), {1, 2}), DType::kF64) * 1e-5;
+  };
+  EXPECT_THAT(
+      gradients_at({x}, {3}, moved),
+      testing::ElementsAre(testing::DoubleNear(2e-5, 1e-10), 0, testing::DoubleNear(4e-5, 1e-10)));
+}
+
+TEST(Subgradient, IsRefusedWhereF8EntersARegion) {
+  GraphBuilder b(builtin_ops(), "f8");
+  const Value x = b.input("x", {DType::kF32, {3}}), p = b.input("p", {DType::kBool, {}});
+  const Value rounded = cast(x, DType::kF8E4M3);
+  const auto widened = [&](double factor) {
+    return [&rounded, factor](GraphBuilder& region) {
+      return std::vector<Value>{cast(region.captured(rounded), DType::kF32) * factor};
+    };
+  };
+  const std::vector<Value> y = cond(b, p, widened(1), widened(2));
+  gradients(b, reduce_sum(y[0]), {x});
+  EXPECT_THAT(std::string(b.status().message()),
+              testing::HasSubstr("no gradient goes through f8e4m3[3] into or out of a cond"));
 }
 
 TEST(Subgradient, ProductCountsTheOthersWhereAnElementIsZero) {
