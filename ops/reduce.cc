@@ -1,6 +1,7 @@
 #include "modellib/ops/reduce.h"
 
 #include <cmath>
+#include <limits>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -33,14 +34,18 @@ Shape reduced_shape(const Shape& in, const std::vector<bool>& reduced, bool keep
   return out;
 }
 
-absl::Status require_elements(const Shape& in, const std::vector<bool>& reduced) {
-  for (size_t d = 0; d < in.size(); ++d) {
-    if (reduced[d] && in[d] == Dim(0)) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("axis ", d, " of ", to_string(in), " has no element to choose"));
-    }
+// The largest of nothing, less than all numbers of the type, or the smallest.
+void set_bound(Tensor& y, int64_t i, bool largest) {
+  const DType dtype = y.dtype();
+  if (is_floating(dtype)) {
+    constexpr double kInfinity = std::numeric_limits<double>::infinity();
+    y.set(i, largest ? -kInfinity : kInfinity);
+  } else if (is_signed_integer(dtype)) {
+    const int64_t low = std::numeric_limits<int64_t>::min() >> (64 - bits_of(dtype));
+    y.set_int(i, largest ? low : ~low);
+  } else {
+    y.set_int(i, largest ? 0 : -1);  // all bits
   }
-  return absl::OkStatus();
 }
 
 // Whether element i wins over element j: larger (or smaller), or the first NaN.
@@ -84,7 +89,6 @@ absl::Status infer(InferenceContext& c) {
   }
   MODELLIB_RETURN_IF_ERROR(normal_axes(a.axes, c.input(0).rank()).status());
   const std::vector<bool> reduced = reduced_axes(a.axes, c.input(0).rank());
-  if (K == Kind::kMax || K == Kind::kMin) MODELLIB_RETURN_IF_ERROR(require_elements(in, reduced));
   c.outputs.push_back({c.input(0).dtype, reduced_shape(in, reduced, a.keepdims)});
   return absl::OkStatus();
 }
@@ -103,8 +107,11 @@ absl::Status reference(ReferenceContext& c) {
       if (b < 0 || better(x, from, b, K == Kind::kMax)) b = from;
     });
     for (size_t i = 0; i < size; ++i) {
-      if (best[i] < 0) return absl::InvalidArgumentError("an axis has no element to choose");
-      copy_element(x, best[i], y, static_cast<int64_t>(i));
+      if (best[i] < 0) {
+        set_bound(y, static_cast<int64_t>(i), K == Kind::kMax);
+      } else {
+        copy_element(x, best[i], y, static_cast<int64_t>(i));
+      }
     }
   } else if (is_floating(x.dtype())) {
     std::vector<double> total(size, K == Kind::kProd ? 1 : 0);
@@ -230,9 +237,11 @@ OpDef definition(const char* name) {
 absl::Status infer_arg(InferenceContext& c) {
   const auto& a = c.attributes.as<ArgReduceAttributes>();
   MODELLIB_RETURN_IF_ERROR(require_number(c, 0));
-  MODELLIB_RETURN_IF_ERROR(normal_axis(a.axis, c.input(0).rank()).status());
+  MODELLIB_ASSIGN_OR_RETURN(const int axis, normal_axis(a.axis, c.input(0).rank()));
   const auto reduced = reduced_axes({a.axis}, c.input(0).rank());
-  MODELLIB_RETURN_IF_ERROR(require_elements(c.input(0).shape, reduced));
+  MODELLIB_RETURN_IF_ERROR(
+      c.require_at_most(1, c.input(0).shape[static_cast<size_t>(axis)],
+                        absl::StrCat("an element to choose along axis ", axis)));
   c.outputs.push_back({DType::kI64, reduced_shape(c.input(0).shape, reduced, a.keepdims)});
   return absl::OkStatus();
 }

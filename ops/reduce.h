@@ -26,8 +26,8 @@ struct ReduceAttributes {
 
 Value reduce_sum(Value x, ReduceAttributes attributes = {});   // numbers; integers wrap
 Value reduce_mean(Value x, ReduceAttributes attributes = {});  // reals
-// Numbers, over at least one element. NaN propagates. Ties share the gradient evenly, as
-// torch.amax.
+// Numbers. NaN propagates. Over no element: -inf (inf), or the least (largest) integer of the type,
+// as in ONNX. Ties share the gradient evenly, as torch.amax.
 Value reduce_max(Value x, ReduceAttributes attributes = {});
 Value reduce_min(Value x, ReduceAttributes attributes = {});
 // Numbers; integers wrap. The gradient is right where elements are zero; a second derivative is not
@@ -44,7 +44,8 @@ struct ArgReduceAttributes {
                            field("keepdims", &ArgReduceAttributes::keepdims));
   }
 };
-// Index along the axis, i64, of the first largest (smallest) element; a NaN counts as both.
+// Index along the axis, i64, of the first largest (smallest) element, of which there must be one; a
+// NaN counts as both.
 Value argmax(Value x, ArgReduceAttributes attributes = {});
 Value argmin(Value x, ArgReduceAttributes attributes = {});
 

@@ -4,7 +4,6 @@
 #include <cmath>
 #include <utility>
 
-#include "absl/algorithm/container.h"
 #include "absl/strings/str_cat.h"
 #include "modellib/graph/status_macros.h"
 #include "modellib/ops/composite_support.h"
@@ -42,17 +41,10 @@ std::vector<Value> decompose(OpCall& c) {
   const auto& a = c.attributes.as<LogsumexpAttributes>();
   const Value x = widened(c.in(0));
   const std::vector<int64_t> axes = all_or(a.axes, x.rank());
-  const bool of_nothing =
-      absl::c_any_of(axes, [&](int64_t axis) { return x.dim(static_cast<int>(axis)) == Dim(0); });
-  Value y;
-  if (of_nothing) {
-    y = log(sum_over(exp(x), axes));
-  } else {
-    const Value largest = stop_gradient(max_over(x, axes));
-    // An infinite one is not subtracted: inf - inf would be NaN.
-    const Value shift = where(is_finite(largest), largest, 0.0);
-    y = log(sum_over(exp(x - shift), axes)) + shift;
-  }
+  const Value largest = stop_gradient(max_over(x, axes));
+  // An infinite one is not subtracted: inf - inf would be NaN.
+  const Value shift = where(is_finite(largest), largest, 0.0);
+  Value y = log(sum_over(exp(x - shift), axes)) + shift;
   if (!a.keepdims) y = squeeze(y, axes);
   return {as_dtype(y, c.in(0).dtype())};
 }

@@ -1,10 +1,7 @@
 // Reductions over axes, ArgMax and ArgMin.
-#include <cmath>
 #include <cstdint>
-#include <limits>
 #include <numeric>
 
-#include "absl/algorithm/container.h"
 #include "modellib/frontends/onnx/conversions.h"
 #include "modellib/frontends/onnx/op_table.h"
 #include "modellib/ops/op_support.h"
@@ -16,35 +13,16 @@
 namespace modellib::onnx {
 namespace {
 
-// Of a type, as near as a double is; a tensor takes the nearest number of its own.
-double largest_of(DType dtype) {
-  if (is_real(dtype)) return std::numeric_limits<double>::infinity();
-  return std::ldexp(1.0, bits_of(dtype) - (is_signed_integer(dtype) ? 1 : 0)) - 1;
-}
-double least_of(DType dtype) {
-  if (is_real(dtype)) return -std::numeric_limits<double>::infinity();
-  return is_signed_integer(dtype) ? -std::ldexp(1.0, bits_of(dtype) - 1) : 0;
-}
-
 using Reduction = Value (*)(Value, const ReduceAttributes&);
 
 Value sum(Value x, const ReduceAttributes& a) { return reduce_sum(x, a); }
 Value mean(Value x, const ReduceAttributes& a) { return reduce_mean(x, a); }
 Value prod(Value x, const ReduceAttributes& a) { return reduce_prod(x, a); }
-bool over_nothing(Value x, const ReduceAttributes& a) {
-  return absl::c_any_of(a.axes,
-                        [&](int64_t axis) { return x.dim(static_cast<int>(axis)) == Dim(0); });
-}
-// Of nothing the result is the type's least number, or the largest.
 Value largest(Value x, const ReduceAttributes& a) {
-  if (x.dtype() == DType::kBool) return reduce_any(x, a);
-  if (over_nothing(x, a)) return full(x, reduce_sum(x, a).shape(), least_of(x.dtype()));
-  return reduce_max(x, a);
+  return x.dtype() == DType::kBool ? reduce_any(x, a) : reduce_max(x, a);
 }
 Value least(Value x, const ReduceAttributes& a) {
-  if (x.dtype() == DType::kBool) return reduce_all(x, a);
-  if (over_nothing(x, a)) return full(x, reduce_sum(x, a).shape(), largest_of(x.dtype()));
-  return reduce_min(x, a);
+  return x.dtype() == DType::kBool ? reduce_all(x, a) : reduce_min(x, a);
 }
 Value l1(Value x, const ReduceAttributes& a) { return reduce_sum(abs(x), a); }
 Value sum_of_squares(Value x, const ReduceAttributes& a) { return reduce_sum(square(x), a); }

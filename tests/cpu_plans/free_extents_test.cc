@@ -118,6 +118,54 @@ TEST(FreeExtents, ReductionsOfNothing) {
   }
 }
 
+// The least number of each type, or its largest.
+TEST(FreeExtents, LargestAndSmallestOfNothing) {
+  const std::pair<const char*, const char*> reductions[] = {
+      {"4,n", "-1"}, {"n,4", "0"}, {"n,2,n", "0,2"}};
+  for (const char* dtype :
+       {"f64", "f32", "f16", "bf16", "i8", "i16", "i32", "i64", "u8", "u16", "u32", "u64"}) {
+    for (const auto& [shape, axes] : reductions) {
+      SCOPED_TRACE(absl::StrCat(dtype, "[", shape, "]"));
+      const std::string over = absl::StrCat("(x) {axes: [", axes, "], keepdims: true}");
+      check(absl::StrCat("graph \"g\" (x: ", dtype, "[", shape, "]) {\n  dim n in 0..8\n",
+                         "  return a = reduce_max", over, ", b = reduce_min", over, "\n}"),
+            each("n", {8, 0, 3}));
+    }
+  }
+}
+
+TEST(FreeExtents, SoftmaxOfNothing) {
+  check(R"(graph "g" (x: f32[n,3], y: f32[3,n]) {
+      dim n in 0..8
+      return a = softmax(x) {axis: 0}, b = log_softmax(y) {axis: -1},
+             c = logsumexp(x) {axes: [0]}, d = logsumexp(y) {axes: [1], keepdims: true}
+    })",
+        each("n", {8, 0, 3}));
+  for (const char* keys : {"n", "0"}) {
+    const bool is_free = keys[0] == 'n';
+    check(absl::StrCat("graph \"g\" (q: f32[1,2,3,4], k: f32[1,2,", keys, ",4], v: f32[1,2,", keys,
+                       ",4]) {\n", is_free ? "  dim n in 0..8\n" : "",
+                       "  out, lse = attention(q, k, v)\n  return out, lse\n}"),
+          is_free ? each("n", {8, 0, 3}) : std::vector<DimBinding>{{}});
+  }
+}
+
+TEST(FreeExtents, NothingHasNoLargestElement) {
+  const GraphRef graph = graph_of(R"(graph "g" (x: f32[n,3]) {
+      dim n in 0..8
+      return y = argmax(x) {axis: 0}
+    })");
+  check(graph, each("n", {8, 1}));
+  const std::vector<Tensor> nothing = inputs_of(*graph, {{"n", 0}});
+  EXPECT_FALSE(run_reference(graph, nothing).ok());
+  const auto program = compile_for_cpu(graph);
+  ASSERT_TRUE(program.ok()) << program.status();
+  const auto session = runtime::Session::create(program->executable, nullptr, {.threads = 2});
+  ASSERT_TRUE(session.ok()) << session.status();
+  const auto got = (*session)->run_tensors(runtime::EntryId(0), nothing);
+  EXPECT_EQ(got.status().code(), absl::StatusCode::kInvalidArgument) << got.status();
+}
+
 // Nothing leaves no gaps between elements, and no room for a window.
 TEST(FreeExtents, GradientsOfNothing) {
   const Dim n = Dim::symbol("n");

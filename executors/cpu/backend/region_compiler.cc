@@ -387,6 +387,7 @@ class RegionCompiler {
         result = name == "reduce_mean" ? builder_->mean(operand(0))
                  : is_u64              ? unsigned_reduce(*builder_, instruction->tile, operand(0))
                                        : builder_->reduce(instruction->tile, operand(0));
+        result = bounded(result, instruction->tile, dtype);
         break;
     }
     // Integers narrower than their registers wrap.
@@ -410,6 +411,21 @@ class RegionCompiler {
     v = builder_->binary(TileOp::kMin, v, builder_->constant_int(top, type));
     return builder_->binary(TileOp::kMax, v,
                             builder_->constant_int(is_signed ? -top - 1 : 0, type));
+  }
+
+  // The largest or smallest of nothing, a bound of the register, as one of a narrower type. Where
+  // that has no sign, the low bits are its bound.
+  TileValue bounded(TileValue v, TileOp reduction, DType dtype) {
+    const TileType type = tile_type_of(dtype);
+    if (!is_signed_integer(dtype) || bits_of(dtype) == bits_of_register(type)) return v;
+    const int64_t top = (int64_t{1} << (bits_of(dtype) - 1)) - 1;
+    if (reduction == TileOp::kReduceMax) {
+      return builder_->binary(TileOp::kMax, v, builder_->constant_int(-top - 1, type));
+    }
+    if (reduction == TileOp::kReduceMin) {
+      return builder_->binary(TileOp::kMin, v, builder_->constant_int(top, type));
+    }
+    return v;
   }
 
   static int bits_of_register(TileType type) { return type == TileType::kI32 ? 32 : 64; }

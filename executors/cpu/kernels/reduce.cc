@@ -42,6 +42,14 @@ void turn(Register& values, int64_t n) {
   for (int64_t i = 0; i < n; ++i) v[i] ^= uint64_t{1} << 63;
 }
 
+// Whether the largest or smallest of nothing, a bound of the accumulation type, may not be one of
+// this type.
+bool is_narrowed(const ReduceScalars& s, DType dtype) {
+  const auto op = static_cast<ReduceOp>(s.op);
+  return is_signed_integer(dtype) && bits_of(dtype) <= 32 &&
+         (op == ReduceOp::kMax || op == ReduceOp::kMin);
+}
+
 // `n` elements of memory in the accumulation type: in place where they already are, else converted
 // into `buffer`.
 const void* load_run(const ReduceScalars& s, TileType acc, const std::byte* from, int64_t n,
@@ -77,7 +85,12 @@ void store_run(const ReduceScalars& s, TileType acc, Register& values, Register&
   }
   const TileType natural = tile_type_of(dtype);
   const std::byte* from = values.bytes;
-  if (natural != acc) {
+  if (s.reduce == 0 && is_narrowed(s, dtype)) {
+    const int32_t low = std::numeric_limits<int32_t>::min() >> (32 - bits_of(dtype));
+    const bool largest = static_cast<ReduceOp>(s.op) == ReduceOp::kMax;
+    std::fill_n(reinterpret_cast<int32_t*>(other.bytes), n, largest ? low : ~low);
+    from = other.bytes;
+  } else if (natural != acc) {
     OpArgs o = {};
     o.src[0] = values.bytes;
     o.step[0] = 1;
@@ -221,8 +234,9 @@ void arg_columns(const ArgReduceScalars& s, const std::byte* from, int64_t colum
     *to = where;
     return;
   }
-  load_elements(dtype, from, 1, best, columns);
   std::fill_n(to, columns, 0);
+  if (s.reduce == 0) return;
+  load_elements(dtype, from, 1, best, columns);
   for (int64_t r = 1; r < s.reduce; ++r) {
     load_elements(dtype, from + r * row_bytes, 1, row, columns);
     for (int64_t c = 0; c < columns; ++c) {
