@@ -67,7 +67,8 @@ struct StepEvent {
 
 struct SessionOptions {
   // Threads that work on a step's chunks, the calling one included; 0: one for each core that the
-  // process may use. With 1, TBB is never touched.
+  // process may use. With 1, TBB is never touched. TBB gives no more than tbb_workers says
+  // (workers.h).
   int threads = 0;
   // Where they come from; null: an arena of TBB's of the session's own.
   std::shared_ptr<Workers> workers;

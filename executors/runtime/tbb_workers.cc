@@ -1,13 +1,17 @@
+#include <tbb/global_control.h>
 #include <tbb/info.h>
 #include <tbb/task_arena.h>
 
 #include <algorithm>
+#include <cstddef>
 
 #include "modellib/executors/runtime/fork_guard.h"
 #include "modellib/executors/runtime/workers.h"
 
 namespace modellib::runtime {
 namespace {
+
+constexpr size_t kMostThreads = 4096;  // whatever the host allows TBB
 
 class ForeignArena final : public Workers {
  public:
@@ -45,10 +49,19 @@ class Alone final : public Workers {
   void summon(void (*help)(void*), void* context) override { help(context); }
 };
 
+// An arena of more makes TBB print a warning, and one of millions ends the process.
+int most_threads() {
+  // Locks inside TBB may be held for ever in a process that was forked.
+  if (process_generation() != 0) return tbb::info::default_concurrency();
+  const size_t allowed =
+      tbb::global_control::active_value(tbb::global_control::max_allowed_parallelism);
+  return static_cast<int>(std::clamp<size_t>(allowed, 1, kMostThreads));
+}
+
 }  // namespace
 
 std::shared_ptr<Workers> tbb_workers(int threads) {
-  if (threads <= 0) threads = tbb::info::default_concurrency();
+  threads = threads <= 0 ? tbb::info::default_concurrency() : std::min(threads, most_threads());
   if (threads == 1) return std::make_shared<Alone>();
   if (process_generation() != 0) return thread_workers(threads);
   return std::make_shared<OwnArena>(threads);

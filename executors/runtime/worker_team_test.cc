@@ -1,10 +1,13 @@
 #include "modellib/executors/runtime/worker_team.h"
 
+#include <tbb/global_control.h>
+#include <tbb/info.h>
 #include <tbb/task_arena.h>
 
 #include <atomic>
 #include <condition_variable>
 #include <deque>
+#include <limits>
 #include <mutex>
 #include <new>
 #include <thread>
@@ -120,6 +123,28 @@ TEST(WorkerTeamTest, EachChunkRunsOnceOnTbb) {
   tbb::task_arena arena(2);
   WorkerTeam foreign(tbb_workers(arena, 2));
   run_many_jobs(foreign, 5000);
+}
+
+TEST(WorkerTeamTest, TakesNoMoreOfTbbThanItMayHaveAndPrintsNothing) {
+  const int cores = tbb::info::default_concurrency();
+  ::testing::internal::CaptureStderr();
+  for (const int threads : {cores + 1, 1000, 10'000'000, std::numeric_limits<int>::max()}) {
+    const auto workers = tbb_workers(threads);
+    EXPECT_EQ(workers->threads(), cores) << threads;
+    WorkerTeam team(workers);
+    run_many_jobs(team, 100);
+  }
+  {
+    const tbb::global_control limit(tbb::global_control::max_allowed_parallelism,
+                                    static_cast<size_t>(cores) + 3);
+    EXPECT_EQ(tbb_workers(cores + 2)->threads(), cores + 2);
+    EXPECT_EQ(tbb_workers(cores + 9)->threads(), cores + 3);
+  }
+  {
+    const tbb::global_control limit(tbb::global_control::max_allowed_parallelism, 1);
+    EXPECT_EQ(tbb_workers(cores + 1)->threads(), 1);
+  }
+  EXPECT_EQ(::testing::internal::GetCapturedStderr(), "");
 }
 
 TEST(WorkerTeamTest, HelpersLeaveWhenIdleAndAreSummonedAgain) {

@@ -25,6 +25,8 @@ class Workers {
 };
 
 // TBB's threads, in an arena of its own with `threads` slots; 0: as many as the process has cores.
+// No more than TBB may have in this process: as many as there are cores, or what the host's
+// tbb::global_control says at this moment.
 // In a process that was forked, thread_workers: TBB's pool does not survive a fork.
 std::shared_ptr<Workers> tbb_workers(int threads);
 // Threads of its own, `threads` - 1 of them, joined with the last reference.

@@ -8,6 +8,7 @@
 #include <cstring>
 #include <fstream>
 #include <iterator>
+#include <limits>
 #include <mutex>
 #include <string>
 #include <thread>
@@ -298,6 +299,21 @@ TEST(CApi, StopsWhenToldTo) {
   EXPECT_EQ(run_net(session, MODELLIB_OK, &options), kY);
   modellib_cancel_free(cancel);
   modellib_session_free(session);
+  modellib_plan_free(plan);
+}
+
+TEST(CApi, TakesAnyNumberOfThreadsAndPrintsNothing) {
+  modellib_plan* const plan = compile_net();
+  ::testing::internal::CaptureStderr();
+  for (const int32_t threads : {64, 10'000'000, std::numeric_limits<int32_t>::max()}) {
+    modellib_session_options options = {};
+    options.size = sizeof(options);
+    options.threads = threads;
+    modellib_session* const session = open(plan, &options);
+    EXPECT_EQ(run_net(session), kY) << threads;
+    modellib_session_free(session);
+  }
+  EXPECT_EQ(::testing::internal::GetCapturedStderr(), "");
   modellib_plan_free(plan);
 }
 

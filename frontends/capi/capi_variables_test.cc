@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <cstdint>
+#include <limits>
 
 #include "modellib/frontends/capi/capi_test_util.h"
 #include "modellib/frontends/capi/test_models.h"
@@ -90,6 +91,17 @@ TEST(CApiVariables, ReadsPublishedVariablesOnceTheyArePublished) {
   EXPECT_EQ(modellib_session_run(session, initialize, nullptr), MODELLIB_FAILED_PRECONDITION)
       << "writes";
   modellib_session_free(session);
+  modellib_variables_free(variables);
+  modellib_plan_free(plan);
+}
+
+TEST(CApiVariables, AreComputedByAnyNumberOfThreads) {
+  modellib_plan* const plan = compile(kCounters);
+  modellib_variables_options options = {};
+  options.size = sizeof(options);
+  options.threads = std::numeric_limits<int32_t>::max();
+  modellib_variables* variables = nullptr;
+  EXPECT_EQ(modellib_variables_create(&plan, 1, &options, &variables), MODELLIB_OK) << message();
   modellib_variables_free(variables);
   modellib_plan_free(plan);
 }

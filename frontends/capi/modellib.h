@@ -319,7 +319,9 @@ typedef struct modellib_step {
 typedef struct modellib_session_options {
   size_t size;
   /* Threads that work for a run, the calling one included; 0: those of `tbb_arena` or `workers`, or
-   * one for each core that the process may use. With 1 no other thread is ever touched. */
+   * one for each core that the process may use. With 1 no other thread is ever touched. An arena of
+   * the session's own has no more threads than there are such cores, or than the host's
+   * tbb::global_control allows when the session is made. */
   int32_t threads;
   /* Not 0: reads published versions of the variables, while another session writes. Runs of
    * entries that use them give FAILED_PRECONDITION until modellib_variables_publish is called after
