@@ -112,7 +112,8 @@ class Session {
 
   // The next runs read from `data`, which the caller keeps and may change between them. `extents`
   // are those of the tensor, outermost first. InvalidArgument for a wrong rank or extent, or for
-  // data that is not aligned to its elements; symbols are checked when all inputs are known.
+  // data that is not aligned to its elements; FailedPrecondition for an extent that was not planned
+  // for. What symbols and constraints want of several inputs is checked when all are known.
   absl::Status bind_input(EntryId entry, int input, const void* data,
                           absl::Span<const int64_t> extents);
   // Shares the tensor's bytes until another is bound.

@@ -49,18 +49,20 @@ absl::StatusOr<InputState*> Session::Impl::bind(EntryId id, int input, const voi
                                                    absl::StrJoin(extents, ","), "]"));
   }
   for (size_t d = 0; d < extents.size(); ++d) {
-    const bool is_static = info.symbols[d] < 0 && image.shape[d].slot < 0;
+    const SymbolInfo* const symbol =
+        info.symbols[d] < 0 ? nullptr
+                            : &entry->image->info.symbols[static_cast<size_t>(info.symbols[d])];
+    const bool is_static = symbol == nullptr && image.shape[d].slot < 0;
     if (extents[d] < 0 || extents[d] > info.max_shape[d] ||
+        (symbol != nullptr && extents[d] < symbol->min) ||
         (is_static && extents[d] != info.max_shape[d])) {
       // Extents beyond a symbol's range are as much the caller's as the plan's matter.
-      const bool planned = info.symbols[d] >= 0 && extents[d] >= 0;
+      const bool planned = symbol != nullptr && extents[d] >= 0;
       const std::string message =
           planned
-              ? absl::StrCat("input '", info.name, "': ",
-                             entry->image->info.symbols[static_cast<size_t>(info.symbols[d])].name,
-                             " = ", extents[d], " was not planned; the plan holds for ",
-                             entry->image->info.symbols[static_cast<size_t>(info.symbols[d])].min,
-                             " to ", info.max_shape[d])
+              ? absl::StrCat("input '", info.name, "': ", symbol->name, " = ", extents[d],
+                             " was not planned; the plan holds for ", symbol->min, " to ",
+                             info.max_shape[d])
               : absl::StrCat(
                     "input '", info.name, "' has shape [", absl::StrJoin(info.max_shape, ","), "]",
                     info.dynamic ? " at most" : "", ", got [", absl::StrJoin(extents, ","), "]");

@@ -2,6 +2,7 @@
 
 #include <cstdlib>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "gmock/gmock.h"
@@ -289,9 +290,14 @@ TEST(SessionTest, FollowsTheExtentsOfEachRun) {
     const auto* y = reinterpret_cast<const float*>((*session)->output_data(infer, 0));
     for (int i = 0; i < 2 * batch; ++i) EXPECT_EQ(y[i], 3 * x[static_cast<size_t>(i)]);
   }
-  const absl::Status status = (*session)->bind_input(infer, 0, x.data(), {9, 2});
-  EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
-  EXPECT_THAT(std::string(status.message()), HasSubstr("batch = 9 was not planned"));
+  for (const int64_t batch : {0, 9}) {
+    const absl::Status status = (*session)->bind_input(infer, 0, x.data(), {batch, 2});
+    EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
+    EXPECT_THAT(std::string(status.message()),
+                HasSubstr("batch = " + std::to_string(batch) + " was not planned"));
+  }
+  EXPECT_EQ((*session)->bind_input(infer, 0, x.data(), {-1, 2}).code(),
+            absl::StatusCode::kInvalidArgument);
 }
 
 }  // namespace

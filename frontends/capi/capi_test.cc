@@ -205,7 +205,7 @@ TEST(CApi, StructsOfAnyVersion) {
 TEST(CApi, ErrorsSayWhatWasExpected) {
   modellib_plan* const plan = compile_net();
   modellib_session* const session = open(plan);
-  const int64_t wrong[] = {2, 5}, many[] = {9, 4};
+  const int64_t wrong[] = {2, 5}, many[] = {9, 4}, none[] = {0, 4};
   EXPECT_EQ(modellib_session_run(session, 0, nullptr), MODELLIB_FAILED_PRECONDITION);
   EXPECT_NE(message().find("'x' is not bound"), std::string::npos) << message();
   EXPECT_EQ(modellib_session_bind_input(session, 0, 0, kX.data(), wrong, 2),
@@ -217,6 +217,9 @@ TEST(CApi, ErrorsSayWhatWasExpected) {
   EXPECT_EQ(modellib_session_bind_input(session, 0, 0, kX.data(), many, 2),
             MODELLIB_FAILED_PRECONDITION);
   EXPECT_NE(message().find("batch = 9"), std::string::npos) << message();
+  EXPECT_EQ(modellib_session_bind_input(session, 0, 0, kX.data(), none, 2),
+            MODELLIB_FAILED_PRECONDITION);
+  EXPECT_NE(message().find("batch = 0"), std::string::npos) << message();
   EXPECT_EQ(modellib_session_run(session, 3, nullptr), MODELLIB_INVALID_ARGUMENT);
   modellib_tensor tensor = {};
   tensor.size = sizeof(tensor);
