@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <limits>
+#include <string>
 
 #include "modellib/frontends/capi/capi_test_util.h"
 #include "modellib/frontends/capi/test_models.h"
@@ -93,6 +94,19 @@ TEST(CApiVariables, ReadsPublishedVariablesOnceTheyArePublished) {
   modellib_session_free(session);
   modellib_variables_free(variables);
   modellib_plan_free(plan);
+}
+
+TEST(CApiVariables, PublishedWantsVariables) {
+  modellib_session_options options = {};
+  options.size = sizeof(options);
+  options.published = 1;
+  for (modellib_plan* const plan : {compile(kCounters), compile_net()}) {
+    modellib_session* session = nullptr;
+    EXPECT_EQ(modellib_session_create(plan, &options, &session), MODELLIB_INVALID_ARGUMENT);
+    EXPECT_EQ(session, nullptr);
+    EXPECT_NE(message().find("wants variables"), std::string::npos) << message();
+    modellib_plan_free(plan);
+  }
 }
 
 TEST(CApiVariables, AreComputedByAnyNumberOfThreads) {

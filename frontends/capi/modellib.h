@@ -326,7 +326,8 @@ typedef struct modellib_session_options {
   /* Not 0: reads published versions of the variables, while another session writes. Runs of
    * entries that use them give FAILED_PRECONDITION until modellib_variables_publish is called after
    * the first such session was made (before, it does nothing), and those of entries that write them
-   * always. Wants `variables`: nobody can publish those of the session's own. */
+   * always. Wants `variables` (INVALID_ARGUMENT without): nobody can publish those of the
+   * session's own. */
   int32_t published;
   /* A tbb::task_arena of the host's (oneTBB 2021 or newer, the same libtbb.so.12), which must
    * outlive the session. Its number of threads is never exceeded. NULL: an arena of the session's

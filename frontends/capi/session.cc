@@ -54,7 +54,12 @@ absl::StatusOr<runtime::SessionOptions> translate(const modellib_session_options
   }
   MODELLIB_ASSIGN_OR_RETURN(options.allocator, modellib::capi::allocator_of(given.allocator));
   if (given.max_bytes != 0) options.max_bytes = given.max_bytes;
-  if (given.published != 0) options.access = runtime::VariableAccess::kPublished;
+  if (given.published != 0) {
+    if (given.variables == nullptr) {
+      return absl::InvalidArgumentError("published is set, which wants variables");
+    }
+    options.access = runtime::VariableAccess::kPublished;
+  }
   if (given.on_step != nullptr) {
     options.observer = [on_step = given.on_step,
                         user = given.step_user](const runtime::StepEvent& event) {
