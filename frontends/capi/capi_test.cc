@@ -147,6 +147,19 @@ TEST(CApi, RefusesWhatIsNoPlan) {
   EXPECT_NE(message().find("batch"), std::string::npos) << message();
 }
 
+TEST(CApi, RefusesADimensionThatIsGivenTwice) {
+  const modellib_dim_range dims[] = {{"batch", 4, 4}, {"batch", 1, 5}};
+  modellib_compile_options options = {};
+  options.size = sizeof(options);
+  options.dims = dims;
+  options.dim_count = 2;
+  modellib_plan* plan = nullptr;
+  EXPECT_EQ(modellib_compile_memory(kNet, sizeof(kNet) - 1, &options, &plan),
+            MODELLIB_INVALID_ARGUMENT);
+  EXPECT_EQ(plan, nullptr);
+  EXPECT_NE(message().find("'batch' is given twice"), std::string::npos) << message();
+}
+
 TEST(CApi, NullIsAnError) {
   modellib_plan* plan = nullptr;
   modellib_session* session = nullptr;

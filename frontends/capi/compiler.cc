@@ -116,7 +116,10 @@ absl::StatusOr<CompileOptions> translate(const modellib_compile_options& options
       return absl::InvalidArgumentError(
           absl::StrCat("dimension '", dim.name, "' cannot be ", dim.min, " to ", dim.max));
     }
-    compile.dims[dim.name] = {dim.min, dim.max};
+    if (!compile.dims.emplace(dim.name, DimRange{dim.min, dim.max}).second) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("dims[", i, "]: dimension '", dim.name, "' is given twice"));
+    }
   }
   for (size_t i = 0; i < options.disabled_pass_count; ++i) {
     const char* const name = options.disabled_passes[i];

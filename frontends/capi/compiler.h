@@ -30,7 +30,7 @@ typedef struct modellib_dim_range {
 typedef struct modellib_compile_options {
   size_t size;
   /* Free dimensions keep the model's own bounds where they are not here; one without bounds is an
-   * error. */
+   * error. Each at most once. */
   const modellib_dim_range* dims;
   size_t dim_count;
   /* Intermediate values, by their names in the model, that the plan has as further outputs, in

@@ -43,6 +43,10 @@ expect 2 "--output" "$modellib" run "$model"
 expect 2 "gpu" "$modellib" run "$model" "$input" --output out --device gpu
 expect 2 "--dim" "$modellib" compile "$model" -o a.mlplan --dim batch
 expect 2 "--dim" "$modellib" compile "$model" -o a.mlplan --dim batch=9..3
+for command in "compile -o a.mlplan" bench profile inspect; do
+  # shellcheck disable=SC2086
+  expect 2 "--dim: 'batch' is given twice" "$modellib" $command "$model" --dim batch=4 --dim batch=5
+done
 expect 2 "no pass 'magic'; there are: order, canonicalize" "$modellib" compile "$model" -o a.mlplan --disable magic
 
 # --- Numbers that are none, or out of range, are refused by a message that people can read.

@@ -2,6 +2,7 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <set>
 
 #include "absl/strings/cord.h"
 #include "absl/strings/numbers.h"
@@ -65,12 +66,16 @@ void add_dim_option(CLI::App& command, DimRanges& dims) {
       .add_option_function<std::vector<std::string>>(
           "--dim",
           [&dims](const std::vector<std::string>& given) {
+            std::set<std::string> named;
             for (const std::string& text : given) {
               std::string name;
               DimRange range;
               if (!parse_dim_range(text, name, range)) {
                 throw CLI::ValidationError("--dim",
                                            "expected NAME=8 or NAME=1..1000, got '" + text + "'");
+              }
+              if (!named.insert(name).second) {
+                throw CLI::ValidationError("--dim", "'" + name + "' is given twice");
               }
               dims[name] = range;
             }
