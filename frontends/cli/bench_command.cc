@@ -32,7 +32,7 @@ absl::Status bench(const Options& options) {
   const Clock::time_point start = Clock::now();
   MODELLIB_ASSIGN_OR_RETURN(const LoadedFile file, load_file(options.model, /*trusted=*/true));
   MODELLIB_RETURN_IF_ERROR(check_dims(file, options.dims));
-  MODELLIB_ASSIGN_OR_RETURN(auto plan, plan_for_cpu(file, options.dims));
+  MODELLIB_ASSIGN_OR_RETURN(auto plan, plan_for_cpu(file, options.entry, options.dims));
   MODELLIB_ASSIGN_OR_RETURN(CpuSession cpu, start_on_cpu(std::move(plan), options.threads));
   MODELLIB_ASSIGN_OR_RETURN(const std::string name,
                             choose_entry(entry_names(*cpu.executable), options.entry));

@@ -403,6 +403,33 @@ expect 0 "median_ms" "$modellib" bench twice.mlplan --seconds 0.01
 expect 1 "n = 9 was not planned" "$modellib" bench twice.mlplan --dim n=9 --seconds 0.01
 expect 0 "equal" "$modellib" diff twice.mlplan twice.mltxt --dim n=3
 
+# A run needs its own entry alone, and "initialize": dimensions of others may be without bounds, and are no error to give.
+cat >several.mltxt <<'MODEL'
+graph "one" (x: f32[n,3,4]) {
+  v: var f32[4] "v"
+  return add(x, v)
+}
+graph "other" (x: f32[m]) { return relu(x) }
+graph "initialize" (seed: i64[]) {
+  v: var f32[4] "v"
+  two = constant() {value: f32[4] [2, 2, 2, 2]}
+  assign "v" = two
+}
+MODEL
+expect 0 "" "$modellib" run several.mltxt "$input" --entry one --output several
+expect 0 "" "$modellib" run several.mltxt "$input" --entry one --output several_reference --device reference
+cmp several/output_0.npy several_reference/output_0.npy || fail "an entry beside others gives other numbers"
+expect 1 "choose one of the entries with --entry: one, other, initialize" \
+  "$modellib" run several.mltxt "$input" --output several
+expect 1 "no entry 'none'; there are: one, other, initialize" \
+  "$modellib" run several.mltxt "$input" --entry none --output several
+expect 0 "median_ms" "$modellib" bench several.mltxt --entry one --dim n=2 --seconds 0.01
+expect 0 "median_ms" "$modellib" bench several.mltxt --entry one --dim n=2 --dim m=3 --seconds 0.01
+expect 1 "n has no maximum" "$modellib" bench several.mltxt --entry one --dim m=3 --seconds 0.01
+expect 0 "of_peak" "$modellib" profile several.mltxt --entry one --dim n=2 --runs 1
+expect 0 "equal" "$modellib" diff several.mltxt several.mltxt --entry one --dim n=2 --disable-b all
+expect 0 "equal" "$modellib" diff several.mltxt several.mltxt "$input" --entry one --device-b reference
+
 # --- Profiles: times of all steps, their rates, and a trace that holds each call.
 expect 0 "of_peak" "$modellib" profile "$model" --dim batch=4 --runs 3
 expect 0 "" "$modellib" profile mlp.mlplan --dim batch=4 --threads 1 --runs 3 --json --trace trace.json

@@ -6,6 +6,7 @@
 #include "modellib/executors/cpu/kernels/registry.h"
 #include "modellib/executors/runtime/variable_store.h"
 #include "modellib/formats/plan_generated.h"
+#include "modellib/frontends/cli/dims.h"
 #include "modellib/frontends/cli/value_names.h"
 #include "modellib/graph/status_macros.h"
 #include "modellib/ops/registry.h"
@@ -32,6 +33,13 @@ absl::StatusOr<std::shared_ptr<const PlanFile>> plan_for_cpu(const LoadedFile& f
   options.dims = dims;
   MODELLIB_ASSIGN_OR_RETURN(CompiledModel compiled, compile_for_cpu(*file.model, options));
   return std::move(compiled.plan);
+}
+
+absl::StatusOr<std::shared_ptr<const PlanFile>> plan_for_cpu(const LoadedFile& file,
+                                                             const std::string& entry,
+                                                             const DimRanges& dims) {
+  MODELLIB_ASSIGN_OR_RETURN(const LoadedFile kept, keep_entry(file, entry));
+  return plan_for_cpu(kept, dims_among(dims, dim_names(kept)));
 }
 
 absl::StatusOr<std::shared_ptr<const runtime::Executable>> load_on_cpu(

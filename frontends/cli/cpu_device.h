@@ -29,6 +29,10 @@ absl::StatusOr<CompiledModel> compile_for_cpu(const Model& model, const CompileO
 // The plan in the file, or that of the model in it.
 absl::StatusOr<std::shared_ptr<const PlanFile>> plan_for_cpu(const LoadedFile& file,
                                                              const DimRanges& dims);
+// Of the model, for runs of this entry alone (see keep_entry); `dims` may be those of others too.
+absl::StatusOr<std::shared_ptr<const PlanFile>> plan_for_cpu(const LoadedFile& file,
+                                                             const std::string& entry,
+                                                             const DimRanges& dims);
 
 // Whether the plan will run here, found out by loading it. Unimplemented, listing them, for kernels
 // or features that are missing; InvalidArgument for steps that no kernel could run, at some of the

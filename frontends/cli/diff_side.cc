@@ -46,10 +46,11 @@ class CpuSide final : public RunSide {
   absl::Status open(const LoadedFile& file, const DiffSide& side, const DiffOptions& options) {
     std::shared_ptr<const PlanFile> plan = file.plan;
     if (plan == nullptr) {
+      MODELLIB_ASSIGN_OR_RETURN(const LoadedFile kept, keep_entry(file, options.entry));
       CompileOptions compile;
-      MODELLIB_ASSIGN_OR_RETURN(compile.dims, dims_of(file, options));
+      MODELLIB_ASSIGN_OR_RETURN(compile.dims, dims_of(kept, options));
       compile.pipeline.disabled = side.disabled;
-      MODELLIB_ASSIGN_OR_RETURN(CompiledModel compiled, compile_for_cpu(*file.model, compile));
+      MODELLIB_ASSIGN_OR_RETURN(CompiledModel compiled, compile_for_cpu(*kept.model, compile));
       plan = std::move(compiled.plan);
     } else if (!side.disabled.empty()) {
       return wrong_usage(absl::StrCat(side.file, " is a plan: its passes ran already"));
@@ -97,10 +98,7 @@ class CpuSide final : public RunSide {
     if (!options.inputs.empty()) {
       MODELLIB_ASSIGN_OR_RETURN(dims, dims_of_inputs(file, options.entry, options.inputs));
     }
-    for (const std::string& name : dim_names(file)) {
-      const auto asked = options.dims.find(name);
-      if (asked != options.dims.end()) dims[name] = asked->second;
-    }
+    for (const auto& [name, range] : dims_among(options.dims, dim_names(file))) dims[name] = range;
     return dims;
   }
 

@@ -44,6 +44,15 @@ std::vector<std::string> dim_names(const LoadedFile& file) {
   return {names.begin(), names.end()};
 }
 
+DimRanges dims_among(const DimRanges& dims, const std::vector<std::string>& names) {
+  DimRanges among;
+  for (const std::string& name : names) {
+    const auto asked = dims.find(name);
+    if (asked != dims.end()) among[name] = asked->second;
+  }
+  return among;
+}
+
 absl::Status check_dim_names(const DimRanges& dims, const std::vector<std::string>& names) {
   for (const auto& [name, range] : dims) {
     if (std::find(names.begin(), names.end(), name) != names.end()) continue;

@@ -14,6 +14,9 @@ namespace modellib::cli {
 // Those of a model's inputs, or those that a plan leaves to each run. Each once, in order.
 std::vector<std::string> dim_names(const LoadedFile& file);
 
+// Those of `dims` that are among `names`.
+DimRanges dims_among(const DimRanges& dims, const std::vector<std::string>& names);
+
 // Wrong usage for a name that is not among `names`.
 absl::Status check_dim_names(const DimRanges& dims, const std::vector<std::string>& names);
 

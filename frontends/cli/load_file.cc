@@ -78,4 +78,16 @@ absl::StatusOr<std::string> choose_entry(const std::vector<std::string>& names,
                    absl::StrJoin(names, ", ")));
 }
 
+absl::StatusOr<LoadedFile> keep_entry(LoadedFile file, const std::string& wanted) {
+  if (!file.model.has_value()) return file;
+  std::vector<Program::Entry>& entries = file.model->program.entries;
+  std::vector<std::string> names;
+  for (const Program::Entry& entry : entries) names.push_back(entry.name);
+  MODELLIB_ASSIGN_OR_RETURN(const std::string chosen, choose_entry(names, wanted));
+  std::erase_if(entries, [&](const Program::Entry& entry) {
+    return entry.name != chosen && entry.name != kInitializeEntry;
+  });
+  return file;
+}
+
 }  // namespace modellib::cli

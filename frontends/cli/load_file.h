@@ -37,6 +37,10 @@ absl::Status as_unsupported(const absl::Status& status);
 absl::StatusOr<std::string> choose_entry(const std::vector<std::string>& names,
                                          const std::string& wanted);
 
+// A model without the entries that a run of the chosen one does not need: what they lack does not
+// matter then. A plan as it is.
+absl::StatusOr<LoadedFile> keep_entry(LoadedFile file, const std::string& wanted);
+
 }  // namespace modellib::cli
 
 #endif  // MODELLIB_FRONTENDS_CLI_LOAD_FILE_H_

@@ -38,7 +38,8 @@ void keep_longest(Json& description, int top) {
 absl::Status profile(Options options) {
   MODELLIB_ASSIGN_OR_RETURN(const LoadedFile file, load_file(options.model, /*trusted=*/true));
   MODELLIB_RETURN_IF_ERROR(check_dims(file, options.profile.dims));
-  MODELLIB_ASSIGN_OR_RETURN(auto plan, plan_for_cpu(file, options.profile.dims));
+  MODELLIB_ASSIGN_OR_RETURN(auto plan,
+                            plan_for_cpu(file, options.profile.entry, options.profile.dims));
   options.profile.trace = !options.trace.empty();
   MODELLIB_ASSIGN_OR_RETURN(const Profile result, profile_plan(std::move(plan), options.profile));
   if (!options.trace.empty()) {

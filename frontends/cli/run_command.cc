@@ -36,7 +36,8 @@ absl::StatusOr<std::vector<Tensor>> outputs_of_cpu(const LoadedFile& file,
                                                    const RunOptions& options) {
   MODELLIB_ASSIGN_OR_RETURN(const DimRanges dims,
                             dims_of_inputs(file, options.entry, options.inputs));
-  MODELLIB_ASSIGN_OR_RETURN(std::shared_ptr<const PlanFile> plan, plan_for_cpu(file, dims));
+  MODELLIB_ASSIGN_OR_RETURN(std::shared_ptr<const PlanFile> plan,
+                            plan_for_cpu(file, options.entry, dims));
   MODELLIB_ASSIGN_OR_RETURN(const CpuSession cpu,
                             start_on_cpu(std::move(plan), options.threads.value_or(0)));
   MODELLIB_ASSIGN_OR_RETURN(const std::string name,
