@@ -44,6 +44,10 @@ absl::Status bench(const Options& options) {
   const double load_ms = milliseconds_since(start);
 
   MODELLIB_RETURN_IF_ERROR(cpu.session->run(entry));  // touches all memory
+  // Before the list of times grows.
+  rusage usage = {};
+  getrusage(RUSAGE_SELF, &usage);
+
   std::vector<double> times;
   const Clock::time_point begin = Clock::now();
   do {
@@ -53,8 +57,6 @@ absl::Status bench(const Options& options) {
   } while (milliseconds_since(begin) < options.seconds * 1000);
   std::sort(times.begin(), times.end());
 
-  rusage usage = {};
-  getrusage(RUSAGE_SELF, &usage);
   const runtime::EntryInfo& info = cpu.executable->info(entry);
   const Json result = {
       {"median_ms", quantile(times, 0.5)},

@@ -395,6 +395,17 @@ for key in median_ms min_ms p90_ms load_ms planned_bytes lower_bound_bytes peak_
   expect 0 "\"$key\"" "$modellib" bench "$model" --dim batch=4 --threads 1 --seconds 0.01 --json
 done
 expect 0 "median_ms" "$modellib" bench mlp.mlplan --dim batch=4 --seconds 0.01
+# The memory is the model's, without the times of a million runs.
+printf 'graph "g" (x: f32[4]) { return relu(x) }\n' >tiny.mltxt
+for seconds in 0.01 2; do
+  "$modellib" bench tiny.mltxt --threads 1 --seconds $seconds --json >tiny_$seconds.json || fail "bench for $seconds s"
+done
+python3 - <<'CHECK' || fail "the longer bench measures, the more memory it tells of"
+import json
+short, long = (json.load(open(f"tiny_{seconds}.json")) for seconds in ("0.01", "2"))
+more = long["peak_rss_bytes"] - short["peak_rss_bytes"]
+assert more < 3 << 20, (more, long["runs"])
+CHECK
 # Extents that follow from a dimension follow from what it is given.
 printf 'graph "g" (x: f32[n], y: f32[2*n]) {\n  dim n in 1..8\n  return relu(x), relu(y)\n}' >twice.mltxt
 expect 0 "" "$modellib" compile twice.mltxt -o twice.mlplan
