@@ -298,6 +298,31 @@ narrow, wide = (json.load(open(name)) for name in ("narrow.json", "wide.json"))
 assert narrow["planned_for"] == [{"name": "n", "min": 64, "max": 64}] and narrow["will_not_run"] == []
 assert wide["planned_for"] == [{"name": "n", "min": 256, "max": 256}] and wide["will_not_run"] == []
 CHECK
+# Where variables have their first values from.
+cat >variables.mltxt <<'MODEL'
+graph "g" (x: f32[2]) {
+  drawn: var f32[2] "drawn"
+  kept: session var f32[2] "kept"
+  absent: var f32[2] "absent"
+  a = add(drawn, kept)
+  b = add(a, absent)
+  return y = add(b, x)
+}
+graph "initialize" (seed: i64[]) {
+  drawn: var f32[2] "drawn"
+  two = constant() {value: f32[2] [2, 2]}
+  assign "drawn" = two
+}
+MODEL
+expect 0 "" "$modellib" compile variables.mltxt -o variables.mlplan
+for file in variables.mltxt variables.mlplan; do
+  "$modellib" inspect $file --json >variables.json
+  python3 - <<'CHECK' || fail "inspect does not say what the variables of $file begin as"
+import json
+found = {v["name"]: v["content"] for v in json.load(open("variables.json"))["variables"]}
+assert found == {"drawn": "from the entry initialize", "kept": "zeros", "absent": "none"}, found
+CHECK
+done
 # A training step's convolution goes through oneDNN, which may allocate.
 printf 'graph "g" (x: f32[1,3,8,8], w: f32[4,3,3,3]) { return conv(x, w) }' >conv.mltxt
 expect 0 "" "$modellib" compile conv.mltxt -o conv.mlplan

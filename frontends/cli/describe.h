@@ -35,6 +35,10 @@ Json describe_model(const Model& model, const PlanToDescribe& plan,
 // `gave_sizes`, and there was none to find.
 absl::Status will_not_run(const PlanToDescribe& plan, bool gave_sizes);
 
+// Where a variable's first value comes from: what is in the file goes before all else, and
+// "initialize" gives session variables none.
+std::string origin_of_content(bool in_file, bool of_session, bool initialized);
+
 // The lines of an error's message, none of OK.
 Json lines_of(const absl::Status& status);
 

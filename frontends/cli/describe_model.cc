@@ -1,4 +1,5 @@
 #include <map>
+#include <set>
 #include <string>
 #include <utility>
 
@@ -7,6 +8,7 @@
 #include "absl/strings/str_split.h"
 #include "modellib/frontends/cli/describe.h"
 #include "modellib/graph/op_def.h"
+#include "modellib/graph/program.h"
 
 namespace modellib::cli {
 namespace {
@@ -59,6 +61,15 @@ Json entry(const Program::Entry& e) {
   return out;
 }
 
+std::set<std::string> assigned_by(const Graph* graph) {
+  std::set<std::string> names;
+  if (graph == nullptr) return names;
+  for (const Graph::VariableUse& use : graph->variables()) {
+    if (use.assigned != kNoValue) names.insert(use.variable->name);
+  }
+  return names;
+}
+
 void add_missing(Json from, Json& to) {
   for (auto& [key, value] : from.items()) {
     if (!to.contains(key)) to[key] = std::move(value);
@@ -74,6 +85,12 @@ absl::Status will_not_run(const PlanToDescribe& plan, bool gave_sizes) {
   return absl::Status(
       assumed ? absl::StatusCode::kUnimplemented : plan.runs.code(),
       absl::StrCat("it will not run here: ", lines_of(plan.runs)[0].get<std::string>()));
+}
+
+std::string origin_of_content(bool in_file, bool of_session, bool initialized) {
+  if (in_file) return "in the file";
+  if (of_session) return "zeros";
+  return initialized ? "from the entry initialize" : "none";
 }
 
 Json lines_of(const absl::Status& status) {
@@ -94,14 +111,15 @@ Json describe_model(const Model& model, const PlanToDescribe& plan,
       out["planned_for"].push_back({{"name", symbol}, {"min", range.min}, {"max", range.max}});
     }
   }
+  const std::set<std::string> initialized = assigned_by(model.program.find(kInitializeEntry));
   out["variables"] = Json::array();
   for (const VariableRef& v : model.program.variables()) {
-    const bool has_content = model.variables.contains(v->name);
-    out["variables"].push_back(
-        {{"name", v->name},
-         {"kind", std::string(to_string(v->kind))},
-         {"type", to_string(v->type)},
-         {"content", has_content ? "in the file" : "from the entry initialize"}});
+    out["variables"].push_back({{"name", v->name},
+                                {"kind", std::string(to_string(v->kind))},
+                                {"type", to_string(v->type)},
+                                {"content", origin_of_content(model.variables.contains(v->name),
+                                                              v->kind == Variable::Kind::kSession,
+                                                              initialized.contains(v->name))}});
   }
   out["entries"] = Json::array();
   for (const Program::Entry& e : model.program.entries) out["entries"].push_back(entry(e));

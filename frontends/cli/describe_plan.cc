@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -8,6 +9,7 @@
 #include "modellib/formats/plan_generated.h"
 #include "modellib/frontends/cli/describe.h"
 #include "modellib/graph/dtype.h"
+#include "modellib/graph/program.h"
 
 namespace modellib::cli {
 namespace {
@@ -99,7 +101,8 @@ class PlanDescriber {
       ++constants;
     });
     out["constants"] = {{"count", constants}, {"bytes", constant_bytes}};
-    each(plan_.variables(), [&](uint32_t, const fb::Variable* v) {
+    const std::set<uint32_t> initialized = initialized_variables();
+    each(plan_.variables(), [&](uint32_t index, const fb::Variable* v) {
       std::vector<int64_t> extents;
       each(v->shape(), [&](uint32_t, int64_t extent) { extents.push_back(extent); });
       static constexpr const char* kKinds[] = {"shared", "session", "shard"};
@@ -110,7 +113,8 @@ class PlanDescriber {
            {"type", absl::StrCat(to_string(static_cast<DType>(v->dtype())), "[",
                                  absl::StrJoin(extents, ","), "]")},
            {"bytes", v->bytes()},
-           {"content", v->segment() >= 0 ? "in the file" : "from the entry initialize"}});
+           {"content", origin_of_content(v->segment() >= 0, v->kind() == fb::VariableKind::Session,
+                                         initialized.contains(index))}});
     });
     each(plan_.entries(),
          [&](uint32_t, const fb::Entry* e) { out["entries"].push_back(entry(*e)); });
@@ -118,6 +122,17 @@ class PlanDescriber {
   }
 
  private:
+  std::set<uint32_t> initialized_variables() const {
+    std::set<uint32_t> indices;
+    each(plan_.entries(), [&](uint32_t, const fb::Entry* e) {
+      if (text(e->name()) != kInitializeEntry) return;
+      each(e->variables(), [&](uint32_t, const fb::VariableUse* use) {
+        if (use->writes()) indices.insert(use->variable());
+      });
+    });
+    return indices;
+  }
+
   Json entry(const fb::Entry& e) {
     Json out = {{"name", text(e.name())},
                 {"symbols", Json::array()},
