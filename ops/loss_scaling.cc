@@ -22,6 +22,12 @@ absl::Status check(const LossScaleOptions& o) {
       o.growth_factor, ", ", o.backoff_factor, " and ", o.growth_interval));
 }
 
+// Below it numbers lose their bits, and soon their reciprocal is infinite.
+double smallest_normal(DType dtype) {
+  if (dtype == DType::kF64) return 0x1p-1022;
+  return dtype == DType::kF16 ? 0x1p-14 : 0x1p-126;
+}
+
 }  // namespace
 
 Value global_norm(absl::Span<const Value> gradients, Value scale) {
@@ -74,8 +80,10 @@ LossScale update_loss_scale(const LossScale& state, Value ok, const LossScaleOpt
   const Value grows = greater_equal(steps, static_cast<double>(options.growth_interval));
   const Value larger = state.scale * options.growth_factor;
   const Value grown = where(logical_and(grows, is_finite(larger)), larger, state.scale);
-  return {where(ok, grown, state.scale * options.backoff_factor),
-          where(logical_and(ok, logical_not(grows)), steps, 0.0)};
+  const Value smaller = state.scale * options.backoff_factor;
+  const Value shrunk =
+      where(greater_equal(smaller, smallest_normal(state.scale.dtype())), smaller, state.scale);
+  return {where(ok, grown, shrunk), where(logical_and(ok, logical_not(grows)), steps, 0.0)};
 }
 
 }  // namespace modellib

@@ -36,7 +36,8 @@ struct LossScaleOptions {
   int64_t growth_interval = 2000;
 };
 // After a step: an overflow (ok false) shrinks the scale; growth_interval good steps in a row let
-// it grow, unless it would become infinite. As torch.amp.GradScaler.
+// it grow, unless it would become infinite. As torch.amp.GradScaler, but for one that would shrink
+// below the smallest normal number, where its reciprocal becomes infinite: it stays.
 LossScale update_loss_scale(const LossScale& state, Value ok, const LossScaleOptions& options = {});
 
 }  // namespace modellib

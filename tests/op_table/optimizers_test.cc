@@ -4,7 +4,10 @@
 
 #include <gmock/gmock.h>
 
+#include <cmath>
 #include <limits>
+#include <string>
+#include <vector>
 
 #include "modellib/ops/loss_scaling.h"
 #include "modellib/ops/pointwise.h"
@@ -272,6 +275,28 @@ TEST(LossScale, StaysFinite) {
       update_loss_scale({b.scalar(3e38), b.scalar(0, DType::kI64)},
                         constant(b, DType::kBool, {}, {1}), {.growth_interval = 1});
   EXPECT_THAT(numbers_of(b, next.scale), ElementsAre(static_cast<double>(3e38f)));
+}
+
+// So many overflows that a scale in f32 would have come to 0.
+TEST(LossScale, NeverShrinksToWhatHasNoReciprocal) {
+  for (const double backoff : {0.5, 0.3}) {
+    float scale = 1;
+    for (int i = 0; i < 160; ++i) {
+      GraphBuilder b(builtin_ops());
+      const LossScale next =
+          update_loss_scale({b.scalar(static_cast<double>(scale)), b.scalar(0, DType::kI64)},
+                            constant(b, DType::kBool, {}, {0}), {.backoff_factor = backoff});
+      scale = static_cast<float>(numbers_of(b, next.scale)[0]);
+    }
+    EXPECT_GE(scale, std::numeric_limits<float>::min());
+    EXPECT_LT(scale, 4 * std::numeric_limits<float>::min());
+    EXPECT_TRUE(std::isfinite(1 / scale));
+  }
+  GraphBuilder b(builtin_ops());
+  const Value half = b.scalar(0x1p-14, DType::kF16);
+  const LossScale next =
+      update_loss_scale({half, b.scalar(0, DType::kI64)}, constant(b, DType::kBool, {}, {0}));
+  EXPECT_THAT(numbers_of(b, next.scale), ElementsAre(0x1p-14));
 }
 
 }  // namespace
