@@ -188,6 +188,7 @@ absl::StatusOr<GraphRef> train_graph(nn::Module& model, const Optimizer& optimiz
     if (p.requires_grad()) parameters.push_back(p);
   }
   if (!b.status().ok()) return b.status();
+  if (loss.is_null()) return absl::InvalidArgumentError("the loss is a null value");
   const Value reported = options.data_parallel.has_value() ? all_reduce_mean(loss) : loss;
   const Backward back = differentiate(b, loss, parameters, options);
   if (!b.status().ok()) return b.status();

@@ -260,6 +260,21 @@ TEST(TrainProgram, RefusesOptionsOutOfRange) {
   EXPECT_THAT(message(SGD(), scaled), HasSubstr("shrinks"));
 }
 
+TEST(TrainProgram, SaysThatALossIsNull) {
+  nn::Linear model(3, 2);
+  TrainProgramOptions options = classification(3);
+  options.loss = [](Value, absl::Span<const Value>) { return Value(); };
+  const auto message = [&] {
+    return std::string(make_train_program(model, SGD(), options).status().message());
+  };
+  EXPECT_THAT(message(), testing::HasSubstr("the loss is a null value"));
+  options.mixed_precision = MixedPrecision{};
+  EXPECT_THAT(message(), testing::HasSubstr("the loss is a null value"));
+  options.mixed_precision.reset();
+  options.data_parallel = DataParallel{};
+  EXPECT_THAT(message(), testing::HasSubstr("the loss is a null value"));
+}
+
 TEST(TrainProgram, RefusesAParameterWithoutAFirstValue) {
   nn::Linear model(3, 2);
   model.bias.set_initializer(nullptr);
