@@ -162,7 +162,15 @@ Value focal_loss(Value logits, Value target, double alpha, double gamma,
   const Value ce = cross_entropy(logits, target, {}, {.reduction = "none"});
   // 1 - p, p = exp(-ce), without cancellation.
   const Value rest = neg(expm1(neg(ce)));
-  const Value loss = gamma == 0.0 ? ce : pow(rest, gamma) * ce;
+  Value weight;
+  if (gamma > 0.0 && gamma < 1.0) {
+    // The power has no derivative at 0: there it is kept from 0.
+    const Value perfect = less_equal(rest, 0.0);
+    weight = where(perfect, 0.0, pow(where(perfect, 1.0, rest), gamma));
+  } else if (gamma != 0.0) {
+    weight = pow(rest, gamma);
+  }
+  const Value loss = weight.is_null() ? ce : weight * ce;
   return reduced(loss * alpha, reduction, "focal_loss");
 }
 

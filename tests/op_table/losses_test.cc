@@ -63,6 +63,24 @@ TEST(FocalLoss, WeighsCrossEntropyByWhatIsMissing) {
   EXPECT_NEAR(got[3].at(0), (expected[0] + expected[1]) / 2, 1e-12);
 }
 
+// A row that nothing is missing of has no loss and no gradient, nor does it spoil its neighbour's.
+TEST(FocalLoss, HasAFiniteGradientWhereNothingIsMissing) {
+  for (const double gamma : {0.25, 0.5, 0.999, 1.0, 1.5, 2.0}) {
+    GraphBuilder b(builtin_ops());
+    const Value x = f64(b, {2, 2}, {1000, 0, 0.5, 0}), t = classes(b, {0, 0});
+    const Value loss = focal_loss(x, t, 1.0, gamma, "none");
+    const auto got = evaluate(b, {loss, gradients(b, reduce_sum(loss, {}), {x})[0]});
+    ASSERT_EQ(got.size(), 2u);
+    const double ce = std::log1p(std::exp(-0.5)), rest = -std::expm1(-ce);
+    EXPECT_EQ(got[0].at(0), 0) << gamma;
+    EXPECT_NEAR(got[0].at(1), std::pow(rest, gamma) * ce, 1e-12) << gamma;
+    EXPECT_EQ(got[1].at(0), 0) << gamma;
+    EXPECT_EQ(got[1].at(1), 0) << gamma;
+    EXPECT_LT(got[1].at(2), 0) << gamma;
+    EXPECT_NEAR(got[1].at(2) + got[1].at(3), 0, 1e-12) << gamma;
+  }
+}
+
 TEST(MarginRankingLoss, CountsPairsInTheWrongOrder) {
   GraphBuilder b(builtin_ops());
   const Value loss = margin_ranking_loss(f64(b, {4}, {3, 1, 3, 1}), f64(b, {4}, {1, 3, 1, 3}),
