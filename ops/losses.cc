@@ -125,7 +125,8 @@ Value kl_div(Value input, Value target, absl::string_view reduction) {
   // t log t, 0 at 0; the logarithm that is differentiated never sees a 0.
   const Value positive = greater(t, 0.0);
   const Value entropy = where(positive, t * log(where(positive, t, 1.0)), 0.0);
-  const Value loss = entropy - t * widened(input);
+  // An impossible class, whose log probability is -inf, counts for nothing either.
+  const Value loss = entropy - t * where(equal(t, 0.0), 0.0, widened(input));
   if (reduction != "batchmean") return reduced(loss, reduction, "kl_div");
   if (loss.rank() == 0) return loss;
   return reduce_sum(loss, {}) / count_along(loss, std::vector<int64_t>{0});

@@ -81,6 +81,22 @@ TEST(FocalLoss, HasAFiniteGradientWhereNothingIsMissing) {
   }
 }
 
+TEST(KlDiv, IsZeroWhereTheTargetIsZero) {
+  const double infinity = std::numeric_limits<double>::infinity();
+  GraphBuilder b(builtin_ops());
+  const Value x = f64(b, {2, 3}, {-infinity, std::log(0.5), std::log(0.5), -1, -2, -3});
+  const Value t = f64(b, {3}, {0, 0.25, 0.75});  // for both rows
+  const Value loss = kl_div(x, t, "none");
+  const auto got = evaluate(b, {loss, gradients(b, reduce_sum(loss, {}), {x})[0]});
+  ASSERT_EQ(got.size(), 2u);
+  EXPECT_THAT(
+      numbers(got[0]),
+      Pointwise(DoubleNear(1e-12), {0.0, 0.25 * std::log(0.5), 0.75 * std::log(1.5), 0.0,
+                                    0.25 * (std::log(0.25) + 2), 0.75 * (std::log(0.75) + 3)}));
+  EXPECT_THAT(numbers(got[1]),
+              Pointwise(DoubleNear(1e-12), {0.0, -0.25, -0.75, 0.0, -0.25, -0.75}));
+}
+
 TEST(MarginRankingLoss, CountsPairsInTheWrongOrder) {
   GraphBuilder b(builtin_ops());
   const Value loss = margin_ranking_loss(f64(b, {4}, {3, 1, 3, 1}), f64(b, {4}, {1, 3, 1, 3}),
