@@ -1,9 +1,29 @@
 #include "modellib/frontends/nn/batch_norm.h"
 
+#include <cstddef>
+
+#include "absl/strings/str_cat.h"
 #include "modellib/frontends/nn/spatial.h"
 #include "modellib/ops/batch_norm.h"
 
 namespace modellib::nn {
+namespace {
+
+// Poisons a batch that is known to have one value per channel or none: it has no variance.
+bool check_count(Value& input) {
+  if (input.is_null() || input.is_poisoned()) return false;
+  Dim count = 1;
+  for (int axis = 0; axis < input.rank(); ++axis) {
+    if (axis != 1) count = count * input.shape()[static_cast<size_t>(axis)];
+  }
+  if (!count.is_static() || count.value() > 1) return true;
+  input = input.builder()->poison(absl::InvalidArgumentError(
+      absl::StrCat("BatchNorm needs more than one value per channel in training, the operand is ",
+                   to_string(input.type()))));
+  return false;
+}
+
+}  // namespace
 
 BatchNorm::BatchNorm(int64_t num_features, const BatchNormOptions& options)
     : num_features(num_features), options(options) {
@@ -27,6 +47,7 @@ Value BatchNorm::normalize(Value input) {
   if (!is_training() && !running_mean.is_absent()) {
     return batch_norm_inference(input, running.mean, running.var, w, b, {options.eps});
   }
+  if (is_training() && !check_count(input)) return input;
   const BatchNormOutputs batch = batch_norm_training(input, w, b, {options.eps});
   if (is_training() && !running_mean.is_absent()) {
     const RunningStatistics next =
