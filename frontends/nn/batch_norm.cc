@@ -42,6 +42,7 @@ BatchNorm::BatchNorm(int64_t num_features, const BatchNormOptions& options)
 }
 
 Value BatchNorm::normalize(Value input) {
+  if (!check_channels(input, num_features, "BatchNorm")) return input;
   const Value w = weight.read(input), b = bias.read(input);
   const RunningStatistics running{running_mean.read(input), running_var.read(input)};
   if (!is_training() && !running_mean.is_absent()) {

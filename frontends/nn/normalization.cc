@@ -71,6 +71,7 @@ GroupNorm::GroupNorm(int64_t num_groups, int64_t num_channels, double eps, bool 
 
 Value GroupNorm::forward(Value input) {
   const ModuleScope scope(*this, input);
+  if (!check_channels(input, num_channels, "GroupNorm")) return input;
   return group_norm(input, weight.read(input), bias.read(input), {num_groups, eps});
 }
 
@@ -91,6 +92,7 @@ InstanceNorm::InstanceNorm(int64_t num_features, const InstanceNormOptions& opti
 }
 
 Value InstanceNorm::normalize(Value input) {
+  if (!check_channels(input, num_features, "InstanceNorm")) return input;
   const Value w = weight.read(input), b = bias.read(input);
   if (running_mean.is_absent()) return instance_norm(input, w, b, options.eps);
   const Value mean = running_mean.read(input), var = running_var.read(input);

@@ -15,4 +15,14 @@ bool check_rank(Value& value, std::initializer_list<int> ranks, absl::string_vie
   return false;
 }
 
+bool check_channels(Value& value, int64_t channels, absl::string_view layer) {
+  if (value.is_null() || value.is_poisoned()) return false;
+  if (value.rank() < 2) return true;
+  const Dim& extent = value.shape()[1];
+  if (!extent.is_static() || extent.value() == channels) return true;
+  value = value.builder()->poison(absl::InvalidArgumentError(
+      absl::StrCat(layer, " over ", channels, " channels cannot take ", to_string(value.type()))));
+  return false;
+}
+
 }  // namespace modellib::nn

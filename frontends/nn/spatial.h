@@ -25,6 +25,10 @@ struct Size2d {
 bool check_rank(Value& value, std::initializer_list<int> ranks, absl::string_view layer,
                 absl::string_view expected);
 
+// False for a null or poisoned value, and for a value that is known to have another extent on axis
+// 1, which is then poisoned: without a weight no op can see it.
+bool check_channels(Value& value, int64_t channels, absl::string_view layer);
+
 }  // namespace modellib::nn
 
 #endif  // MODELLIB_FRONTENDS_NN_SPATIAL_H_
