@@ -406,6 +406,10 @@ Value rotary_embedding(Value x, Value positions, double base, bool interleaved) 
         "[positions] or [batch, positions], got ",
         to_string(x.type()), " and ", to_string(positions.type()))));
   }
+  if (!(base > 0)) {
+    return b.poison(absl::InvalidArgumentError(
+        absl::StrCat("rotary_embedding: base must be positive, is ", base)));
+  }
   const Shape rows = positions.rank() == 1 ? Shape{x.dim(2)} : Shape{x.dim(0), x.dim(2)};
   positions = with_shape(positions, rows, "rotary_embedding: positions");
   if (positions.is_poisoned()) return positions;
