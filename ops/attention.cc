@@ -168,9 +168,9 @@ absl::Status check_operands(InferenceContext& c, int first, int first_optional) 
     MODELLIB_RETURN_IF_ERROR(
         c.require_equal(c.input(lengths).shape[0], q[0], "a length for each row of the batch"));
   }
-  if (!(a.dropout_p >= 0 && a.dropout_p < 1)) {
+  if (!(a.dropout_p >= 0 && a.dropout_p <= 1)) {
     return absl::InvalidArgumentError(
-        absl::StrCat("dropout_p must lie in [0, 1), is ", a.dropout_p));
+        absl::StrCat("dropout_p must lie in [0, 1], is ", a.dropout_p));
   }
   if (a.dropout_p > 0 && !c.has(key)) {
     return absl::InvalidArgumentError("dropout needs a random key");
@@ -292,6 +292,8 @@ std::vector<OpSample> attention_samples() {
              {.is_causal = true}),
       sample("dropout", {square, square, square, none, none, random_key_type()},
              {.dropout_p = 0.25, .stream = 7}),
+      sample("dropout_all", {square, square, square, none, none, random_key_type()},
+             {.dropout_p = 1.0, .stream = 7}),
       sample("f16", {f16({1, 2, 4, 8}), f16({1, 2, 4, 8}), f16({1, 2, 4, 8})}, {.is_causal = true},
              4e-3),
       sample("tiles", {f32({1, 1, 70, 16}), f32({1, 1, 70, 16}), f32({1, 1, 70, 16})},
@@ -310,7 +312,7 @@ std::vector<OpSample> attention_samples() {
     if (s.name == "nan_where_blind") s.domains = {{3, 1, 1}};  // no query is
     if (s.name == "lengths" || s.name == "lengths_causal") s.domains = {{4, 2, 6}};
     if (s.name == "lengths_zero") s.domains = {{4, 0, 2}}, s.check_gradient = false;
-    if (s.name == "dropout") s.domains = {{5, 0, 1000}};
+    if (s.name == "dropout" || s.name == "dropout_all") s.domains = {{5, 0, 1000}};
   }
   return samples;
 }

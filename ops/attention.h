@@ -24,8 +24,8 @@ struct AttentionAttributes {
   // A query that sees no key, or has no score but -inf, gives NaN, as a softmax of such scores
   // does, rather than zeros. It is for inference: no gradient is promised through such a query.
   bool nan_where_blind = false;
-  // Probability of dropping a probability; the others are scaled by 1 / (1 - p). Needs `key` where
-  // > 0.
+  // Probability of dropping a probability, 1: all; the others are scaled by 1 / (1 - p). Needs
+  // `key` where > 0.
   double dropout_p = 0.0;
   int64_t stream = -1;  // of the random numbers; -1: attention() takes the builder's next
   // The order of the axes: "BHSD" is [batch, heads, positions, size], "BSHD" [batch, positions,

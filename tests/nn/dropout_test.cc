@@ -85,5 +85,14 @@ TEST_F(DropoutLayers, EvaluationAndProbabilityZeroAddNoNode) {
   EXPECT_EQ(none.forward(x), x);
 }
 
+// The layer norms then see the input alone.
+TEST_F(DropoutLayers, TransformerLayersMayDropAll) {
+  TransformerEncoderLayer layer(4, 2, {.dim_feedforward = 8, .dropout = 1.0});
+  layer.name_parameters();
+  const Value y = layer.forward(ones({3, 2, 4}));
+  EXPECT_FALSE(y.is_poisoned());
+  EXPECT_TRUE(b_.status().ok()) << b_.status();
+}
+
 }  // namespace
 }  // namespace modellib::nn

@@ -165,6 +165,17 @@ TEST(Attention, DropoutKeepsTheMeanAndItsGradientDropsTheSame) {
   EXPECT_GT(std::fabs(got[2].at(0) - got[2].at(1)), 1e-3) << "rows drop different keys";
 }
 
+TEST(Attention, WhatDropsAllIsZeroAndHasNoGradient) {
+  GraphBuilder b(builtin_ops());
+  const Value x = random_constant(b, kF64, {1, 2, 5, 4}, "x");
+  const Value v = random_constant(b, kF64, {1, 2, 5, 3}, "v");
+  const Value key = b.scalar(5, DType::kI64);
+  const Value out = attention(x, x, v, {.dropout_p = 1.0}, {.mask = {}, .lengths = {}, .key = key});
+  std::vector<Value> all = gradients(b, reduce_sum(out), {x, v});
+  all.push_back(out);
+  for (const Tensor& t : evaluate(b, all)) EXPECT_THAT(numbers(t), testing::Each(0.0));
+}
+
 TEST(Attention, MistakesAreNamed) {
   const auto status = [](Shape q, Shape k, AttentionAttributes attributes, TensorType mask = {}) {
     GraphBuilder b(builtin_ops());
@@ -179,7 +190,7 @@ TEST(Attention, MistakesAreNamed) {
   EXPECT_THAT(status({1, 2, 4, 2}, {1, 2, 4, 3}, {}), HasSubstr("sizes of queries and keys"));
   EXPECT_THAT(status({1, 2, 4, 2}, {1, 2, 4, 2}, {.dropout_p = 0.5, .stream = 0}),
               HasSubstr("needs a random key"));
-  EXPECT_THAT(status({1, 2, 4, 2}, {1, 2, 4, 2}, {.dropout_p = 1.0}), HasSubstr("[0, 1)"));
+  EXPECT_THAT(status({1, 2, 4, 2}, {1, 2, 4, 2}, {.dropout_p = 1.5}), HasSubstr("[0, 1]"));
   EXPECT_THAT(status({1, 2, 4, 2}, {1, 2, 4, 2}, {}, {DType::kBool, {4, 3}}),
               HasSubstr("the mask must broadcast to [1,2,4,4]"));
   EXPECT_THAT(status({1, 2, 4, Dim::symbol("d")}, {1, 2, 4, Dim::symbol("d")}, {}),

@@ -205,7 +205,7 @@ struct Head {
   HWY_NOINLINE void dropout_factors(int64_t i, int64_t j0, int64_t keys, float* factors) const {
     const double p = std::bit_cast<double>(s.dropout);
     const auto limit = static_cast<float>(p);
-    const auto kept = static_cast<float>(1.0 / (1.0 - p));
+    const auto kept = p < 1 ? static_cast<float>(1.0 / (1.0 - p)) : 0.0f;
     const uint64_t row = static_cast<uint64_t>((b * s.heads + h) * s.queries + i);
     const auto element =
         static_cast<int64_t>(row * static_cast<uint64_t>(s.keys) + static_cast<uint64_t>(j0));
@@ -540,7 +540,7 @@ absl::Status check_attention(const char* name, const runtime::StepView& step, si
   }
   if (at(MODELLIB_SCALAR(S, has_dropout)).min != 0) {
     const double p = std::bit_cast<double>(at(MODELLIB_SCALAR(S, dropout)).min);
-    if (!(p >= 0 && p < 1))
+    if (!(p >= 0 && p <= 1))
       return absl::InvalidArgumentError(absl::StrCat(name, ": dropout with probability ", p));
     if (step.input_bytes[5] < 8) return wrong("the random key");
   }

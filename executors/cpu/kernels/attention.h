@@ -53,7 +53,7 @@ struct AttentionScalars {
   int64_t mask_stride[4] = {};  // of batch, head, query, key; 0 broadcasts
   int64_t has_lengths = 0;      // static
   int64_t has_dropout = 0;      // static
-  int64_t dropout = 0;          // bits of a double in [0, 1): the probability
+  int64_t dropout = 0;          // bits of a double in [0, 1]: the probability
   int64_t stream = 0;
   int64_t nan_where_blind = 0;  // static; the gradient does not look at it
 };

@@ -278,7 +278,7 @@ TEST(Attention, RefusesWrongSteps) {
   EXPECT_THAT(status(bad, 0), HasSubstr("divide"));
   bad = p.s;
   bad.has_dropout = 1;
-  bad.dropout = double_bits(1.0);
+  bad.dropout = double_bits(1.5);
   EXPECT_THAT(status(bad, 0), HasSubstr("dropout"));
   bad = p.s;
   bad.nan_where_blind = 2;
