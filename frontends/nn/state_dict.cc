@@ -43,7 +43,11 @@ absl::Status split_projections(const std::string& path, StateDict& state) {
         return absl::InvalidArgumentError(
             absl::StrCat(packed->first, " ", rows.status().message()));
       }
-      state[absl::StrCat(prefix, projection, ".", kind)] = *std::move(rows);
+      const std::string name = absl::StrCat(prefix, projection, ".", kind);
+      if (!state.try_emplace(name, *std::move(rows)).second) {
+        return absl::InvalidArgumentError(absl::StrCat(
+            "the state has both '", packed->first, "' and '", name, "', which is a part of it"));
+      }
     }
     state.erase(packed);
   }

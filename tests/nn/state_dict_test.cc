@@ -100,6 +100,16 @@ TEST(LoadState, ListsAllFaultsAndChangesNothing) {
   EXPECT_EQ(first_value(net.named_parameters()[0].second), before);
 }
 
+TEST(LoadState, RefusesAProjectionThatIsGivenTwice) {
+  MultiHeadAttention attention(2, 1, 0.0, false);
+  const absl::Status status = load_state(attention, {{"in_proj_weight", counting({6, 2})},
+                                                     {"q_proj.weight", counting({2, 2}, 50)},
+                                                     {"out_proj.weight", counting({2, 2})}});
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_TRUE(absl::StrContains(status.message(), "both 'in_proj_weight' and 'q_proj.weight'"))
+      << status;
+}
+
 TEST(LoadState, RefusesWhatCannotBeSplit) {
   MultiHeadAttention attention(2, 1, 0.0, false);
   const absl::Status status = load_state(
