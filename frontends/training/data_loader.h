@@ -28,6 +28,12 @@ struct DataLoaderOptions {
 //   while (const Batch* batch = loader.next()) { … }
 class DataLoader {
  public:
+  // Not copied: both would fill the same batches.
+  DataLoader(const DataLoader&) = delete;
+  DataLoader& operator=(const DataLoader&) = delete;
+  DataLoader(DataLoader&&) = default;
+  DataLoader& operator=(DataLoader&&) = default;
+
   // Extent 0 of both tensors counts the samples. InvalidArgument if they differ, if there is none,
   // for elements of less than a byte, or for a batch size below 1.
   static absl::StatusOr<DataLoader> create(Tensor inputs, Tensor targets,

@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <cstdint>
 #include <numeric>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
 namespace modellib::training {
@@ -78,6 +80,20 @@ TEST(DataLoader, ABatchLargerThanTheDataIsTheData) {
   DataLoader none = loader_of(4, {.batch_size = 100, .drop_last = true});
   EXPECT_EQ(epoch(none, 0), counting(0));
   EXPECT_EQ(none.batches(), 0);
+}
+
+// A copy would fill the batches of the original.
+static_assert(!std::is_copy_constructible_v<DataLoader> && !std::is_copy_assignable_v<DataLoader>);
+
+TEST(DataLoader, MovesWithItsBatches) {
+  DataLoader loader = loader_of(4, {.batch_size = 2});
+  const Batch* const first = loader.next();
+  ASSERT_NE(first, nullptr);
+  DataLoader moved = std::move(loader);
+  const Batch* const second = moved.next();
+  ASSERT_NE(second, nullptr);
+  EXPECT_EQ(second->target.int_at(0), 2);
+  EXPECT_EQ(moved.next(), nullptr);
 }
 
 TEST(DataLoader, ShufflesBySeedAndEpoch) {
