@@ -17,7 +17,7 @@ using StateDict = std::map<std::string, Tensor>;
 
 // A state that PyTorch wrote, under the names of `module`: the in_proj_weight and in_proj_bias of a
 // MultiHeadAttention are split into its projections (bytes are shared), num_batches_tracked is left
-// out. InvalidArgument for what cannot be split.
+// out. InvalidArgument for what cannot be split, and for a projection that is there beside.
 absl::StatusOr<StateDict> own_names(const Module& module, StateDict state);
 
 // Makes each tensor, by own_names(), the first value of the parameter or buffer of its name; the
