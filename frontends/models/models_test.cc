@@ -80,6 +80,24 @@ TEST(ResNet, DilatesInsteadOfHalving) {
   EXPECT_EQ(to_string(x.type()), "f32[1,2048,8,8]") << b.status();
 }
 
+// As in torchvision.
+TEST(ResNet, RefusesBasicBlocksWithTheOptionsOfBottlenecks) {
+  const auto message = [](vision::ResNetOptions options) {
+    options.layers = {2, 2, 2, 2};
+    options.bottleneck = false;
+    vision::ResNet model(options);
+    model.name_parameters();
+    GraphBuilder b(builtin_ops());
+    model.forward(b.input("x", {DType::kF32, {2, 3, 64, 64}}));
+    return std::string(b.status().message());
+  };
+  EXPECT_EQ(message({}), "");
+  EXPECT_TRUE(absl::StrContains(message({.groups = 2}), "not 2 groups"));
+  EXPECT_TRUE(absl::StrContains(message({.width_per_group = 128}), "width_per_group 128"));
+  EXPECT_TRUE(absl::StrContains(message({.replace_stride_with_dilation = {false, false, true}}),
+                                "a dilation of 2"));
+}
+
 TEST(Bert, HasThePublishedParameters) {
   const language::BERT base = language::BERT::bert_base_uncased();
   EXPECT_EQ(elements(base), 109'482'240);

@@ -1,5 +1,6 @@
 #include "modellib/frontends/models/vision/resnet.h"
 
+#include "absl/strings/str_cat.h"
 #include "modellib/ops/pointwise.h"
 #include "modellib/ops/shape.h"
 
@@ -38,7 +39,8 @@ BasicBlock::BasicBlock(const ResNetBlockOptions& o)
       bn1(o.channels),
       conv2(conv3x3(o.channels, o.channels, 1)),
       bn2(o.channels),
-      downsample(shortcut(o, o.channels)) {
+      downsample(shortcut(o, o.channels)),
+      options(o) {
   register_module("conv1", conv1);
   register_module("bn1", bn1);
   register_module("conv2", conv2);
@@ -48,6 +50,13 @@ BasicBlock::BasicBlock(const ResNetBlockOptions& o)
 
 Value BasicBlock::forward(Value x) {
   const ModuleScope scope(*this, x);
+  const bool plain = options.groups == 1 && options.width_per_group == 64 && options.dilation == 1;
+  if (!plain && !x.is_null() && !x.is_poisoned()) {
+    return x.builder()->poison(absl::InvalidArgumentError(
+        absl::StrCat("a basic block has one group of width 64 and no dilation, not ",
+                     options.groups, " groups, width_per_group ", options.width_per_group,
+                     " and a dilation of ", options.dilation, ": those are for bottlenecks")));
+  }
   const Value y = relu(bn1.forward(conv1.forward(x)));
   return relu(bn2.forward(conv2.forward(y)) + downsample.forward(x));
 }

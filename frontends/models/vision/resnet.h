@@ -17,9 +17,11 @@ struct ResNetOptions {
   bool bottleneck = true;
   int64_t num_classes = 1000;
   bool zero_init_residual = false;  // each block begins as its shortcut: Goyal et al., 2017
-  int64_t groups = 1;               // of 3x3 convolutions, for bottlenecks: ResNeXt
+  // What follows is for bottlenecks: blocks of two convolutions with other values than these are
+  // refused when the graph is built.
+  int64_t groups = 1;  // of 3x3 convolutions: ResNeXt
   int64_t width_per_group = 64;
-  // Of stages 2 to 4: whether they dilate instead of halving the extents; for bottlenecks.
+  // Of stages 2 to 4: whether they dilate instead of halving the extents.
   std::array<bool, 3> replace_stride_with_dilation = {false, false, false};
 };
 
@@ -41,6 +43,7 @@ class BasicBlock : public nn::Module {
   nn::Conv2d conv2;
   nn::BatchNorm2d bn2;
   nn::Sequential downsample;
+  ResNetBlockOptions options;
 };
 
 class Bottleneck : public nn::Module {
