@@ -461,7 +461,7 @@ expect 1 "no entry 'none'; there are: one, other, initialize" \
   "$modellib" run several.mltxt "$input" --entry none --output several
 expect 0 "median_ms" "$modellib" bench several.mltxt --entry one --dim n=2 --seconds 0.01
 expect 0 "median_ms" "$modellib" bench several.mltxt --entry one --dim n=2 --dim m=3 --seconds 0.01
-expect 1 "n has no maximum" "$modellib" bench several.mltxt --entry one --dim m=3 --seconds 0.01
+expect 1 "has no maximum" "$modellib" bench several.mltxt --entry one --dim m=3 --seconds 0.01
 expect 0 "of_peak" "$modellib" profile several.mltxt --entry one --dim n=2 --runs 1
 expect 0 "equal" "$modellib" diff several.mltxt several.mltxt --entry one --dim n=2 --disable-b all
 expect 0 "equal" "$modellib" diff several.mltxt several.mltxt "$input" --entry one --device-b reference
