@@ -53,9 +53,9 @@ Value smooth_l1_loss(Value input, Value target, double beta = 1.0,
 // d²/2 where d = |input - target| <= delta, else delta (d - delta/2); delta > 0.
 Value huber_loss(Value input, Value target, double delta = 1.0,
                  absl::string_view reduction = "mean");
-// target (log target - input), input being log probabilities. Where the target is 0 the loss and its
-// gradients are 0, even if the input is -inf (NaN in PyTorch). Reductions: "none", "mean", "sum",
-// and "batchmean", which divides by the first extent and is what the mathematics means.
+// target (log target - input), input being log probabilities. Where the target is 0 the loss and
+// its gradients are 0, even if the input is -inf (NaN in PyTorch). Reductions: "none", "mean",
+// "sum", and "batchmean", which divides by the first extent and is what the mathematics means.
 Value kl_div(Value input, Value target, absl::string_view reduction = "mean");
 
 // -(target log p + (1 - target) log(1 - p)), each logarithm cut off at -100. `weight`, which
