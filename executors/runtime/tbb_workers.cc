@@ -51,8 +51,8 @@ class Alone final : public Workers {
 
 // An arena of more makes TBB print a warning, and one of millions ends the process.
 int most_threads() {
-  // Locks inside TBB may be held for ever in a process that was forked.
-  if (process_generation() != 0) return tbb::info::default_concurrency();
+  // A process that was forked has threads of its own: locks inside TBB may be held for ever there.
+  if (process_generation() != 0) return static_cast<int>(kMostThreads);
   const size_t allowed =
       tbb::global_control::active_value(tbb::global_control::max_allowed_parallelism);
   return static_cast<int>(std::clamp<size_t>(allowed, 1, kMostThreads));

@@ -466,6 +466,19 @@ expect 0 "of_peak" "$modellib" profile several.mltxt --entry one --dim n=2 --run
 expect 0 "equal" "$modellib" diff several.mltxt several.mltxt --entry one --dim n=2 --disable-b all
 expect 0 "equal" "$modellib" diff several.mltxt several.mltxt "$input" --entry one --device-b reference
 
+# What a session keeps begins as zeros on each device.
+cat >kept.mltxt <<'MODEL'
+graph "g" (x: f32[2,3,4]) {
+  kept: session var f32[2,3,4] "kept"
+  sum = add(kept, x)
+  assign "kept" = sum
+  return sum
+}
+MODEL
+expect 0 "" "$modellib" run kept.mltxt "$input" --output kept
+expect 0 "" "$modellib" run kept.mltxt "$input" --output kept_reference --device reference
+cmp kept/output_0.npy kept_reference/output_0.npy || fail "a session begins with other numbers"
+
 # --- Profiles: times of all steps, their rates, and a trace that holds each call.
 expect 0 "of_peak" "$modellib" profile "$model" --dim batch=4 --runs 3
 expect 0 "" "$modellib" profile mlp.mlplan --dim batch=4 --threads 1 --runs 3 --json --trace trace.json

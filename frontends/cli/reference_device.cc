@@ -34,6 +34,24 @@ std::vector<InputSlot> input_slots(const Graph& graph) {
   return slots;
 }
 
+namespace {
+
+// Zeros for what has no content: all that the graph reads, or the session's own.
+absl::Status add_zeros(const Graph& graph, bool all, NamedTensors& variables) {
+  for (const Graph::VariableUse& use : graph.variables()) {
+    const Variable& variable = *use.variable;
+    if (!all && variable.kind != Variable::Kind::kSession) continue;
+    if (variables.contains(variable.name)) continue;
+    MODELLIB_ASSIGN_OR_RETURN(const std::vector<int64_t> extents,
+                              static_extents(variable.type.shape));
+    MODELLIB_ASSIGN_OR_RETURN(variables[variable.name],
+                              Tensor::zeros(variable.type.dtype, extents));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
 absl::StatusOr<ReferenceResult> run_on_reference(const Model& model, GraphRef graph,
                                                  const std::vector<Tensor>& inputs,
                                                  ReferenceOptions options) {
@@ -43,10 +61,13 @@ absl::StatusOr<ReferenceResult> run_on_reference(const Model& model, GraphRef gr
     // It may do without the seed.
     std::vector<Tensor> seed;
     if (!entry.graph->inputs().empty()) seed.push_back(Tensor::scalar(int64_t{0}));
-    MODELLIB_ASSIGN_OR_RETURN(ReferenceResult initial, run_reference(entry.graph, seed));
+    NamedTensors nothing;
+    MODELLIB_RETURN_IF_ERROR(add_zeros(*entry.graph, /*all=*/true, nothing));
+    MODELLIB_ASSIGN_OR_RETURN(ReferenceResult initial, run_reference(entry.graph, seed, nothing));
     variables = std::move(initial.assigned);
   }
   for (const auto& [variable, content] : model.variables) variables[variable] = content;
+  MODELLIB_RETURN_IF_ERROR(add_zeros(*graph, /*all=*/false, variables));
   return ReferenceExecutor(std::move(graph), std::move(options)).run(inputs, variables);
 }
 

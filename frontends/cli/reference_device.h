@@ -23,7 +23,7 @@ absl::StatusOr<Program::Entry> entry_of(const Model& model, const std::string& w
 std::vector<InputSlot> input_slots(const Graph& graph);
 
 // Runs the graph, an entry of the model. Variables hold what the model's file says, else what the
-// entry "initialize" gives for the seed 0.
+// entry "initialize" gives for the seed 0; those of a session begin as zeros.
 absl::StatusOr<ReferenceResult> run_on_reference(const Model& model, GraphRef graph,
                                                  const std::vector<Tensor>& inputs,
                                                  ReferenceOptions options = {});
