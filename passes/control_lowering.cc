@@ -194,9 +194,13 @@ class ControlLowering {
 
   // The slice of `stacked` in the first trip, and how it moves.
   absl::StatusOr<Place> slice_of(Place stacked, const TensorType& slice, const ScanAttributes& a) {
+    if (bits_of(slice.dtype) % 8 != 0) {
+      context_.unsupported.push_back(
+          absl::StrCat(name_, ": slices of packed elements begin inside a byte"));
+      return stacked;
+    }
     const Dim bytes = byte_size(slice);
-    if (!bytes.is_static() || bits_of(slice.dtype) % 8 != 0 ||
-        (a.reverse && !a.trips[0].is_static())) {
+    if (!bytes.is_static() || (a.reverse && !a.trips[0].is_static())) {
       return absl::InternalError(
           absl::StrCat(name_, ": its slices move by no fixed number of bytes"));
     }

@@ -67,8 +67,33 @@ bool casts_floats(const Graph& graph, const Graph::Node& node) {
          is_floating(graph.type(node.output(0)).dtype);
 }
 
+// The bytes that may be read or written. Weights pass through a few nodes, of which all results
+// exist at once; a text of a few kilobytes could ask for any number of them.
+class Bytes {
+ public:
+  Bytes(const Graph& graph, ComputeBudget& budget) : budget_(budget) {
+    constexpr int64_t kNodes = 8;  // that a constant passes through
+    for (const Graph::Node& node : graph.nodes()) {
+      if (node.op->name != "constant") continue;
+      own_ += kNodes * node.attributes.as<ConstantAttributes>().value.bytes();
+    }
+  }
+  // False, and nothing is taken, where fewer are left.
+  bool take(int64_t bytes) {
+    if (bytes > own_ + budget_.bytes) return false;
+    const int64_t from_own = std::min(bytes, own_);
+    own_ -= from_own;
+    budget_.bytes -= bytes - from_own;
+    return true;
+  }
+
+ private:
+  ComputeBudget& budget_;
+  int64_t own_ = 0;
+};
+
 // The node's results, or nothing if it can't or should not be computed now.
-std::vector<Tensor> compute(const RebuildSite& site, PassContext& context) {
+std::vector<Tensor> compute(const RebuildSite& site, PassContext& context, Bytes& bytes) {
   const OpDef& op = *site.node.op;
   // Without operands only what is small is worth it: extents as numbers, no random bits, no iotas.
   const bool computable = !site.inputs.empty() || op.name == "dim_value";
@@ -96,6 +121,10 @@ std::vector<Tensor> compute(const RebuildSite& site, PassContext& context) {
     output_bytes += bytes_of(type.dtype, *elements);
     const bool grows = output_bytes > std::max(kMaxGrowth, input_bytes);
     if (grows && !casts_floats(site.graph, site.node)) return {};
+    if (i == 0 && !bytes.take(std::max(input_bytes, bytes_of(type.dtype, *elements)))) {
+      context.explain(absl::StrCat(op.name, " of constants stays: too much has been computed"));
+      return {};
+    }
     if (i == 0 && !context.compute().take(work_of(site.node, inputs, *extents))) {
       context.explain(absl::StrCat(op.name, " of constants stays: it would take too long now"));
       return {};
@@ -114,10 +143,11 @@ std::vector<Tensor> compute(const RebuildSite& site, PassContext& context) {
 }  // namespace
 
 absl::StatusOr<GraphRef> fold_constants(const GraphRef& graph, PassContext& context) {
+  Bytes bytes(*graph, context.compute());
   return rebuild(*graph, context.registry(),
                  [&](RebuildSite& site) -> std::optional<std::vector<Value>> {
                    if (context.exhausted()) return std::nullopt;
-                   std::vector<Tensor> results = compute(site, context);
+                   std::vector<Tensor> results = compute(site, context, bytes);
                    if (results.empty() || !context.may_rewrite()) return std::nullopt;
                    std::vector<Value> values;
                    for (Tensor& t : results) values.push_back(site.builder.constant(std::move(t)));

@@ -8,7 +8,9 @@
 #include "modellib/graph/op_def.h"
 #include "modellib/ops/matmul.h"
 #include "modellib/ops/pointwise.h"
+#include "modellib/ops/reduce.h"
 #include "modellib/ops/registry.h"
+#include "modellib/ops/shape.h"
 #include "modellib/passes/pass_test_util.h"
 #include "modellib/passes/regions.h"
 
@@ -147,6 +149,30 @@ TEST(FoldConstants, RegionsAndGraphsShareTheBudget) {
   EXPECT_EQ(products_left(), 2);  // nothing is left for a second graph
   options.compute->left = 8;
   EXPECT_EQ(products_left(), 1);
+}
+
+// Each result exists beside all others until the pass ends.
+TEST(FoldConstants, ALongChainOfLargeResultsEndsSomewhere) {
+  constexpr int kSums = 200;
+  GraphBuilder b(builtin_ops(), "chain");
+  Value x = broadcast_to(b.constant(*Tensor::zeros(DType::kF64, {1})), {131072});  // a mebibyte
+  for (int i = 0; i < kSums; ++i) x = cumsum(x, {.axis = 0});
+  b.output("y", x);
+  const GraphRef folded = testing::after({"fold-constants"}, *b.build());
+  ASSERT_NE(folded, nullptr);
+  int left = 0;
+  for (const Graph::Node& node : folded->nodes()) left += node.op->name == "cumsum";
+  EXPECT_GT(left, kSums / 2);
+  EXPECT_LT(left, kSums);
+  // Weights may pass through some nodes, whatever they take.
+  GraphBuilder weights(builtin_ops(), "weights");
+  Value w = weights.constant(*Tensor::zeros(DType::kF32, {2048, 2560}));
+  for (int i = 0; i < 3; ++i) w = transpose(w, {1, 0});
+  weights.output("y", exp(w));
+  const GraphRef computed = testing::after({"fold-constants"}, *weights.build());
+  ASSERT_NE(computed, nullptr);
+  EXPECT_EQ(computed->node(computed->value(computed->outputs()[0].value).producer).op->name,
+            "constant");
 }
 
 // What fails stays, and fails when it runs.

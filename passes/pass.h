@@ -17,9 +17,11 @@ namespace modellib {
 class Backend;
 
 // How much more the passes may compute themselves, by reference kernels, which are slow: counted in
-// products of a matmul, that take some nanoseconds each.
+// products of a matmul, that take some nanoseconds each. And the bytes that they may read or write
+// doing so, beyond some for each byte of constants that a graph came with.
 struct ComputeBudget {
   double left = 0x1p31;  // about ten seconds
+  int64_t bytes = int64_t{64} << 20;
   // Takes of it; false, and nothing is taken, where less is left.
   bool take(double work) {
     if (work > left) return false;

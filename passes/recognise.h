@@ -10,9 +10,11 @@
 // "canonicalize" and "fold-constants" first); a composite is put in only if nothing else wants its
 // inner values. Constants may be rounded to their type, irrational ones to five digits.
 //
-// The meaning stays, except where the primitives give NaN: hard_swish(-inf) is 0. And where they
-// put zeros for the NaN of a softmax, only that of a row without a key becomes zeros, not that of
-// its operands.
+// The meaning stays, except where the primitives give NaN: hard_swish(-inf) is 0. Where they put
+// zeros for the NaN of a softmax, only that of a row without a key becomes zeros, not that of its
+// operands. And where a mask selects a finite number (not -inf) in the place of a score, the
+// composite adds it: a score that is hidden must be finite, and small beside that number, as those
+// of all but broken models are.
 #ifndef MODELLIB_PASSES_RECOGNISE_H_
 #define MODELLIB_PASSES_RECOGNISE_H_
 

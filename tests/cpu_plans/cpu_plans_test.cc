@@ -503,6 +503,22 @@ TEST(CpuPlans, ConvolutionsOfNothingAreNamed) {
   EXPECT_THAT(std::string(status.message()), HasSubstr("(conv): "));
 }
 
+// Two elements share a byte: no place can be said for the second.
+TEST(CpuPlans, SlicesOfPackedElementsAreNamed) {
+  const auto program = parse_program(R"(graph "g" (x: i32[4,3]) {
+    p = cast(x) {dtype: i4}
+    y = scan(p) {
+      body: graph "b" (i: i64[], a: i4[3]) { return c = cast(a) {dtype: i32} },
+      trips: [4], carries: 0, xs: 1}
+    return y
+  })",
+                                     builtin_ops());
+  ASSERT_TRUE(program.ok()) << program.status();
+  const absl::Status status = compile_for_cpu(program->entries[0].graph).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnimplemented) << status;
+  EXPECT_THAT(std::string(status.message()), HasSubstr("slices of packed elements"));
+}
+
 // Each of these was planned for sizes that one of its operands cannot have.
 TEST(CpuPlans, ExtentsThatAreHeldEqualAreOfOneSize) {
   GraphBuilder b(builtin_ops(), "equal");
