@@ -196,6 +196,7 @@ absl::Status Container::parse(SharedBytes file, const ContainerOptions& options)
     return absl::DataLossError("the metadata does not match its checksum");
   }
   segments_.reserve(header.segments);
+  uint64_t end = 0;  // of the segment before
   for (uint64_t i = 0; i < header.segments; ++i) {
     TableRow row;
     std::memcpy(&row, table.data() + i * sizeof(row), sizeof(row));
@@ -204,6 +205,13 @@ absl::Status Container::parse(SharedBytes file, const ContainerOptions& options)
           absl::StrCat("segment ", i, " of ", row.bytes, " bytes at offset ", row.offset,
                        " is not a page's start within the container"));
     }
+    // Checksums read each byte once, however many rows a hostile table has.
+    if (row.offset < end) {
+      return absl::InvalidArgumentError(absl::StrCat("segment ", i, " at offset ", row.offset,
+                                                     " begins before the end of the one before, ",
+                                                     end));
+    }
+    end = row.offset + row.bytes;
     segments_.push_back({row.offset, row.bytes, row.checksum});
   }
   kind_ = static_cast<ContainerKind>(header.kind);

@@ -3,11 +3,11 @@
 //
 //   header | segment 0 | segment 1 | ... | segment table | metadata
 //
-// Segments begin on pages of 4096 bytes; offsets and lengths have 64 bits; header, table, metadata
-// and each segment have an XXH3-64 checksum. All numbers are little-endian. A file is mapped by
-// default, so that processes share its weights and opening costs nothing. A source that is not
-// trusted is copied into memory first, with all checksums verified: a mapped file that somebody
-// cuts short would raise SIGBUS.
+// Segments begin on pages of 4096 bytes, one after the other; offsets and lengths have 64 bits;
+// header, table, metadata and each segment have an XXH3-64 checksum. All numbers are little-endian.
+// A file is mapped by default, so that processes share its weights and opening costs nothing. A
+// source that is not trusted is copied into memory first, with all checksums verified: a mapped
+// file that somebody cuts short would raise SIGBUS.
 #ifndef MODELLIB_FORMATS_CONTAINER_H_
 #define MODELLIB_FORMATS_CONTAINER_H_
 

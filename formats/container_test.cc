@@ -1,8 +1,10 @@
 #include "modellib/formats/container.h"
 
 #include <unistd.h>
+#include <xxhash.h>
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -193,6 +195,40 @@ TEST_F(ContainerTest, EveryChangedByteThatMattersIsSeen) {
   auto lazy = Container::open(SharedBytes{bytes, nullptr}, {});
   ASSERT_TRUE(lazy.ok());
   EXPECT_EQ((*lazy)->verify().code(), absl::StatusCode::kDataLoss);
+}
+
+// Whole by every checksum.
+std::vector<std::byte> with_row(std::vector<std::byte> bytes, size_t i,
+                                const container_layout::TableRow& row) {
+  container_layout::Header header;
+  std::memcpy(&header, bytes.data(), sizeof(header));
+  std::byte* const table = bytes.data() + header.table_offset;
+  std::memcpy(table + i * sizeof(row), &row, sizeof(row));
+  header.table_checksum = XXH3_64bits(table, header.segments * sizeof(row));
+  header.header_checksum =
+      XXH3_64bits(&header, offsetof(container_layout::Header, header_checksum));
+  std::memcpy(bytes.data(), &header, sizeof(header));
+  return bytes;
+}
+
+TEST_F(ContainerTest, SegmentsThatShareBytesAreRefused) {
+  const auto good = in_memory();
+  const auto container = Container::open(SharedBytes{good, nullptr}, {});
+  ASSERT_TRUE(container.ok()) << container.status();
+  const auto row = [&](size_t i) {
+    const Container::SegmentInfo& info = (*container)->segment_info(i);
+    return container_layout::TableRow{info.offset, info.bytes, info.checksum};
+  };
+  EXPECT_TRUE(Container::open(SharedBytes{with_row(good, 1, row(1)), nullptr}, {}).ok());
+  for (const bool trusted : {true, false}) {
+    // Segment 2 once more, and segment 1 after it.
+    for (const auto& bytes : {with_row(good, 1, row(2)), with_row(good, 0, row(2))}) {
+      const auto status =
+          Container::open(SharedBytes{bytes, nullptr}, {.trusted = trusted}).status();
+      EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+      EXPECT_THAT(std::string(status.message()), HasSubstr("begins before the end"));
+    }
+  }
 }
 
 TEST_F(ContainerTest, AnotherVersionIsRefusedWithTheReason) {
