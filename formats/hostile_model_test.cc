@@ -176,6 +176,12 @@ std::vector<Hostile> hostile_models() {
       {"a_tensor_before_its_segment", [](ModelT& m) { m.tensors[0]->offset = ~uint64_t{0} - 63; }},
       {"a_tensor_between_elements", [](ModelT& m) { m.tensors[0]->offset = 1; }},
       {"a_tensor_in_no_segment", [](ModelT& m) { m.tensors[0]->segment = 0xffffffff; }},
+      {"many_tensors_of_the_same_bytes",
+       [](ModelT& m) {
+         for (int i = 0; i < 100; ++i) {
+           m.tensors.push_back(std::make_unique<model_fb::TensorT>(*m.tensors[0]));
+         }
+       }},
       {"a_tensor_of_no_type", [](ModelT& m) { m.tensors[0]->dtype = 255; }},
       // Attributes.
       {"an_attribute_of_no_kind",

@@ -24,7 +24,11 @@ absl::Status invalid(absl::string_view what) {
 class Decoder {
  public:
   Decoder(const Container& container, const OpRegistry& registry)
-      : container_(container), registry_(registry), budget_(container.metadata().size()) {}
+      : container_(container), registry_(registry), budget_(container.metadata().size()) {
+    for (size_t i = 0; i < container.segment_count(); ++i) {
+      tensor_budget_ += container.segment_info(i).bytes;
+    }
+  }
 
   absl::StatusOr<Model> model(const fb::Model& in) {
     Model out;
@@ -127,6 +131,9 @@ class Decoder {
           t->bytes() > size - t->offset()) {
         return invalid(absl::StrCat("tensor ", i, " does not lie in its segment"));
       }
+      // Honest files hold each content once: looking at all tensors reads no more than the file.
+      if (t->bytes() > tensor_budget_) return invalid("tensors share their bytes");
+      tensor_budget_ -= t->bytes();
       absl::StatusOr<Tensor> tensor =
           Tensor::borrowed(type, extents, segment.bytes.data() + t->offset(),
                            static_cast<size_t>(t->bytes()), segment.owner);
@@ -312,6 +319,7 @@ class Decoder {
   const Container& container_;
   const OpRegistry& registry_;
   size_t budget_;
+  uint64_t tensor_budget_ = 0;  // what all tensors may take: as much as the segments
   std::set<std::string> missing_;
   std::vector<Tensor> tensors_;
   std::vector<VariableRef> variables_;
