@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <limits>
 
+#include "modellib/formats/file_bytes.h"
 #include "modellib/formats/text_model.h"
 #include "modellib/graph/builder.h"
 #include "modellib/graph/testing_ops.h"
@@ -176,11 +177,28 @@ TEST(TextModel, ComesBackWithItsCompanion) {
   EXPECT_EQ(read_text_model(path, ops()).status().code(), absl::StatusCode::kNotFound);
 }
 
-TEST(TextModel, SmallOnesStandAlone) {
+Model small() {
   Model model;
   GraphBuilder b(ops(), "small");
   b.output("y", b.emit_one("relu", {b.input("x", {DType::kF32, {2}})}));
   model.program.entries.push_back({"small", *b.build()});
+  return model;
+}
+
+TEST(TextModel, ATextThatCannotBeWrittenLeavesTheOldCompanion) {
+  const std::string path = temporary("folder.mltxt");
+  std::filesystem::create_directory(path);
+  ASSERT_TRUE(write_file(path + ".data", "weights").ok());
+  for (const Model& model : {sample(), small()}) {
+    EXPECT_FALSE(write_text_model(model, path).ok());
+    const absl::StatusOr<std::string> kept = read_file(path + ".data");
+    ASSERT_TRUE(kept.ok()) << kept.status();
+    EXPECT_EQ(*kept, "weights");
+  }
+}
+
+TEST(TextModel, SmallOnesStandAlone) {
+  const Model model = small();
   const std::string path = temporary("small.mltxt");
   ASSERT_TRUE(write_text_model(model, path).ok());
   EXPECT_FALSE(std::filesystem::exists(path + ".data"));

@@ -2,10 +2,12 @@
 
 #include <unistd.h>
 
+#include <cstddef>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "modellib/formats/file_bytes.h"
+#include "modellib/formats/output_file.h"
 #include "modellib/graph/builder.h"
 #include "modellib/graph/status_macros.h"
 #include "modellib/graph/text.h"
@@ -36,13 +38,18 @@ absl::StatusOr<Model> companion(const Model& model, const SideData& side) {
 absl::Status write_text_model(const Model& model, const std::string& path) {
   SideData side;
   const std::string text = print(model.program, {.side_data = &side});
-  if (side.tensors().empty() && model.variables.empty()) {
-    ::unlink(companion_of(path).c_str());
-  } else {
+  // Nothing but the renaming is left to fail once the old companion is gone.
+  MODELLIB_ASSIGN_OR_RETURN(OutputFile file, OutputFile::create(path));
+  MODELLIB_RETURN_IF_ERROR(
+      file.write({reinterpret_cast<const std::byte*>(text.data()), text.size()}));
+  const bool alone = side.tensors().empty() && model.variables.empty();
+  if (!alone) {
     MODELLIB_ASSIGN_OR_RETURN(const Model data, companion(model, side));
     MODELLIB_RETURN_IF_ERROR(write_model(data, companion_of(path)));
   }
-  return write_file(path, text);
+  MODELLIB_RETURN_IF_ERROR(file.commit(OutputFile::Durability::kCached));
+  if (alone) ::unlink(companion_of(path).c_str());
+  return absl::OkStatus();
 }
 
 absl::StatusOr<Model> read_text_model(const std::string& path, const OpRegistry& registry,

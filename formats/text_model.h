@@ -13,7 +13,8 @@
 
 namespace modellib {
 
-// Writes the companion first; removes an old one that is not needed any more.
+// Writes the companion too, or removes an old one that is not needed any more. Where the text
+// cannot be written, the old companion stays.
 absl::Status write_text_model(const Model& model, const std::string& path);
 
 // As parse_program() and read_model().
