@@ -53,6 +53,59 @@ bool vectors_are_aligned(const fb::Plan& plan) {
          all_of(plan.variables(), [](const fb::Variable& v) { return aligned(v.shape()); });
 }
 
+// What the plan says takes at least so many bytes, if each table, vector and string of it is there
+// once. Honest metadata is as large as all that it says; hostile metadata may name a part again and
+// again, at four bytes each.
+struct Extent {
+  static constexpr uint64_t kTable = sizeof(flatbuffers::soffset_t);
+
+  static uint64_t of(const flatbuffers::String* text) {
+    return text == nullptr ? 0 : sizeof(flatbuffers::uoffset_t) + uint64_t{text->size()} + 1;
+  }
+  template <class T>
+  static uint64_t of(const flatbuffers::Vector<T>* numbers) {
+    constexpr uint64_t kElement = flatbuffers::IndirectHelper<T>::element_stride;
+    return numbers == nullptr ? 0 : sizeof(flatbuffers::uoffset_t) + numbers->size() * kElement;
+  }
+  template <class T>
+  static uint64_t of(const flatbuffers::Vector<flatbuffers::Offset<T>>* parts) {
+    if (parts == nullptr) return 0;
+    uint64_t sum = sizeof(flatbuffers::uoffset_t);
+    for (const T* part : *parts) sum += sizeof(flatbuffers::uoffset_t) + of(part);
+    return sum;
+  }
+
+  static uint64_t of(const fb::TensorDesc* t) {
+    return kTable + of(t->name()) + of(t->shape()) + of(t->symbols());
+  }
+  static uint64_t of(const fb::Step* s) {
+    return kTable + of(s->waits()) + of(s->signals()) + of(s->outputs()) + of(s->inputs()) +
+           of(s->scalars()) + of(s->data()) + of(s->sequences()) + of(s->name()) + of(s->values());
+  }
+  static uint64_t of(const fb::Sequence* s) { return kTable + of(s->steps()); }
+  static uint64_t of(const fb::Symbol* s) { return kTable + of(s->name()); }
+  static uint64_t of(const fb::Slot* s) { return kTable + of(s->expr()); }
+  static uint64_t of(const fb::Constraint* c) {
+    return kTable + of(c->left()) + of(c->right()) + of(c->left_text()) + of(c->right_text()) +
+           of(c->reason());
+  }
+  static uint64_t of(const fb::VariableUse*) { return kTable; }
+  static uint64_t of(const fb::Arena* a) { return kTable + of(a->device()); }
+  static uint64_t of(const fb::Contributor* c) { return kTable + of(c->name()); }
+  static uint64_t of(const fb::Entry* e) {
+    return kTable + of(e->name()) + of(e->symbols()) + of(e->slots()) + of(e->inputs()) +
+           of(e->outputs()) + of(e->variables()) + of(e->sequences()) + of(e->arenas()) +
+           of(e->lanes()) + of(e->contributors()) + of(e->constraints());
+  }
+  static uint64_t of(const fb::Variable* v) { return kTable + of(v->name()) + of(v->shape()); }
+  static uint64_t of(const fb::Constant* c) { return kTable + of(c->name()); }
+  static uint64_t of(const fb::PassRecord* p) { return kTable + of(p->name()); }
+  static uint64_t of(const fb::Plan* p) {
+    return kTable + of(p->producer()) + of(p->device()) + of(p->features()) + of(p->kernels()) +
+           of(p->variables()) + of(p->constants()) + of(p->entries()) + of(p->passes());
+  }
+};
+
 absl::Status check_range(absl::string_view what, size_t index, uint64_t segment, uint64_t offset,
                          uint64_t bytes, absl::Span<const SharedBytes> segments) {
   if (segment >= segments.size()) {
@@ -109,6 +162,9 @@ absl::Status PlanFile::check() {
     return absl::InvalidArgumentError("the plan's metadata is no valid FlatBuffer of a plan");
   }
   plan_ = flatbuffers::GetRoot<fb::Plan>(bytes.data());
+  if (Extent::of(plan_) > bytes.size()) {
+    return absl::InvalidArgumentError("parts of the plan's metadata are used more than once");
+  }
   if (!vectors_are_aligned(*plan_)) {
     return absl::InvalidArgumentError("the plan's metadata holds numbers that are not aligned");
   }

@@ -1,7 +1,8 @@
 // A plan's metadata with the segments that it refers to: read from a file, from memory or through a
 // ByteReader, or put together in the process that compiled it. Immutable, and checked, whoever
-// wrote it: its FlatBuffer, its ranges within segments, and what verify_plan.h says of steps and
-// memory. What depends on kernels is checked by Executable::load (executors/runtime/executable.h).
+// wrote it: its FlatBuffer, no part of which is named twice, its ranges within segments, and what
+// verify_plan.h says of steps and memory. What depends on kernels is checked by Executable::load
+// (executors/runtime/executable.h).
 #ifndef MODELLIB_FORMATS_PLAN_FILE_H_
 #define MODELLIB_FORMATS_PLAN_FILE_H_
 

@@ -1,14 +1,20 @@
 // What Executable::load and Session refuse, and what plans from untrusted sources can not do.
+#include <cstddef>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <functional>
+#include <string>
 #include <vector>
 
+#include "flatbuffers/flatbuffers.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "modellib/executors/runtime/session.h"
 #include "modellib/executors/runtime/test_plans.h"
+#include "modellib/formats/container_writer.h"
+#include "modellib/formats/plan_file.h"
+#include "modellib/formats/plan_generated.h"
 
 namespace modellib::runtime {
 namespace {
@@ -206,6 +212,49 @@ TEST(LoadTest, RoundTripsThroughAFile) {
     }
   }
   std::filesystem::remove(path);
+}
+
+// A plan whose one step, with 4,000 bytes of data, stands `times` times in its sequence.
+std::vector<std::byte> metadata_of_a_step(size_t times) {
+  flatbuffers::FlatBufferBuilder builder;
+  fb::StepT step;
+  step.data.assign(4000, 0);
+  const std::vector<flatbuffers::Offset<fb::Step>> steps(times, fb::Step::Pack(builder, &step));
+  const auto step_list = builder.CreateVector(steps);
+  const std::vector<flatbuffers::Offset<fb::Sequence>> sequences = {
+      fb::CreateSequence(builder, step_list)};
+  const auto sequence_list = builder.CreateVector(sequences);
+  const auto name = builder.CreateString("main");
+  const auto lanes = builder.CreateVectorOfStrings(std::vector<std::string>{"compute"});
+  fb::EntryBuilder entry(builder);
+  entry.add_name(name);
+  entry.add_sequences(sequence_list);
+  entry.add_lanes(lanes);
+  const std::vector<flatbuffers::Offset<fb::Entry>> entries = {entry.Finish()};
+  const auto entry_list = builder.CreateVector(entries);
+  const auto kernels = builder.CreateVectorOfStrings(std::vector<std::string>{"test.fill"});
+  fb::PlanBuilder plan(builder);
+  plan.add_kernels(kernels);
+  plan.add_entries(entry_list);
+  plan.add_kernel_abi(kKernelAbi);
+  builder.Finish(plan.Finish());
+  const auto* data = reinterpret_cast<const std::byte*>(builder.GetBufferPointer());
+  return {data, data + builder.GetSize()};
+}
+
+// At four bytes a time, a small plan would take all memory there is.
+TEST(LoadTest, APlanThatNamesOneStepAgainAndAgainIsRefused) {
+  const auto status_of = [](size_t times) {
+    const auto writer = ContainerWriter::in_memory(ContainerKind::kPlan);
+    EXPECT_TRUE(writer->finish(metadata_of_a_step(times)).ok());
+    return PlanFile::open(SharedBytes{writer->bytes(), nullptr}, {.trusted = false}).status();
+  };
+  EXPECT_EQ(status_of(1), absl::OkStatus());
+  for (const size_t times : {2, 1000}) {
+    const absl::Status status = status_of(times);
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+    EXPECT_THAT(std::string(status.message()), HasSubstr("more than once"));
+  }
 }
 
 // The plan says that its steps follow the batch, and reads 64 bytes whatever it is.

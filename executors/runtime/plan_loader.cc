@@ -1,7 +1,7 @@
 // From the FlatBuffer of a plan to a ProgramImage. Nothing that stands in the plan is believed:
 // indices, ranges, strides and the shape of control flow are checked here and in the loaders of
 // entries and steps, operands by each kernel's own `validate`. Sizes in the plan only ever bound
-// what is allocated by what is there.
+// what is allocated by what is there, and each part of its metadata is there once: see PlanFile.
 #include <algorithm>
 #include <set>
 #include <utility>
