@@ -35,8 +35,9 @@ absl::Status check_extents(const char* kernel, const runtime::StepView& step, si
       kMaxElements) {
     return absl::InvalidArgumentError(absl::StrCat(kernel, ": too many elements"));
   }
-  if (!in_range(step.scalars[units_per_chunk], 1, kMaxChunks)) {
-    return range_error(kernel, "units_per_chunk", step.scalars[units_per_chunk], 1, kMaxChunks);
+  // Units of a running sum may be empty.
+  if (!in_range(step.scalars[units_per_chunk], 1, kMaxEmptyGrain)) {
+    return range_error(kernel, "units_per_chunk", step.scalars[units_per_chunk], 1, kMaxEmptyGrain);
   }
   if (!in_range(step.chunks, 0, kMaxChunks)) {
     return range_error(kernel, "chunks", step.chunks, 0, kMaxChunks);

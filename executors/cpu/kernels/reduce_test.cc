@@ -8,6 +8,7 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "modellib/executors/cpu/kernels/checked.h"
 #include "modellib/executors/cpu/kernels/kernel_test_util.h"
 
 namespace modellib::cpu {
@@ -182,6 +183,23 @@ TEST(Reduce, RefusesWrongSteps) {
   bad = good;
   bad.outer = int64_t{1} << 47;
   EXPECT_NE(status(bad, 60, 10), "OK");
+}
+
+// No bytes bound how long it takes to go through units without an axis.
+TEST(Cumsum, RefusesLongChunksOfEmptyUnits) {
+  KernelCase k;
+  CumsumScalars s;
+  s.dtype = static_cast<int64_t>(DType::kF32);
+  s.outer = int64_t{1} << 40;
+  s.axis = 0;
+  s.units_per_chunk = kMaxEmptyGrain;
+  k.set_scalars(s);
+  k.add_output<float>(0);
+  k.add_input(std::vector<float>());
+  EXPECT_EQ(k.validate(validate_cumsum).ToString(), "OK");
+  s.units_per_chunk = kMaxGrain;
+  k.set_scalars(s);
+  EXPECT_THAT(k.validate(validate_cumsum).ToString(), HasSubstr("units_per_chunk"));
 }
 
 // x [outer, reduce, inner]

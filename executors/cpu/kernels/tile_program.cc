@@ -530,6 +530,10 @@ absl::Status validate_tile_step(const runtime::StepView& step) {
   if (!in_range(step.chunks, 0, kMaxGrain)) {
     return range_error(kTileKernelName, "chunks", step.chunks, 0, kMaxGrain);
   }
+  // A reduction goes through rows without columns too.
+  if (cols.max == 0 && std::min(rows, rows_per_chunk.max) > kMaxEmptyGrain) {
+    return range_error(kTileKernelName, "rows of a chunk", rows_per_chunk, 1, kMaxEmptyGrain);
+  }
   // Strides may be 0, so that no operand's size bounds how long a chunk runs.
   uint64_t largest = uint64_t{1} << 31;
   for (const uint64_t bytes : step.output_bytes) largest = std::max(largest, bytes);

@@ -146,6 +146,12 @@ TEST(TileProgram, RefusesMapsThatLeaveTheirOperand) {
   bad.cols = bad.cols_per_chunk = int64_t{1} << 32;
   bad.maps = {{.row_strides = {0}, .col_stride = 0}, {.row_strides = {0}, .col_stride = 0}};
   EXPECT_THAT(status(bad, 40, 40).ToString(), HasSubstr("far larger"));
+  bad = sc;
+  bad.rows = {int64_t{1} << 33};
+  bad.cols = 0;
+  EXPECT_TRUE(status(bad, 40, 40).ok());
+  bad.rows_per_chunk = kMaxGrain;
+  EXPECT_THAT(status(bad, 40, 40).ToString(), HasSubstr("rows of a chunk"));
   // Extents that vary at run time count at their maximum.
   std::vector<runtime::StepView::Range> ranges;
   for (const int64_t s : sc.flatten()) ranges.push_back({s, s});
