@@ -230,6 +230,15 @@ absl::Status validate_pack_b(const StepView& step) {
   MODELLIB_RETURN_IF_ERROR(
       check_bytes(step, "packed B", matrix == 0 || matrices == 0 ? 0 : plus(matrices, matrix - 1),
                   step.output_bytes[0]));
+  // No two matrices lie in one place: memory bounds the work, but not that of empty ones.
+  const uint64_t batches = times(static_cast<uint64_t>(s.batch0), static_cast<uint64_t>(s.batch1));
+  MODELLIB_RETURN_IF_ERROR(
+      check_bytes(step, "packed B", times(batches, matrix), step.output_bytes[0]));
+  const uint64_t columns = times(batches, static_cast<uint64_t>(s.n));
+  if (columns > static_cast<uint64_t>(kMostExtent)) {
+    return absl::InvalidArgumentError(absl::StrCat("step ", step.name, ": its matrices have ",
+                                                   columns, " columns, expected 0..", kMostExtent));
+  }
   if (step.aliases[0] != -1) {
     return absl::InvalidArgumentError(absl::StrCat("step ", step.name, ": cannot pack B in place"));
   }

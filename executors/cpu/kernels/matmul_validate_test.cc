@@ -163,6 +163,15 @@ TEST(PackBValidateTest, AcceptsExactOperandsAndRefusesOthers) {
       EXPECT_FALSE(validate(s, out, in, chunks)) << field_index(field) << " = " << value;
     }
   }
+  // Batches that no memory bounds: their product is not computed beyond 64 bits.
+  for (const int64_t k : {0, 20}) {
+    std::vector<runtime::StepView::Range> scalars = ranges_of(good);
+    scalars[static_cast<size_t>(field_index(&PackBScalars::k))] = {k, k};
+    for (const auto field : {&PackBScalars::batch0, &PackBScalars::batch1}) {
+      scalars[static_cast<size_t>(field_index(field))] = {0, int64_t{1} << 40};
+    }
+    EXPECT_FALSE(kPackBF32.validate(view_of(scalars, {out}, {in}, chunks, {-1})).ok()) << k;
+  }
 }
 
 }  // namespace
