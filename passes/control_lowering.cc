@@ -152,14 +152,15 @@ class ControlLowering {
     step.inputs = {holds};
     step.input_bytes = {1};
     size_t operand = carries;
-    for (const GraphRef& graph : {a.condition, a.body}) {
+    for (const bool tests : {true, false}) {  // condition and body may be one graph
+      const GraphRef& graph = tests ? a.condition : a.body;
       SequenceLowering body(context_, *graph, outer_.loop_depth() + 1);
       for (size_t i = 0; i < graph->inputs().size(); ++i) {
         body.set_place(graph->inputs()[i], i < carries ? carried_[i] : operand_place(operand++));
       }
       MODELLIB_RETURN_IF_ERROR(body.lower_nodes());
       std::vector<Target> targets;
-      if (graph == a.condition) {
+      if (tests) {
         targets.push_back({.to = holds, .value = graph->outputs()[0].value, .name = name_});
       } else {
         for (size_t i = 0; i < carries; ++i) {

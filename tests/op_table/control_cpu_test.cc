@@ -137,6 +137,21 @@ TEST(ControlOnCpu, CarriesThatChangePlaces) {
   expect_cpu_equals_reference(b, {wave({4}, 0), wave({4}, 1)});
 }
 
+TEST(ControlOnCpu, OneGraphIsConditionAndBody) {
+  const TensorType flag{DType::kBool, {}};
+  GraphBuilder flip(builtin_ops(), "flip");
+  flip.output("out", logical_not(flip.input("in", flag)));
+  const GraphRef graph = *flip.build();
+  for (const bool first : {false, true}) {
+    GraphBuilder b(builtin_ops());
+    const WhileAttributes loop{graph, graph, 1, 0, {3}};
+    b.output("out", b.emit_one("while", {b.input("in", flag)}, Attributes::of(loop)));
+    Tensor in = *Tensor::zeros(DType::kBool, {});
+    in.set(0, first ? 1 : 0);
+    expect_cpu_equals_reference(b, {in});
+  }
+}
+
 TEST(ControlOnCpu, LoopsInLoopsInLoops) {
   GraphBuilder b(builtin_ops());
   const Value x = b.input("x", f32({2, 3, 4, 5})), w = b.input("w", f32({5}));
