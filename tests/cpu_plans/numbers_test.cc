@@ -193,6 +193,25 @@ TEST(CpuNumbers, ReductionsOfF32InF64) {
   EXPECT_EQ(got->outputs[0].at(0), 1);
 }
 
+// Axes apart are reduced one after the other, in f64 all the way: in f32 the 1 beside 2^24 would be
+// lost between them.
+TEST(CpuNumbers, ReductionsInF64OfAxesApart) {
+  for (const DType dtype : {DType::kF32, DType::kBF16}) {
+    GraphBuilder b(builtin_ops(), "sum");
+    const Value x = b.input("x", {dtype, {2, 3, 2}});
+    b.output("sum", reduce_sum(x, {.axes = {0, 2}, .accumulate = DType::kF64}));
+    const auto graph = b.build();
+    ASSERT_TRUE(graph.ok()) << graph.status();
+    Tensor values = *Tensor::zeros(dtype, {2, 3, 2});
+    const double numbers[] = {0x1p24, 1, 1, 1, 0, 0, -0x1p24, 0, 1, 1, 0, 0};
+    for (int64_t i = 0; i < 12; ++i) values.set(i, numbers[i]);
+    const auto got = run_on_cpu(*graph, std::vector<Tensor>{values});
+    ASSERT_TRUE(got.ok()) << got.status();
+    const double want[] = {1, 4, 0};
+    for (int64_t i = 0; i < 3; ++i) EXPECT_EQ(got->outputs[0].at(i), want[i]) << to_string(dtype);
+  }
+}
+
 // In f32 the 1 would be lost, whatever follows.
 TEST(CpuNumbers, ProductsOfF32InF64) {
   GraphBuilder b(builtin_ops(), "products");

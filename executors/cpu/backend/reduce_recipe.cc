@@ -106,7 +106,6 @@ absl::StatusOr<NodeRecipe> reduce_recipe(const RecipeSite& site) {
   NodeRecipe recipe;
   StepOperand from{StepOperand::Kind::kInput, 0};
   DType current = dtype;
-  const DType wide = dtype == DType::kF16 || dtype == DType::kBF16 ? DType::kF32 : dtype;
   // The innermost run first; each leaves an axis of extent 1 behind.
   for (size_t r = runs.size(); r-- > 0;) {
     const auto [first, last] = runs[r];
@@ -115,7 +114,9 @@ absl::StatusOr<NodeRecipe> reduce_recipe(const RecipeSite& site) {
     ReducePlan plan =
         plan_reduce(op, current, site.max(b.outer), site.max(b.reduce), site.max(b.inner),
                     mean && is_last, a.accumulate.value_or(DType::kInvalid));
-    const DType result = is_last ? dtype : wide;
+    // Floats stay as wide as they are summed until the last run.
+    const DType result =
+        is_last || !is_floating(dtype) ? dtype : static_cast<DType>(plan.first.dtype_accumulate);
     StepOperand to{StepOperand::Kind::kOutput, 0};
     const auto temporary = [&](const Dim& elements, DType type) {
       return add_temporary(recipe, elements * (bits_of(type) / 8));
