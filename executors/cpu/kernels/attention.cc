@@ -164,6 +164,13 @@ struct Head {
     return s.causal == 0 ? limit : std::clamp<int64_t>(end + offset, 0, limit);
   }
 
+  // How many of the keys [j0, j0 + keys) query i sees, whatever the mask says: the first ones.
+  int64_t keys_seen(int64_t i, int64_t j0, int64_t keys) const {
+    int64_t seen = std::min(keys, limit - j0);
+    if (s.causal != 0) seen = std::min(seen, i + offset + 1 - j0);
+    return std::max<int64_t>(seen, 0);
+  }
+
   // scores [rows, 64] of queries [i0, ...) and keys [j0, ...), of which `keys` exist: scaled,
   // masked; -inf where unseen.
   HWY_NOINLINE void finish_scores(float* scores, int64_t i0, int64_t rows, int64_t j0,
@@ -172,9 +179,7 @@ struct Head {
     for (int64_t r = 0; r < rows; ++r) {
       float* row = scores + r * kK;
       const int64_t i = i0 + r;
-      int64_t seen = std::min(keys, limit - j0);
-      if (s.causal != 0) seen = std::min(seen, i + offset + 1 - j0);
-      seen = std::max<int64_t>(seen, 0);
+      const int64_t seen = keys_seen(i, j0, keys);
       for (int64_t j = 0; j < seen; ++j) row[j] *= scale;
       const int64_t at = b * s.mask_stride[0] + h * s.mask_stride[1] + i * s.mask_stride[2] +
                          j0 * s.mask_stride[3];
@@ -217,6 +222,33 @@ struct Head {
   const std::byte* mask;
   uint64_t key = 0;  // of the random numbers
 };
+
+// out [rows, width] += the probabilities of queries [i0, ...) times the values of keys [j0, ...).
+// What a query does not see is left out, for 0 times an infinity would be NaN.
+HWY_NOINLINE void add_values(const Head& head, const float* probabilities, int64_t i0, int64_t rows,
+                             const float* values, int64_t stride, int64_t j0, int64_t keys,
+                             float* out, int64_t width) {
+  const auto add = [&](int64_t r, int64_t count, int64_t first, int64_t end) {
+    product(probabilities + r * kK + first, kK, 1, values + first * stride, stride, out + r * width,
+            width, count, width, end - first);
+  };
+  const int64_t seen = head.keys_seen(i0, j0, keys);
+  if (seen == head.keys_seen(i0 + rows - 1, j0, keys)) {
+    add(0, rows, 0, seen);
+    return;
+  }
+  // On the diagonal: a few rows at a time the keys that all of them see, then what each sees more.
+  constexpr int64_t kGroup = 6;
+  for (int64_t r0 = 0; r0 < rows; r0 += kGroup) {
+    const int64_t group = std::min(kGroup, rows - r0);
+    const int64_t shared = head.keys_seen(i0 + r0, j0, keys);
+    add(r0, group, 0, shared);
+    for (int64_t r = r0 + 1; r < r0 + group; ++r) {
+      const int64_t end = head.keys_seen(i0 + r, j0, keys);
+      if (end > shared) add(r, 1, shared, end);
+    }
+  }
+}
 
 // What a chunk of the forward pass works in.
 struct ForwardSpace {
@@ -282,7 +314,7 @@ void forward(const AttentionScalars& s, const runtime::KernelArgs& args, int64_t
       v = space.values;
       v_stride = width;
     }
-    product(space.scores, kK, 1, v, v_stride, space.out, width, rows, width, keys);
+    add_values(head, space.scores, i0, rows, v, v_stride, j0, keys, space.out, width);
   }
   float* o = reinterpret_cast<float*>(args.buffers[0]) + b * s.o_stride[0] + h * s.o_stride[1] +
              i0 * s.o_stride[2];

@@ -9,6 +9,11 @@
 // `causal_offset`, or lengths[b] - queries where lengths are given. A query that sees nothing gives
 // zeros, or NaN if `nan_where_blind` and there are keys, and a log-sum-exp of -inf.
 //
+// Keys and values that lengths or causality hide from a query do not touch its row, whatever they
+// hold. Values that a mask hides are multiplied by 0, and keys under a mask of -inf have it added
+// to their scores: infinities and NaN among them may come through. The gradient multiplies all that
+// is hidden by 0.
+//
 // With dropout each probability is dropped, or scaled by 1 / (1 - p), by the random number that
 // element (b, h, i, j) of [batch, heads, queries, keys] has under key and stream (graph/philox.h).
 // The log-sum-exp is that without dropout.

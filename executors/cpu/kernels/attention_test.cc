@@ -1,5 +1,6 @@
 #include "modellib/executors/cpu/kernels/attention.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <random>
@@ -252,6 +253,55 @@ TEST(Attention, RowsThatSeeNothingAreNanWhereAskedFor) {
     }
   }
   EXPECT_GT(blind, 0);
+}
+
+// Wherever blocks of queries and keys end.
+TEST(Attention, WhatAQueryCannotSeeDoesNotTouchIt) {
+  constexpr int64_t kPositions = 65, kSize = 5;
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  AttentionScalars s;
+  s.queries = s.keys = kPositions;
+  s.size = s.value_size = kSize;
+  s.scale = double_bits(1);
+  for (int64_t* stride : {s.q_stride, s.k_stride, s.v_stride, s.o_stride}) {
+    stride[0] = stride[1] = kPositions * kSize;
+    stride[2] = kSize;
+  }
+  std::vector<float> x(kPositions * kSize);
+  for (size_t i = 0; i < x.size(); ++i) x[i] = std::sin(static_cast<float>(i));
+  // The keys and values from `hidden` on are infinite.
+  const auto run = [&](int64_t hidden) {
+    std::vector<float> y = x;
+    std::fill(y.begin() + hidden * kSize, y.end(), kInfinity);
+    KernelCase c;
+    c.set_scalars(s);
+    c.add_input(x);
+    c.add_input(s.has_lengths != 0 ? y : x);
+    c.add_input(y);
+    c.add_absent_input();
+    s.has_lengths != 0 ? c.add_input(std::vector<int64_t>{hidden}) : c.add_absent_input();
+    c.add_absent_input();
+    c.chunks = attention_chunks(s);
+    c.add_output<float>(x.size());
+    c.add_output<float>(kPositions);
+    const absl::Status status = c.run(kForward);
+    EXPECT_TRUE(status.ok()) << status;
+    return c.output<float>(0);
+  };
+  s.causal = 1;
+  const std::vector<float> all = run(kPositions);
+  for (const int64_t hidden : {1, 7, 47, 48, 50, 63, 64}) {
+    const std::vector<float> got = run(hidden);
+    for (int64_t i = 0; i < kPositions * kSize; ++i) {
+      const auto at = static_cast<size_t>(i);
+      ASSERT_EQ(got[at], i < hidden * kSize ? all[at] : kInfinity) << hidden << " at " << i;
+    }
+  }
+  s.causal = 0;
+  s.has_lengths = 1;
+  for (const int64_t length : {1, 40, 64}) {
+    for (const float value : run(length)) ASSERT_TRUE(std::isfinite(value)) << length;
+  }
 }
 
 TEST(Attention, RefusesWrongSteps) {
